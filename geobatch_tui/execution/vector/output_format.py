@@ -61,66 +61,19 @@ class OutputFormat:
     reserved: tuple[str, ...] = ()
 
 
-OUTPUT_FORMATS = MappingProxyType(
-    {
-        each.name: each
-        for each in (
-            OutputFormat(
-                "GeoParquet",
-                "Parquet",
-                ".parquet",
-                is_parquet=True,
-                ids="attribute",
-                holds_tables=True,
-                holds_nan=True,
-                fingerprint="metadata",
-            ),
-            OutputFormat(
-                "FlatGeobuf",
-                "FlatGeobuf",
-                ".fgb",
-                holds_m=True,
-                m_of_one_type=True,
-                holds_widths=True,
-                holds_nan=True,
-                holds_days=False,
-                knows_count=False,
-                fingerprint="metadata",
-            ),
-            OutputFormat(
-                "GPKG",
-                "GPKG",
-                ".gpkg",
-                ids="key",
-                geometry_name="geom",
-                holds_tables=True,
-                holds_m=True,
-                holds_widths=True,
-                marks_json=True,
-                takes_utc=True,
-                fingerprint="metadata",
-                reserved=_RESERVED,
-            ),
-            OutputFormat(
-                "GeoJSON",
-                "GeoJSON",
-                ".geojson",
-                is_json=True,
-                is_rfc7946=True,
-                ids="member",
-                fingerprint="member",
-            ),
-            OutputFormat("GeoJSONSeq", "GeoJSONSeq", ".geojsonl", is_json=True, ids="member"),
-            OutputFormat(
-                "Shapefile",
-                "ESRI Shapefile",
-                ".shp.zip",
-                is_dbase=True,
-                holds_m=True,
-                m_of_one_type=True,
-                holds_widths=True,
-                fingerprint="archive",
-            ),
-        )
-    }
-)
+_FORMATS = (
+    OutputFormat("GeoParquet", "Parquet", ".parquet", is_parquet=True, ids="attribute",
+                 holds_tables=True, holds_nan=True, fingerprint="metadata"),
+    OutputFormat("FlatGeobuf", "FlatGeobuf", ".fgb", holds_m=True, m_of_one_type=True,
+                 holds_widths=True, holds_nan=True, holds_days=False, knows_count=False,
+                 fingerprint="metadata"),
+    OutputFormat("GPKG", "GPKG", ".gpkg", ids="key", geometry_name="geom", holds_tables=True,
+                 holds_m=True, holds_widths=True, marks_json=True, takes_utc=True,
+                 fingerprint="metadata", reserved=_RESERVED),
+    OutputFormat("GeoJSON", "GeoJSON", ".geojson", is_json=True, is_rfc7946=True, ids="member",
+                 fingerprint="member"),
+    OutputFormat("GeoJSONSeq", "GeoJSONSeq", ".geojsonl", is_json=True, ids="member"),
+    OutputFormat("Shapefile", "ESRI Shapefile", ".shp.zip", is_dbase=True, holds_m=True,
+                 m_of_one_type=True, holds_widths=True, fingerprint="archive"),
+)  # fmt: skip
+OUTPUT_FORMATS = MappingProxyType({each.name: each for each in _FORMATS})

@@ -104,18 +104,12 @@ class Area:
         return pieces[0] if len(pieces) == 1 else shapely.multipolygons(pieces)
 
 
-class _Cache(threading.local):
-    """Masks and areas that a thread keeps, the latest last."""
-
-    def __init__(self) -> None:
-        self.kept: dict[tuple[object, ...], object] = {}
-
-
-_cache = _Cache()
+#: Masks and areas that a thread keeps, the latest last.
+_local = threading.local()
 
 
 def _once[T](make: Callable[[Shapes], T], *key: str) -> T:
-    kept = _cache.kept
+    kept: dict[tuple[object, ...], object] = _local.__dict__.setdefault("kept", {})
     name = (make, *key)
     if name not in kept:
         made = make(_read(*key, polygons=make is Area))

@@ -185,10 +185,9 @@ def _single_step(pipeline: str, whole: Transformer) -> Transformer | None:
 
 def reprojector(src: str, dst: str) -> Reprojector:
     """Return the transformation of this thread between two CRSs (WKT), made once."""
-    known: dict[tuple[str, str], Reprojector] = getattr(_local, "known", {})
+    known: dict[tuple[str, str], Reprojector] = _local.__dict__.setdefault("known", {})
     if (src, dst) not in known:
         known[src, dst] = Reprojector(src, dst)
-        _local.known = known
     return known[src, dst]
 
 

@@ -37,10 +37,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """``rows`` published features of ``cell``; ``parquet``: as a Parquet file, else as a stream."""
+    """Published features of ``cell``; ``parquet``: as a Parquet file, else as a stream."""
 
     cell: int
-    rows: int
     parquet: bool
     data: pa.Buffer
 
@@ -121,10 +120,9 @@ class Pieces:
 def pieces_of(parts: Iterator[segment.Content]) -> Iterator[Piece]:
     """Give the pieces of segments, in the order of the source."""
     for part in parts:
-        for (cell, rows, parquet, _), (start, end) in zip(
-            part.stats["pieces"], places(part.stats), strict=True
-        ):
-            yield Piece(cell, rows, bool(parquet), part.good[start:end])
+        listed = zip(part.stats["pieces"], places(part.stats), strict=True)
+        for (cell, _, parquet, _), (start, end) in listed:
+            yield Piece(cell, bool(parquet), part.good[start:end])
 
 
 def places(stats: ChunkStats) -> Iterator[tuple[int, int]]:

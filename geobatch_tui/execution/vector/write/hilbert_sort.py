@@ -6,7 +6,6 @@ puts each feature into the part of a file that its row group is read from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from geobatch_tui.execution.vector.write.packed_rtree import curve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import FileIO
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -39,12 +39,11 @@ def sorted_groups(done: Finished, path: Path) -> Iterator[pa.Table]:
     ranks = _ranks(done)
     groups: list[list[tuple[int, int]]] = [[] for _ in range(-(-len(ranks) // rows))]
     with disk_errors("cannot write", path), path.open("w+b", buffering=0) as file:
-        parts = _Parts(file.fileno(), rows, groups)
         start = 0
-        for batch in good_batches(done.contents()):
-            parts.add(batch, ranks[start : start + batch.num_rows])
-            start += batch.num_rows
-        parts.flush()
+        for held in _gathered(good_batches(done.contents())):
+            stop = start + sum(batch.num_rows for batch in held)
+            _write_parts(file, held, ranks[start:stop], rows, groups)
+            start = stop
         for group in groups:
             yield _read(file.fileno(), group)
 
@@ -65,42 +64,36 @@ def _ranks(done: Finished) -> NDArray[np.int64]:
     return ranks
 
 
-@dataclass(slots=True)
-class _Parts:
-    """Appends features to a file, and notes for each group where those of it lie."""
+def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    held, size = [], 0
+    for batch in batches:
+        held.append(batch)
+        size += batch.nbytes
+        if size > HELD_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
 
-    fd: int
-    rows: int
-    groups: list[list[tuple[int, int]]]
-    batches: list[pa.RecordBatch] = field(default_factory=list)
-    ranks: list[NDArray[np.int64]] = field(default_factory=list)
-    size: int = 0
-    at: int = 0
 
-    def add(self, batch: pa.RecordBatch, ranks: NDArray[np.int64]) -> None:
-        self.batches.append(batch)
-        self.ranks.append(ranks)
-        self.size += batch.nbytes
-        if self.size > HELD_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write the batches, a piece for each group."""
-        if not self.batches:
-            return
-        ranks = np.concatenate(self.ranks)
-        whole = pa.Table.from_batches(self.batches).append_column(_RANK, numbers(ranks))
-        order = np.argsort(ranks)
-        cuts = np.searchsorted(ranks[order] // self.rows, np.arange(len(self.groups) + 1))
-        for number in np.flatnonzero(np.diff(cuts)).tolist():
-            chosen = whole.take(numbers(order[cuts[number] : cuts[number + 1]]))
-            data = encode(chosen.to_batches(), chosen.schema)
-            write_all(self.fd, data)
-            self.groups[number].append((self.at, data.size))
-            self.at += data.size
-        self.batches.clear()
-        self.ranks.clear()
-        self.size = 0
+def _write_parts(
+    file: FileIO,
+    held: list[pa.RecordBatch],
+    ranks: NDArray[np.int64],
+    rows: int,
+    groups: list[list[tuple[int, int]]],
+) -> None:
+    """Append features, those of a group together, and note for each group where they lie. Empties
+    ``held``, or they would be in memory while the next are read."""
+    whole = pa.Table.from_batches(held).append_column(_RANK, numbers(ranks))
+    held.clear()
+    order = np.argsort(ranks)
+    cuts = np.searchsorted(ranks[order] // rows, np.arange(len(groups) + 1))
+    for number in np.flatnonzero(np.diff(cuts)).tolist():
+        chosen = whole.take(numbers(order[cuts[number] : cuts[number + 1]]))
+        data = encode(chosen.to_batches(), chosen.schema)
+        groups[number].append((file.tell(), data.size))
+        write_all(file.fileno(), data)
 
 
 def _read(fd: int, group: list[tuple[int, int]]) -> pa.Table:

@@ -55,7 +55,9 @@ def write(done: Finished, path: Path, scratch: Path) -> int:
         geo = _geo(plan, done.summary, *schema.names[-2:])
         metadata = {"geo": json.dumps(geo, sort_keys=True), **metadata}
     with new_file(path, later=True) as fd, disk_errors("cannot write", path):
-        file = _Assembly(fd, _empty(plan, schema.with_metadata(metadata)))
+        empty = pa.BufferOutputStream()
+        pieces.writer(plan, empty, schema.with_metadata(metadata)).close()
+        file = _Assembly(fd, _footer(memoryview(empty.getvalue()))[0])
         if plan.options.get("sorted"):
             for table in hilbert_sort.sorted_groups(done, scratch / "sorted"):
                 file.copy(pieces.encoded(plan, table.to_batches()))
@@ -86,13 +88,6 @@ def _groups(done: Finished) -> Iterator[list[Piece]]:
         group.append(piece)
     if group:
         yield group
-
-
-def _empty(plan: VectorPlan, schema: pa.Schema) -> Struct:
-    """Make the footer of a file without row groups."""
-    sink = pa.BufferOutputStream()
-    pieces.writer(plan, sink, schema).close()
-    return _footer(memoryview(sink.getvalue()))[0]
 
 
 def _footer(file: memoryview) -> tuple[Struct, int]:
