@@ -120,8 +120,12 @@ def _counted(
 
 def _refuse_too_many(item: ItemContext, summary: Summary) -> None:
     limit = item.params.get("max_bad_features", "")
-    allowed = _allowed(limit, summary.features_in)
-    if allowed is not None and summary.dead > allowed:
+    text, allowed = str(limit).strip(), summary.features_in
+    if text.endswith("%"):
+        allowed = int(allowed * float(text[:-1]) / 100)
+    elif text:
+        allowed = int(text)
+    if summary.dead > allowed:
         raise GeometryError(
             f"{summary.dead} of {summary.features_in} features are in quarantine; "
             f"max_bad_features = {limit} allows {allowed}",
@@ -132,13 +136,6 @@ def _refuse_too_many(item: ItemContext, summary: Summary) -> None:
             f"none of {summary.features_in} features could be processed; {summary.dead} are in "
             "quarantine"
         )
-
-
-def _allowed(limit: object, features: int) -> int | None:
-    text = str(limit).strip()
-    if not text:
-        return None
-    return int(features * float(text[:-1]) / 100) if text.endswith("%") else int(text)
 
 
 # --- files -------------------------------------------------------------------------------------

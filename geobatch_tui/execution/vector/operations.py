@@ -7,6 +7,7 @@ or dropped, and with counts of what it did.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -140,16 +141,11 @@ def make_valid(context: Context, batch: Batch) -> Batch:
     """Repair what is invalid, and touch nothing else."""
     from geobatch_tui.execution.vector.geometry import geos
 
-    method, collapsed = str(context.params["method"]), bool(context.params["keep_collapsed"])
+    collapsed = bool(context.params["keep_collapsed"])
+    change = partial(geos.repaired, method=str(context.params["method"]))
     rows = geos.untried(batch, context.trail)
     rows = batch.sound(rows[~geos.tested(batch, rows, geos.valid, context.trail)])
-    shapes, empty, lessened = geos.touch(
-        batch,
-        rows,
-        lambda shape: geos.repaired(shape, method),
-        context.trail,
-        collapsed=collapsed,
-    )
+    shapes, empty, lessened = geos.touch(batch, rows, change, context.trail, collapsed=collapsed)
     batch = replace(batch, shapes=shapes)
     batch.set_aside(empty, "nothing of its dimension is left once repaired")
     repaired = batch.sound(rows)

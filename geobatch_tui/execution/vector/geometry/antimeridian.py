@@ -51,7 +51,10 @@ def _is_across(shape: Geometry, turns: Callable[[Places], Turns]) -> bool:
 def cut(shape: Geometry) -> Geometry:
     """Cut ``shape`` at the antimeridian. Raise InvalidShapeError if it is not valid, or round a
     pole."""
-    return _joined([part for piece in geos.pieces(shape) for part in _cut(piece)])
+    made: list[Geometry] = []
+    for piece in geos.pieces(shape):
+        made += _turns_of(_unrolled(piece, _unroll)) if _is_across(piece, _turns) else [piece]
+    return _joined(made)
 
 
 def rolled(shape: Geometry) -> Geometry:
@@ -168,12 +171,6 @@ def _turns_on_the_way(at: Places, there: There) -> Turns:
     turns = np.where(np.isfinite(far), np.round(far), 0).astype(np.int64)
     ends = np.column_stack([np.append(lon[0], lon[-1, -1:]), np.append(lat[0], lat[-1, -1:])])
     return np.where(turns, turns, _turns(ends))
-
-
-def _cut(piece: Geometry) -> list[Geometry]:
-    if not _is_across(piece, _turns):
-        return [piece]
-    return _turns_of(_unrolled(piece, _unroll))
 
 
 def _turns_of(flat: Geometry) -> list[Geometry]:
