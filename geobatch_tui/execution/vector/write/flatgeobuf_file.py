@@ -61,7 +61,7 @@ _ENVELOPE, _COLUMNS, _COUNT, _NAME, _TYPE = 1, 7, 8, 0, 1
 def write(done: Finished, path: Path, scratch: Path) -> Written:
     """Write the part file; without an index if a feature has no extent."""
     summary = done.summary
-    kind, multi = ogr_file.layer_type(summary.types, done.plan.geometry_type)
+    kind, multi = ogr_file.layer_kind(done)
     indexed = not summary.facts.get("empty")
     header = _header(done, kind, indexed=indexed)
     typed, measured = kind.startswith("Unknown"), ogr_file.measured(summary.types)
@@ -100,7 +100,7 @@ def _header(done: Finished, kind: str, *, indexed: bool) -> bytearray:
         )
     # Of a layer without features the header says less.
     index = "YES" if indexed else "NO"
-    data = ogr_file.template(done, kind, has_feature=True, SPATIAL_INDEX=index)
+    data = ogr_file.template(done, has_feature=True, SPATIAL_INDEX=index)
     header = bytearray(data[: _MAGIC + 4 + _U32.unpack_from(data, _MAGIC)[0]])
     table = Table(header, _MAGIC + 4 + _U32.unpack_from(header, _MAGIC + 4)[0])
     kept = []

@@ -46,9 +46,9 @@ _PAGES, _VERSION = 28, slice(96, 100)
 def write(done: Finished, path: Path, scratch: Path) -> Written:
     """Write the part file."""
     made, plan, summary = scratch / "template.gpkg", done.plan, done.summary
-    kind, multi = ogr_file.layer_type(summary.types, plan.geometry_type)
+    _, multi = ogr_file.layer_kind(done)
     with disk_errors("cannot write", made):
-        made.write_bytes(ogr_file.template(done, kind))
+        made.write_bytes(ogr_file.template(done))
     # Of the source; empty: features are numbered.
     ends = (plan.id_is_key and summary.ids) or []
     srs, roots = _prepare(made, done, max((ends or [summary.out])[-1], 0))

@@ -44,21 +44,17 @@ _OPTIONS = {
 ERRORS = (DataSourceError, RuntimeError, pa.ArrowException, OSError)
 
 
-def write(done: Finished, path: Path | BytesIO, *, without_features: bool = False) -> None:
-    """Write the features to ``path``, a new file, or to memory.
+def write(done: Finished, path: Path) -> None:
+    """Write the features to ``path``, a new file.
 
     Raises:
         SchemaError: OGR cannot hold a field or a geometry in this format.
         GeobatchError: whatever ended the read of the segments.
     """
     plan, summary = done.plan, done.summary
-    finished = iter(()) if without_features else done.contents(last=True)
-    batches = pieces.good_batches(finished)
     if plan.output.is_dbase:
         shapefile_zip.refuse_mixed(summary.types)
-    kind, promote = layer_type(summary.types, plan.geometry_type)
-    declared = plan.geometry_type if plan.geometry_type.partition(" ")[0] in _SAMPLES else "Unknown"
-    kind = kind if summary.out else declared
+    promote = layer_kind(done)[1]
     changes = geojson_repairs.mends(plan.output, summary)
     if promote and not plan.output.is_json:
         changes.append(promoted)
@@ -74,6 +70,7 @@ def write(done: Finished, path: Path | BytesIO, *, without_features: bool = Fals
 
     def tables() -> Iterator[pa.RecordBatch]:
         try:
+            batches = pieces.good_batches(done.contents(last=True))
             for table in evenly(batches, ROWS, GEOMETRY, BYTES):
                 column = table.column(GEOMETRY).combine_chunks()
                 for change in changes:
@@ -88,7 +85,7 @@ def write(done: Finished, path: Path | BytesIO, *, without_features: bool = Fals
 
     reader = pa.RecordBatchReader.from_batches(schema, tables())
     try:
-        _write_layer(done, kind, path, reader)
+        _write_layer(done, path, reader)
     except SchemaError:
         if failed:
             raise failed[0] from None
@@ -112,7 +109,7 @@ _MARKS = {"": 0, "Z": 1000, "M": 2000, "ZM": 3000}
 _SEVERAL = {"MultiPoint": 4, "MultiLineString": 5, "MultiPolygon": 6, "GeometryCollection": 7}
 
 
-def template(done: Finished, kind: str, *, has_feature: bool = False, **options: str) -> bytes:
+def template(done: Finished, *, has_feature: bool = False, **options: str) -> bytes:
     """Return the file that :func:`write` makes of an item without features, or with a feature of no
     meaning; ``options``: of the layer, beside the usual ones.
 
@@ -123,11 +120,12 @@ def template(done: Finished, kind: str, *, has_feature: bool = False, **options:
     geometry = free_name(plan.output.geometry_name, plan.fields)
     schema = field_types.for_ogr(written_schema(plan))
     columns = [pa.nulls(rows, each.type) for each in schema]
-    written = texts([_sample(kind)][:rows], pa.binary())
-    schema = schema.append(geometry_field(geometry))
-    table = pa.Table.from_arrays([*columns, written], schema=schema)
+    if not plan.is_table:
+        schema = schema.append(geometry_field(geometry))
+        columns.append(texts([_sample(layer_kind(done)[0])][:rows], pa.binary()))
+    table = pa.Table.from_arrays(columns, schema=schema)
     memory = BytesIO()
-    _write_layer(done, kind, memory, table.to_reader(), **options)
+    _write_layer(done, memory, table.to_reader(), **options)
     return memory.getvalue()
 
 
@@ -145,7 +143,7 @@ def _sample(kind: str) -> bytes:
 
 
 def _write_layer(
-    done: Finished, kind: str, path: Path | BytesIO, reader: pa.RecordBatchReader, **options: str
+    done: Finished, path: Path | BytesIO, reader: pa.RecordBatchReader, **options: str
 ) -> None:
     plan = done.plan
     write_stream(
@@ -154,7 +152,7 @@ def _write_layer(
         layer=plan.layer_name,
         driver=plan.output.driver,
         geometry_name=None if plan.is_table else reader.schema.names[-1],
-        geometry_type=None if plan.is_table else pyogrio_type(kind),
+        geometry_type=None if plan.is_table else pyogrio_type(layer_kind(done)[0]),
         crs=plan.dst_crs or None,
         layer_options=_layer_options(done) | options,
         encoding="UTF-8" if plan.output.is_dbase else None,
@@ -229,6 +227,15 @@ def measured(kinds: Sequence[int]) -> bool:
     """Whether geometries of the types ``kinds`` (WKB's numbers) have M in FlatGeobuf and in
     Shapefiles: where all have it, and are of one type."""
     return layer_type(kinds)[0].endswith("M")
+
+
+def layer_kind(done: Finished) -> tuple[str, bool]:
+    """Return the type of a layer, and whether single geometries are written as multi ones (see
+    :func:`layer_type`); one without features has the type that the source says."""
+    declared = done.plan.geometry_type
+    if done.summary.out:
+        return layer_type(done.summary.types, declared)
+    return (declared if declared.partition(" ")[0] in _SAMPLES else "Unknown"), False
 
 
 def layer_type(kinds: Sequence[int], declared: str = "") -> tuple[str, bool]:

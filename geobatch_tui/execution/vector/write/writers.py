@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
-from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, override
@@ -106,9 +105,7 @@ class _GeoPackage(Writer):
 
         super().write(done, path)
         gpkg_file.set_dimensions(path, done)
-        empty = BytesIO()
-        ogr_file.write(done, empty, without_features=True)
-        gpkg_file.compare(path, empty.getvalue())
+        gpkg_file.compare(path, ogr_file.template(done))
 
     @override
     def check(self, path: Path, done: Finished) -> None:
