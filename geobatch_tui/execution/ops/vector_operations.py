@@ -76,7 +76,7 @@ class VectorOperation:
         return finalise(task, stage)
 
     def inspect(self, task: messages.InspectTask, stage: Stage) -> messages.InspectReceipt:
-        from geobatch_tui.execution.vector.write.writers import inspect
+        from geobatch_tui.execution.vector.write.published_file import inspect
 
         return inspect(task.path, stage)
 

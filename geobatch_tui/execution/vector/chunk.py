@@ -27,7 +27,7 @@ from geobatch_tui.execution.vector.batch.arrow_arrays import (
 from geobatch_tui.execution.vector.batch.buffers import own
 from geobatch_tui.execution.vector.batch.feature_batch import Bad, Batch
 from geobatch_tui.execution.vector.fields import source_ids, values
-from geobatch_tui.execution.vector.geometry import curves, geojson_repairs
+from geobatch_tui.execution.vector.geometry import curves, lonlat
 from geobatch_tui.execution.vector.geometry.trail import Trail
 from geobatch_tui.execution.vector.kernels import wkb_loops
 from geobatch_tui.execution.vector.operations import Context, Work, of_kind
@@ -77,7 +77,7 @@ def run(task: ChunkTask, work: Work, stage: Stage) -> ChunkReceipt:
                     trail.begin(int(out.stats["in"]))
                 with stage("work"):
                     done = of_kind(work(context, out.readable(batch, item.params)), item.params)
-                    out.add(batch, geojson_repairs.fitted(done) if plan.output.is_rfc7946 else done)
+                    out.add(batch, lonlat.fitted(done) if plan.output.is_rfc7946 else done)
                 del batch, done
         check_identity(item.source, item.source_id)
         with stage("encode"):

@@ -15,7 +15,7 @@ import vectorjobs
 
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.vector import probe
-from geobatch_tui.execution.vector.write import parquet_file, writers
+from geobatch_tui.execution.vector.write import parquet_file, published_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +70,7 @@ def test_a_table_becomes_one(suffix: str, where: str, tmp_path: Path) -> None:
     assert first.receipt.facts["bounds"] is None
     assert "empty" not in first.receipt.facts
     assert {one.path.read_bytes() for one in done} == {first.path.read_bytes()}
-    assert writers.inspect_by_ogr(str(first.path)) == (
+    assert published_file.inspect_by_ogr(str(first.path)) == (
         vectorjobs.FINGERPRINT,
         {"features_out": len(wanted), "bounds": None},
     )

@@ -1,19 +1,13 @@
-"""Geometries as GeoJSON holds them, and as OGR writes them there without a loss.
+"""Parts of geometries that OGR loses as it writes GeoJSON, without a word.
 
-Longitudes are of one turn, latitudes between the poles. OGR moves places by full turns as it writes
-GeoJSON, makes lines and polygons beyond the second turn empty without a word, and ends the file at
-the first latitude beyond a pole.
-
-It loses parts of geometries, too. An empty point among them makes null of the whole. It says
-nothing, so it is left out: as OGR itself does in FlatGeobuf. In a collection, multi points are
-lost, but not in text sequences; others come out as their parts, and so do these then. And what OGR
-leaves of lines that change sides at a vertex on the antimeridian is one place, or nothing: see
-``antimeridian.parted``.
+An empty point among them makes null of the whole. It says nothing, so it is left out: as OGR itself
+does in FlatGeobuf. In a collection, multi points are lost, but not in text sequences; others come
+out as their parts, and so do these then. And what OGR leaves of lines that change sides at a vertex
+on the antimeridian is one place, or nothing: see ``antimeridian.parted``.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,61 +23,14 @@ if TYPE_CHECKING:
     from shapely import Geometry
 
     from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
-    from geobatch_tui.execution.vector.batch.feature_batch import Batch, Rows
-    from geobatch_tui.execution.vector.batch.wkb_coordinates import Coordinates
     from geobatch_tui.execution.vector.geometry.geos import Change, Shapes
     from geobatch_tui.execution.vector.output_format import OutputFormat
 
     Mend = Callable[[pa.Array], pa.Array]
 
-_HALF, _POLE = 180.0, 90.0
-#: What is further west or east is no longitude: one and a half turns.
-_FURTHEST = 540.0
-#: Half a unit of the last decimal that GeoJSON has: so near, coordinates are on the limit.
-_ROUNDED = 5e-8
 #: By their numbers in WKB, which are GEOS's, too.
 _LINE, _MULTIPOINT, _MULTILINE, _COLLECTION = 2, 4, 5, 7
-
-
-def fitted(batch: Batch) -> Batch:
-    """Bring longitudes into one turn; lines and polygons are cut at the antimeridian where they go
-    on beyond it, and what has no such coordinates is set aside."""
-    if not len(_beyond(batch)):
-        return batch
-    from geobatch_tui.execution.vector.geometry import antimeridian, geos
-
-    batch = replace(batch, shapes=_on_limits(batch.shapes), bad=dict(batch.bad))
-    rows = _beyond(batch)
-    for row, box in zip(rows.tolist(), batch.shapes.boxes()[rows].tolist(), strict=True):
-        lon, lat = max(box[::2], key=abs), max(box[1::2], key=abs)
-        if abs(lat) > _POLE or abs(lon) > _FURTHEST:
-            what = f"latitude {lat:.9g}" if abs(lat) > _POLE else f"longitude {lon:.9g}"
-            batch.set_aside((row,), f"it reaches {what}; GeoJSON is in degrees on WGS 84")
-    rows = batch.sound(rows)
-    shapes, empty, _ = geos.touch(batch, rows, antimeridian.rolled, None)
-    batch.set_aside(empty, "nothing is left, cut at the antimeridian")
-    facts = batch.facts | {"longitudes_wrapped": len(batch.sound(rows))}
-    return replace(batch, shapes=shapes, facts=facts)
-
-
-def _beyond(batch: Batch) -> Rows:
-    """Return the rows that are asked for and reach beyond the antimeridian, or a pole."""
-    limits, boxes = np.array([_HALF, _POLE]), batch.shapes.boxes()
-    over = ((boxes[:, :2] < -limits) | (boxes[:, 2:] > limits)).any(axis=1)
-    return batch.going_on(over)
-
-
-def _on_limits(shapes: Coordinates) -> Coordinates:
-    """Move coordinates to a limit that are on it but for what is rounded off."""
-    sides = []
-    for side, limit in ((shapes.x, _HALF), (shapes.y, _POLE)):
-        over = np.abs(side) - limit
-        near = (over > 0) & (over <= _ROUNDED)
-        sides.append(np.where(near, np.copysign(limit, side), side) if near.any() else side)
-    x, y = sides
-    if x is shapes.x and y is shapes.y:
-        return shapes
-    return replace(shapes, column=shapes.replaced(x, y), x=x, y=y)
+_HALF = 180.0
 
 
 def mends(output: OutputFormat, summary: Summary) -> list[Mend]:

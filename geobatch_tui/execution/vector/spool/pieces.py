@@ -59,8 +59,15 @@ class Piece:
 
 
 class Pieces:
-    """Gathers the pieces of the chunk of a ``window``, and spools of each what is complete.
-    ``count``: features of the item; ``schema``: of batches."""
+    """Gathers the pieces of a chunk, and spools of each what is complete.
+
+    Args:
+        plan: of the item.
+        window: of the chunk.
+        count: features of the item.
+        schema: of the batches.
+        spooled: the segment of the chunk.
+    """
 
     def __init__(
         self, plan: VectorPlan, window: Window, count: int, schema: pa.Schema, spooled: OpenSegment

@@ -183,8 +183,14 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The finished chunks of an item, in order, from which its file is written; and their counts,
-    summed up."""
+    """The finished chunks of an item, from which its file is written.
+
+    Attributes:
+        item: whose they are.
+        plan: of the item.
+        segments: of all its chunks, in order.
+        summary: their counts, summed up.
+    """
 
     item: ItemContext
     plan: VectorPlan

@@ -1,7 +1,7 @@
 """GeoPackage, put together from the records of chunks: pages of SQLite after those of OGR.
 
 OGR makes an empty layer with all that belongs to it. Features are written as pages behind it, in
-the order of the source, and so is the R-tree (see ``gpkg_tables``); then the roots of these tables
+the order of the source, and so is the R-tree (see ``gpkg_rtree``); then the roots of these tables
 lead to their pages.
 
 Measured for 655,000 polygons (1.1 GB) on two cores: chunks 6.2 s, then 2.9 s from here to the
@@ -27,8 +27,8 @@ from geobatch_tui.execution.io.write_behind import Written
 from geobatch_tui.execution.vector.kernels import feature_loops
 from geobatch_tui.execution.vector.kernels.sqlite_pages import PAGE
 from geobatch_tui.execution.vector.spool import pieces, records
-from geobatch_tui.execution.vector.write import gpkg_tables, ogr_file
-from geobatch_tui.execution.vector.write.gpkg_tables import Appended, Table
+from geobatch_tui.execution.vector.write import gpkg_rtree, ogr_file
+from geobatch_tui.execution.vector.write.gpkg_tables import Appended, RowIds, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,8 +53,8 @@ def write(done: Finished, path: Path, scratch: Path) -> Written:
     ends = (plan.id_is_key and summary.ids) or []
     srs, roots = _prepare(made, done, max((ends or [summary.out])[-1], 0))
     base = bytearray(made.read_bytes())
-    boxes = gpkg_tables.Boxes(summary.bbox, scratch / "boxes")
-    ids = gpkg_tables.RowIds(ends, summary.out, scratch / "ids")
+    boxes = gpkg_rtree.Boxes(summary.bbox, scratch / "boxes")
+    ids = RowIds(ends, summary.out, scratch / "ids")
     with boxes.rows, new_file(path, later=True) as fd, disk_errors("cannot write", path):
         with Appended(fd, len(base) // PAGE) as pages:
             table = Table(pages)
@@ -64,7 +64,7 @@ def write(done: Finished, path: Path, scratch: Path) -> Written:
                     _add(table, block, numbers, srs, multi=multi)
                     boxes.add(block.boxes)
             first = {roots["features"]: table.finish()}
-            first |= gpkg_tables.write_rtree(pages, boxes, ids, roots)
+            first |= gpkg_rtree.write(pages, boxes, ids, roots)
             pages.wait()
         for number, page in first.items():
             base[(number - 1) * PAGE : number * PAGE] = page

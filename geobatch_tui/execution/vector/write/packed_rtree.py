@@ -55,8 +55,13 @@ def joined[Box: np.floating](boxes: NDArray[Box], children: int) -> NDArray[Box]
 
 
 class Index:
-    """The tree of FlatGeobuf, from ``start`` to the features; its leaves are written as these are.
-    ``count``: of features; 0: there is no index."""
+    """The tree of FlatGeobuf, before the features; its leaves are written as these are.
+
+    Args:
+        fd: of the file.
+        start: where the index begins.
+        count: of features; 0: there is no index.
+    """
 
     def __init__(self, fd: int, start: int, count: int) -> None:
         self._fd = fd

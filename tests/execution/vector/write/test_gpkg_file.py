@@ -19,7 +19,7 @@ from geopandas.testing import assert_geodataframe_equal
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.vector.kernels import feature_loops, sqlite_pages
 from geobatch_tui.execution.vector.spool import records
-from geobatch_tui.execution.vector.write import gpkg_file, gpkg_tables, ogr_file
+from geobatch_tui.execution.vector.write import gpkg_file, gpkg_rtree, ogr_file
 from geobatch_tui.execution.vector.write.gpkg_tables import Appended, Table
 
 
@@ -63,7 +63,7 @@ def test_sqlite_finds_no_fault(tmp_path, count):
 @pytest.mark.parametrize("part", ["_nodes", "_add"])
 def test_a_faulty_file_is_not_published(part, tmp_path, monkeypatch):
     """SQLite looks at what was written: a box too small in the R-tree, features out of order."""
-    module = gpkg_tables if part == "_nodes" else gpkg_file
+    module = gpkg_rtree if part == "_nodes" else gpkg_file
     whole = getattr(module, part)
 
     def faulty(*given, **more):
