@@ -37,7 +37,7 @@ from geobatch_tui.orchestration.plan.fingerprints import (
 from geobatch_tui.orchestration.plan.inputs import EVERY, Input, Names, items_of, prefix_of
 from geobatch_tui.orchestration.plan.plan_report import NO_ROOM, Decision
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
+from geobatch_tui.orchestration.schedule.limits import RetryPolicy
 from geobatch_tui.orchestration.workers.dispatcher import Listener
 
 if TYPE_CHECKING:

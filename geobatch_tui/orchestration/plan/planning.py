@@ -14,7 +14,7 @@ from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.plan.plan_report import PlanReport, most_bytes
 from geobatch_tui.orchestration.plan.planner import Planner
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.breaker import exceeds
+from geobatch_tui.orchestration.schedule.limits import exceeds
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 
 if TYPE_CHECKING:

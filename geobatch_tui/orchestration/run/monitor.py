@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import ExitCode, GeobatchError
@@ -199,10 +200,11 @@ async def end_run(
         # Every publication is durable before anything is called a success.
         await session.flush()
         tally.settle(session.reader)
-    code = exit_code(reason, tally, signal) if fatal is None else fatal.exit_code
-    reason = reason if fatal is None else fatal.message
-    if cause is not None and fatal is None:
-        reason = _explain(session, reason, cause)
+        code = exit_code(reason, tally, signal)
+        if cause is not None:
+            reason = _explain(session, reason, cause)
+    else:
+        code, reason = fatal.exit_code, fatal.message
     state = "refused" if code == ExitCode.USAGE else state_of(code)
     letters = _letters(session)
     session.put(lu.RunEnded(state, code, reason))
@@ -250,10 +252,7 @@ def _explain(session: Session, reason: str, cause: Failure) -> str:
 def _letters(session: Session) -> list[Json]:
     letters: list[Json] = []
     with contextlib.suppress(GeobatchError):
-        for letter in session.reader.dead_letters():
-            letters.append(_short(letter))
-            if len(letters) == LETTERS_SHOWN:
-                break
+        letters.extend(map(_short, islice(session.reader.dead_letters(), LETTERS_SHOWN)))
     return letters
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.admission import MIB, Admission, Gate, Prediction
 from geobatch_tui.orchestration.schedule.backlog import Backlog, Entry
-from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
 from geobatch_tui.orchestration.schedule.crew import Crew, Lane, Worker
+from geobatch_tui.orchestration.schedule.limits import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.backlog import Entry, Refilling
-from geobatch_tui.orchestration.schedule.backoff import RetryBudget
-from geobatch_tui.orchestration.schedule.breaker import Breaker, CrashLoop, exceeds
+from geobatch_tui.orchestration.schedule.limits import Breaker, CrashLoop, RetryBudget, exceeds
 from geobatch_tui.orchestration.schedule.placement import Placement, SchedulerConfig
 from geobatch_tui.orchestration.schedule.verdicts import (
     FEWER_TRIES,
@@ -47,12 +46,7 @@ BLAMELESS_DEATHS = 20
 
 
 class Scheduler:
-    """See the module. Not thread-safe: one event loop owns it.
-
-    Attributes:
-        place: where units and workers are.
-        suspended: the reasons why nothing new is admitted.
-    """
+    """See the module. Not thread-safe: one event loop owns it."""
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
@@ -87,6 +81,7 @@ class Scheduler:
 
     @property
     def suspended(self) -> tuple[str, ...]:
+        """The reasons for which nothing new is admitted."""
         return self.place.gate.reasons
 
     def running_on(self, worker: int) -> u.Unit | None:
