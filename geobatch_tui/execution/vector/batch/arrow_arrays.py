@@ -87,14 +87,9 @@ def box_column(
 ) -> pa.Array:
     """Make an Arrow column of (n, 4) boxes, with null sides where one is not ``known``: NaN would
     spoil the statistics. ``there``: which features have a geometry."""
-    count = len(boxes)
-    nulls = None if known.all() else bits(known)
-    sides = [
-        pa.Array.from_buffers(
-            pa.float64(), count, [nulls, pa.py_buffer(np.where(known, boxes[:, side], 0.0))]
-        )
-        for side in range(4)
-    ]
+    count, nulls = len(boxes), None if known.all() else bits(known)
+    values = [pa.py_buffer(np.where(known, side, 0.0)) for side in boxes.T]
+    sides = [pa.Array.from_buffers(pa.float64(), count, [nulls, side]) for side in values]
     return pa.Array.from_buffers(BOX_TYPE, count, [bits(there)], children=sides)
 
 

@@ -18,8 +18,7 @@ _MOST = 4 * 2**20
 
 
 class Room:
-    """Byte arrays by what they are used for, each as large as it had to be so far. ``most``: bytes
-    of an array that is kept."""
+    """Byte arrays by their uses, each as large as it had to be so far, up to ``most`` bytes."""
 
     def __init__(self, most: int = 2**62) -> None:
         self._held: dict[str, NDArray[np.uint8]] = {}

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-
 CHECK_WHERE = "check where; names are in double quotes, text is in single ones"
 _ROW = "__geobatch_row"
 _LARGEST = 2**63 - 1

@@ -15,7 +15,6 @@ from geobatch_tui.execution.vector.kernels import feature_loops, wkb_loops
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
 #: Names of the types of simple features, by their number in WKB.
 NAMES = {
     1: "Point",
@@ -59,9 +58,8 @@ def type_name(kind: int) -> str:
 class Coordinates:
     """The coordinates of a column of n geometries.
 
-    ``x`` and ``y`` are float64; those of geometry i are at ``first[i]`` to ``first[i + 1]``. ``at``
-    is where they lie in the bytes of the column's values.
-    ``status`` and ``kinds`` (n) are as in :func:`kernels.gather`.
+    ``x`` and ``y`` of geometry i are at ``first[i]`` to ``first[i + 1]``; ``at``: where they lie in
+    the bytes of the column's values. ``status`` and ``kinds`` (n): as ``feature_loops.gather`` has.
     """
 
     column: pa.Array

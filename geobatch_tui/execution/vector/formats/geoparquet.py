@@ -1,7 +1,5 @@
-"""GeoParquet: opened by pyarrow, and read by whole row groups.
-
-Row groups outside of a rectangle need not be read, as the statistics of the boxes in them say.
-"""
+"""GeoParquet: opened by pyarrow, and read by whole row groups, but those outside of a rectangle, as
+the statistics of the boxes in them say."""
 
 from __future__ import annotations
 
@@ -58,20 +56,18 @@ def geo_key(file: pq.ParquetFile) -> bytes | None:
 def uniform_groups(meta: pq.FileMetaData) -> int:
     """Return the rows of each row group, if all but the last have the same and none is large; else
     0."""
-    sizes = [meta.row_group(index).num_rows for index in range(meta.num_row_groups)]
-    largest = max(
-        (meta.row_group(index).total_byte_size for index in range(meta.num_row_groups)), default=0
-    )
-    if not sizes or largest > _LARGE_GROUP or len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
+    groups = [meta.row_group(index) for index in range(meta.num_row_groups)]
+    sizes = [group.num_rows for group in groups]
+    if any(group.total_byte_size > _LARGE_GROUP for group in groups):
+        return 0
+    if not sizes or len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
         return 0
     return int(sizes[0])
 
 
 def outside(file: pq.ParquetFile, geometry: str, bounds: Bounds) -> frozenset[int]:
-    """Find the row groups no feature of which has a box that touches ``bounds``.
-
-    A row group with a feature that has no box is not outside: it is to be looked at.
-    """
+    """Find the row groups no feature of which has a box that touches ``bounds``. One with a feature
+    that has no box is not outside: it is to be looked at."""
     places = _places(file, geometry)
     if not bounds or not places:
         return frozenset()
@@ -82,14 +78,14 @@ def outside(file: pq.ParquetFile, geometry: str, bounds: Bounds) -> frozenset[in
         sides = [group.column(place).statistics for place in places]
         if any(side is None or not side.has_min_max or side.null_count != 0 for side in sides):
             continue
-        left, bottom = (_beyond(side.min, side, -np.inf) for side in sides[:2])
-        right, top = (_beyond(side.max, side, np.inf) for side in sides[2:])
+        left, bottom = (_outwards(side.min, side, -np.inf) for side in sides[:2])
+        right, top = (_outwards(side.max, side, np.inf) for side in sides[2:])
         if left > maxx or right < minx or bottom > maxy or top < miny:
             beyond.add(index)
     return frozenset(beyond)
 
 
-def _beyond(side: float, statistics: pq.Statistics, towards: float) -> float:
+def _outwards(side: float, statistics: pq.Statistics, towards: float) -> float:
     """Return ``side``, or the next number ``towards`` for short floats: nobody says that these were
     rounded outwards."""
     if statistics.physical_type != "FLOAT":

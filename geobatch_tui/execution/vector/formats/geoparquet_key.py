@@ -28,8 +28,6 @@ _SAID = {
 _USUAL = {"edges": "planar"}
 #: Keys of a further column that are true of all features only, or of other columns.
 _OF_THE_WHOLE = ("bbox", "covering")
-
-
 #: Types of the keys of a column.
 _MADE_OF: dict[str, tuple[type, ...]] = {
     "encoding": (str,),
@@ -40,8 +38,6 @@ _MADE_OF: dict[str, tuple[type, ...]] = {
     "orientation": (str, type(None)),
     "epoch": (float, int, type(None)),
 }
-
-
 #: Parquet's own types of geometries, which need no key ``geo``; names of the primary column.
 _NATIVE = frozenset({"GEOMETRY", "GEOGRAPHY"})
 _FIRST = ("geometry", "geom")
@@ -83,8 +79,7 @@ def fault(geo: object) -> str:
 
 
 def _crs(text: str | None, file: pq.ParquetFile) -> Json | str | None:
-    """Return a CRS as a type of Parquet names it; None: it is unknown, or a number of a
-    database."""
+    """Return the CRS that a type of Parquet names; None: it is unknown, or a database's number."""
     if not text:
         return "OGC:CRS84"
     kind, _, key = text.partition(":")
@@ -118,32 +113,24 @@ def kept(
 ) -> Json:
     """Return what of :func:`described` is true of an output; warn of what is not.
 
-    Args:
-        geo: what the source says.
-        output: the format of the output.
-        warnings: of the plan.
-        moved: whether coordinates go to another CRS.
-        same_shapes: whether geometries are those of the source, or no part of a polygon is new.
+    ``moved``: coordinates go to another CRS; ``same_shapes``: geometries are those of the source,
+    or no part of a polygon is new.
     """
     own = dict(geo.get("own", {}))
     for key, value in geo.get("own", {}).items():
-        lost = not output.is_parquet or moved or (key == "orientation" and not same_shapes)
-        if lost:
+        if not output.is_parquet or moved or (key == "orientation" and not same_shapes):
             del own[key]
             warnings.append(f"the source says that {_SAID[key].format(value)}; the output does not")
     if own.get("edges") and not same_shapes:
         warnings.append(f"the source has {own['edges']} edges: GEOS takes them for straight ones")
     for name, column in geo.get("others", {}).items():
-        crs = _name_of(column.get("crs", "OGC:CRS84"))
-        what = f"{name!r} is a further geometry column, in {crs}"
-        if output.is_parquet:
-            warnings.append(f"{what}: it is kept as it is")
-        else:
-            warnings.append(f"{what}: {output.name} holds one, so it becomes bytes of WKB")
+        crs = column.get("crs", "OGC:CRS84")
+        known = crs.get("name", "its own CRS") if isinstance(crs, dict) else crs
+        what = (
+            "it is kept as it is"
+            if output.is_parquet
+            else f"{output.name} holds one, so it becomes bytes of WKB"
+        )
+        shown = "no CRS" if crs is None else repr(known)
+        warnings.append(f"{name!r} is a further geometry column, in {shown}: {what}")
     return {"own": own, "others": geo.get("others", {})} if geo else {}
-
-
-def _name_of(crs: Json | str | None) -> str:
-    if crs is None:
-        return "no CRS"
-    return repr(crs.get("name", "its own CRS")) if isinstance(crs, dict) else repr(crs)

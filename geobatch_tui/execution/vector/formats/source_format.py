@@ -43,15 +43,10 @@ AUTO, STRICT = "auto", "strict"
 
 @dataclass(frozen=True, slots=True)
 class OpenLayer:
-    """A layer that OGR has opened.
+    """A layer that OGR has opened, at ``place``, of the source ``path``.
 
-    Attributes:
-        path: the source.
-        place: what OGR opens of it.
-        name: of the layer.
-        info: what OGR says of it.
-        scanned: what :meth:`SourceFormat.scan` found, if it was asked.
-        encoding: of its text, that OGR is to be told; empty: OGR knows it.
+    ``scanned``: what :meth:`SourceFormat.scan` found, if it was asked; ``encoding``: of its text,
+    that OGR is to be told; empty: OGR knows it.
     """
 
     path: str
@@ -176,7 +171,7 @@ class SourceFormat:
         return sum(map(len, batches))
 
     def has_deleted(self, place: str) -> bool:
-        """Whether features may be marked as deleted, so that they are counted by reading."""
+        """Whether records may be marked as deleted: features are counted by reading then."""
         return False
 
     def warn(self, layer: OpenLayer, warnings: list[str]) -> None:
@@ -187,14 +182,8 @@ class SourceFormat:
     def access(
         self, path: str, plan: VectorPlan, features: int, *, jumps: bool
     ) -> tuple[Access, tuple[int, ...]]:
-        """Choose how chunks of so many ``features`` are read; and the ids that part them.
-
-        Args:
-            path: the source, which is no archive.
-            plan: of the item.
-            features: of a chunk.
-            jumps: whether OGR goes to a record by its number.
-        """
+        """Choose how chunks of so many ``features`` of a source, which is no archive, are read; and
+        the ids that part them. ``jumps``: OGR goes to a record by its number."""
         return "drain", ()
 
     def chunks_outside(

@@ -150,9 +150,10 @@ class _Drain:
         schema = max((batch.schema for batch in batches), key=len)
         with pa.ipc.new_stream(sink, schema) as writer:
             for batch in batches:
-                writer.write_batch(
-                    batch if len(batch.schema) == len(schema) else _all_readable(batch)
-                )
+                if len(batch.schema) < len(schema):  # all of its features can be read
+                    readable = pa.nulls(batch.num_rows, pa.string())
+                    batch = batch.append_column(UNREAD, readable)  # noqa: PLW2901
+                writer.write_batch(batch)
         body = sink.getvalue()
         scratch = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -186,8 +187,3 @@ def all_features(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch
             reasons = pa.array(form.lost_reasons(item.source, plan), pa.string())
             nulls = [pa.nulls(len(reasons), each.type) for each in schema][:-1]
             yield pa.RecordBatch.from_arrays([*nulls, reasons], schema=schema)
-
-
-def _all_readable(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Add to a batch that all of its features can be read."""
-    return batch.append_column(UNREAD, pa.nulls(batch.num_rows, pa.string()))

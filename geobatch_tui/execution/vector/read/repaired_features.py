@@ -11,9 +11,7 @@ from pyproj import CRS
 
 from geobatch_tui.errors import CrsError, SchemaError
 from geobatch_tui.execution.vector.formats.lost_geometries import is_of_geometry
-from geobatch_tui.execution.vector.ogr import errors, stream
-from geobatch_tui.execution.vector.ogr.exact_names import exact
-from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
+from geobatch_tui.execution.vector.ogr import errors, layer_info, stream
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
 
 if TYPE_CHECKING:
@@ -38,10 +36,10 @@ def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
     # There are two where the engine died before it removed the earlier one.
     path = str(max(places, key=lambda one: one.stat().st_mtime_ns))
     with errors.ogr_errors(path):
-        layers = [str(name) for name, _ in pyogrio.list_layers(exact(path))]
+        layers = layer_info.layer_names(path)
         if len(layers) != 1:
             raise SchemaError(f"{path} has {len(layers)} layers; one of repaired features is taken")
-        info = pyogrio.read_info(exact(path))
+        info = layer_info.layer_info(path, layers[0])
         if _FIELD not in info["fields"]:
             raise SchemaError(
                 f"{path} has no field {_FIELD!r}",
@@ -84,8 +82,7 @@ def put_in(batch: pa.RecordBatch, repaired: dict[int, bytes]) -> tuple[pa.Record
         values[row] = repaired[ids[row].as_py()]
     place = batch.schema.get_field_index(WKB)
     batch = batch.set_column(place, WKB, pa.array(values, pa.binary()))
-    place = batch.schema.get_field_index(UNREAD)
-    if place >= 0:
+    if (place := batch.schema.get_field_index(UNREAD)) >= 0:
         reasons = batch.column(place).to_pylist()
         mended = {row for row in rows if is_of_geometry(reasons[row])}
         kept = [None if row in mended else why for row, why in enumerate(reasons)]

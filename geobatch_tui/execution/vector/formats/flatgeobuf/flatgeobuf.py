@@ -106,15 +106,9 @@ def features_between(
 ) -> Iterator[pa.RecordBatch]:
     """Read features with ``UNREAD``, some at a time, from files of their own.
 
-    Args:
-        item: whose source it is.
-        plan: of the item.
-        data: bytes of the source.
-        first: number of the first feature.
-        starts: where the features begin, and where the last one ends.
-        read: reads such a file.
-        wide: children of a node of the index that the source has. OGR reads it the quick way then
-            (see ``ogr.stream``), which does not say which feature it cannot read.
+    ``first``: number of the first one; ``starts``: where each begins in ``data``, and where the
+    last one ends; ``wide``: children of a node of the index that the source has. OGR reads it the
+    quick way then (see ``ogr.stream``), which does not say which feature it cannot read.
     """
     schema = batch_schema.checked_schema(plan)
     at, count = 0, len(starts) - 1

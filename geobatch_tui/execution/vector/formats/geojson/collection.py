@@ -101,13 +101,8 @@ def needed(text: bytes) -> int:
 
 
 def lost(path: str, place: str, features: int, count: int) -> tuple[int, ...]:
-    """Number, from 1, the members of a collection that are objects and no features.
-
-    Args:
-        path: the source.
-        place: what OGR opens of it.
-        features: that OGR reads.
-        count: of objects.
+    """Number, from 1, the members of a collection of ``count`` objects that are no features; OGR
+    reads so many ``features``.
 
     Raises:
         CorruptSourceError: they are too many.
@@ -200,26 +195,21 @@ def goes_on(path: str, place: str) -> bool:
 
 
 def _flags(value: object) -> int:
-    shape = _shape(value)
+    if not isinstance(value, dict):
+        return 0
+    # An object may be a geometry, not a feature.
+    alone = str(value.get("type")).casefold() != "feature" and "geometry" not in value
+    shape = value if alone else value.get("geometry")
     there = _is_geometry(shape)
     broken = there and not (isinstance(shape, dict) and _is_whole(shape))
-    return GEOMETRY * there | BEYOND * _goes_beyond(value) | BROKEN * broken
+    return GEOMETRY * there | BEYOND * _goes_beyond(value.get("properties")) | BROKEN * broken
 
 
-def _goes_beyond(value: object) -> bool:
-    own = value.get("properties") if isinstance(value, dict) else None
+def _goes_beyond(own: object) -> bool:
     if not isinstance(own, dict):
         return False
     lists = ([one] if not isinstance(one, list) else one for one in own.values())
     return any(type(one) is int and not LEAST <= one <= LARGEST for some in lists for one in some)
-
-
-def _shape(value: object) -> object:
-    """Return the geometry of a feature; of an object that is a geometry, the object itself."""
-    if not isinstance(value, dict):
-        return None
-    alone = str(value.get("type")).casefold() != "feature" and "geometry" not in value
-    return value if alone else value.get("geometry")
 
 
 def _is_geometry(shape: object) -> bool:
@@ -314,11 +304,7 @@ class _Text:
                 return False
 
     def value(self) -> object:
-        """Read the value that begins there.
-
-        Raises:
-            ValueError: it is no JSON.
-        """
+        """Read the value that begins there. Raises ValueError: it is no JSON."""
         self.next()
         while True:
             try:

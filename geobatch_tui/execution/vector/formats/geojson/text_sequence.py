@@ -116,18 +116,15 @@ def records(path: str) -> Iterator[bytes]:
 
 
 def decoded(record: bytes) -> object:
-    """Read the first value in a record.
-
-    Raises:
-        ValueError: it is no JSON, or nested deeper than can be read.
-    """
+    """Read the first value in a record. Raises as :func:`value_at`."""
     return value_at(record.decode("utf-8-sig").strip(), 0)[0]
 
 
 def value_at(text: str, start: int) -> tuple[object, int]:
     """Read the value that begins there, and return also where it ends.
 
-    Raises: as :func:`decoded`.
+    Raises:
+        ValueError: it is no JSON, or nested deeper than can be read.
     """
     try:
         return _DECODER.raw_decode(text, start)

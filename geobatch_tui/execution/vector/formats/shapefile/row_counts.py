@@ -18,18 +18,19 @@ from geobatch_tui.execution.vector.ogr import archive
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Bytes of the head of an index of shapes, or of the shapes, and of an entry of the index.
-_HEAD, _ENTRY = 100, 8
+#: Bytes of the head of an index of shapes, or of the shapes; and of an entry of the index, which
+#: begins with the place of a shape.
+HEAD, ENTRY = 100, 8
 #: Where a head says how long its file is, in words of two bytes.
 _LENGTH = slice(24, 28)
-_INDEX, TABLE, _SHAPES = (".shx", ".SHX"), (".dbf", ".DBF"), (".shp", ".SHP")
+INDEX, TABLE, _SHAPES = (".shx", ".SHX"), (".dbf", ".DBF"), (".shp", ".SHP")
 
 
 def refuse_uneven(path: str, place: str) -> None:
     """Raise CorruptSourceError where there are more of the one than of the other, by the head of a
     file or by its size, or a table is cut off. ``place``: what OGR opens, which is ``path`` or lies
     in it."""
-    shapes = asked(path, place, _INDEX, _entries)
+    shapes = asked(path, place, INDEX, _entries)
     rows = asked(path, place, TABLE, _rows)
     if shapes is not None and shapes[0] != shapes[1]:
         raise CorruptSourceError(
@@ -49,9 +50,9 @@ def tell_of_rest(path: str, place: str, warnings: list[str]) -> None:
     rows = asked(path, place, TABLE, _rows)
     if rows is not None and rows[1] > rows[0]:
         warnings.append(f"the .dbf file has {rows[1]} rows, of which its head tells {rows[0]}")
-    end = asked(path, place, _INDEX, _end)
+    end = asked(path, place, INDEX, _end)
     size = asked(path, place, _SHAPES, lambda file: file.seek(0, os.SEEK_END))
-    if end is not None and size is not None and size - end >= _ENTRY:
+    if end is not None and size is not None and size - end >= ENTRY:
         warnings.append(f"the .shp file goes on for {size - end} bytes after its last shape")
 
 
@@ -72,16 +73,16 @@ def asked[T](
 
 def _entries(file: IO[bytes]) -> tuple[int, int]:
     """Count the shapes of an index, by its head and by its size."""
-    said = int.from_bytes(file.read(_HEAD)[_LENGTH], "big") * 2
+    said = int.from_bytes(file.read(HEAD)[_LENGTH], "big") * 2
     size = file.seek(0, os.SEEK_END)
-    return (said - _HEAD) // _ENTRY, (size - _HEAD) // _ENTRY
+    return (said - HEAD) // ENTRY, (size - HEAD) // ENTRY
 
 
 def _end(file: IO[bytes]) -> int | None:
     """Return the end of the last shape of an index in the file of shapes; None: it has none."""
-    raw = file.read()[_HEAD:]
-    entries = np.frombuffer(raw[: len(raw) // _ENTRY * _ENTRY], ">u4").reshape(-1, 2)
-    ends = (entries[:, 0].astype(np.int64) + entries[:, 1]) * 2 + _ENTRY
+    raw = file.read()[HEAD:]
+    entries = np.frombuffer(raw[: len(raw) // ENTRY * ENTRY], ">u4").reshape(-1, 2)
+    ends = (entries[:, 0].astype(np.int64) + entries[:, 1]) * 2 + ENTRY
     return int(ends.max()) if len(ends) else None
 
 

@@ -32,8 +32,6 @@ _KNOWN = "UTF-8"
 #: same as plain ones). A point has none.
 _POINTS_AT = {3: 40, 5: 40, 8: 36}
 _SHAPE_HEAD = 44
-#: Bytes of the head of an index of shapes, and of an entry, which begins with the place of a shape.
-_INDEX_HEAD, _INDEX_ENTRY = 100, 8
 
 
 class Shapefile(SourceFormat):
@@ -110,14 +108,12 @@ SHAPEFILE = Shapefile()
 
 def with_points(path: str, records: list[int]) -> Iterator[int]:
     """Choose the ``records`` whose shape in the file is not null, and has points."""
-    index = next(
-        (one for end in (".shx", ".SHX") if (one := Path(path).with_suffix(end)).exists()), None
-    )
+    index = archive.Plain(path, path).beside(*row_counts.INDEX)
     if index is None:
         return
     with index.open("rb") as places, Path(path).open("rb") as file:
         for number in records:
-            places.seek(_INDEX_HEAD + _INDEX_ENTRY * number)
+            places.seek(row_counts.HEAD + row_counts.ENTRY * number)
             place = places.read(4)
             if len(place) == 4:
                 file.seek(int.from_bytes(place, "big") * 2)

@@ -70,11 +70,11 @@ def losses(fields: pa.Schema) -> list[str]:
     lines = [
         (bool(renamed), f"names have ten bytes: {', '.join(renamed)}"),
         (
-            any(pa.types.is_string(kind) for kind in kinds),
+            any(map(pa.types.is_string, kinds)),
             f"text is cut after {TEXT} bytes, loses blanks at its ends, and is null where empty",
         ),
         (
-            any(pa.types.is_floating(kind) for kind in kinds),
+            any(map(pa.types.is_floating, kinds)),
             "real numbers have 15 decimals, and null in place of NaN",
         ),
         (
