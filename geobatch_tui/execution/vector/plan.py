@@ -61,7 +61,7 @@ class VectorPlan:
             OGR leaves out; they follow the features, and are set aside.
         shared: numbers of records of which OGR reads the first feature only; what follows it is set
             aside, one for each, after ``lost``.
-        moments_as_text: moments are read with their zones (see ``ogr.stream``).
+        moments_as_text: moments are read with their zones (see ``time_zones``).
         namesakes: fields of the source have one name, and get numbers as they are read.
         outside: chunks that are not read, as no feature of theirs touches ``bounds``.
         geometry_type: of the layer, as the source says; or ``TABLE``.

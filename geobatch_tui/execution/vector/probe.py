@@ -293,10 +293,10 @@ def _with_chunks(
         warnings.append(f"{none}: the output will have none")
     elif not packed:
         form = format_of(plan.driver)
-        access, edges = form.access(task.source, plan, features, jumps=layer.jumps)
+        access, edges = form.access(task.source, plan, features, layer.stride)
     if access == "rows":
-        features = max(features // layer.rows, 1) * layer.rows
-        if features == layer.rows and plan.count <= layer.rows:
+        features = max(features // layer.stride, 1) * layer.stride
+        if features == layer.stride and plan.count <= layer.stride:
             features = plan.count
     # An item without features has a chunk, too, which makes the output.
     grid = ChunkGrid(max(plan.count, 1), 1, max(min(features, plan.count), 1), 1)

@@ -23,8 +23,13 @@ type Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The geometries of a batch, of all rows; which of these are set aside, as ``bad``, or not
-    asked for, ``dropped``; and ``facts``, counts that are summed up over the item.
+    """The geometries of a batch, and which of its rows go no further.
+
+    Attributes:
+        shapes: geometries of all rows.
+        bad: rows that are set aside; an operation adds to it.
+        dropped: rows that are not asked for.
+        facts: counts that are summed up over the item.
     """
 
     shapes: Coordinates

@@ -40,11 +40,8 @@ class Condition:
         self._select = f"SELECT {_ROW} FROM t WHERE ({where}\n)"  # noqa: S608 - the user's own
 
     def holds(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
-        """Mark the features of a batch that satisfy it.
-
-        Raises:
-            sqlite3.Error: it is no condition on these attributes.
-        """
+        """Mark the features of a batch that satisfy it. Raises sqlite3.Error where it is no
+        condition on these attributes."""
         columns = [_plain(batch.column(name)) for name in self.names]
         row = f"{_ROW} INTEGER PRIMARY KEY"
         made = [row, *(_declared(name, batch.schema.field(name).type) for name in self.names)]

@@ -28,13 +28,8 @@ def written(
     warnings: list[str],
     widths: Mapping[str, int] | None = None,
 ) -> pa.Schema:
-    """Return the attributes as a format holds them.
-
-    Args:
-        output: the format.
-        fields: the attributes as they are read.
-        warnings: of the plan; what is lost is added.
-        widths: most characters of text fields, as the source declares them.
+    """Return the attributes ``fields`` as a format holds them; warn of what is lost. ``widths``:
+    most characters of text fields, as the source declares them.
 
     Raises:
         SchemaError: it holds no such type, or takes two names for one.
@@ -102,12 +97,7 @@ _NEAREST: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType], ...] = (
     (pa.types.is_fixed_size_binary, pa.binary()),
 )
 _LISTED = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_string)
-_KEPT = (
-    *_LISTED,
-    pa.types.is_binary,
-    pa.types.is_date32,
-    pa.types.is_time,
-)
+_KEPT = (*_LISTED, pa.types.is_binary, pa.types.is_date32, pa.types.is_time)
 #: Types that a Shapefile cannot hold, not even as text of use.
 _NOT_IN_TABLES = (pa.types.is_binary, pa.types.is_list)
 
@@ -126,17 +116,12 @@ def kind_of(kind: pa.DataType) -> pa.DataType | None:
         inner = kind_of(kind.value_type)
         return pa.list_(inner) if inner and _is_any(inner, _LISTED) else None
     if pa.types.is_timestamp(kind):
-        return pa.timestamp(_coarse(kind.unit), "UTC" if kind.tz else None)
+        # Of finer units OGR makes others, as 60 seconds.
+        return pa.timestamp("s" if kind.unit == "s" else "ms", "UTC" if kind.tz else None)
     if pa.types.is_decimal(kind) and kind.precision <= _DIGITS:
         return pa.float64()
     kept = kind if _is_any(kind, _KEPT) else None
     return next((nearest for ask, nearest in _NEAREST if ask(kind)), kept)
-
-
-def _coarse(unit: str) -> str:
-    """Return the unit in which OGR is given moments: of finer ones it makes others, as 60
-    seconds."""
-    return unit if unit == "s" else "ms"
 
 
 def _note(output: OutputFormat, kind: pa.DataType, made: pa.DataType) -> str:

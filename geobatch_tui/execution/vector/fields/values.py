@@ -39,11 +39,8 @@ _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_00
 
 
 def readable(columns: list[pa.Array], names: list[str], bad: Bad) -> list[pa.Array]:
-    """Return the values of a batch, with null for text that is not in UTF-8; such rows go to
-    ``bad``.
-
-    OGR hands on the bytes of a file whose encoding it takes for another.
-    """
+    """Return the values of a batch, with null for text that is not in UTF-8, which OGR hands on of
+    a file whose encoding it takes for another; such rows go to ``bad``."""
     pairs = zip(columns, names, strict=True)
     return [_in_utf8(column, name, bad) for column, name in pairs]
 
@@ -86,11 +83,8 @@ def fit(
     output: OutputFormat, columns: list[pa.Array], fields: pa.Schema, bad: Bad
 ) -> tuple[list[pa.Array], dict[str, int]]:
     """Return the values of a batch in the types of ``fields`` (see :func:`field_types.written`);
-    and counts of what else became of them.
-
-    Rows with a value that the format cannot hold go to ``bad``; what stands there then has no
-    meaning.
-    """
+    and counts of what else became of them. Rows with a value that the format cannot hold go to
+    ``bad``; what stands there then has no meaning."""
     if output.is_parquet:
         return columns, {}
     import pyarrow.compute as pc

@@ -34,6 +34,7 @@ _IDS = (
     "SELECT 1 FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' "
     "AND m.name NOT LIKE 'gpkg%' AND c.pk AND lower(c.name) = lower(?)"
 )
+_EXTENDED = "SELECT 1 FROM sqlite_master WHERE name = 'gpkg_extensions'"
 #: Whether a layer has an index that is kept with it.
 _INDEXED = (
     "SELECT 1 FROM gpkg_extensions WHERE extension_name = 'gpkg_rtree_index' "
@@ -63,7 +64,7 @@ class Sqlite(SourceFormat):
 
     @override
     def access(
-        self, path: str, plan: VectorPlan, features: int, *, jumps: bool
+        self, path: str, plan: VectorPlan, features: int, stride: int
     ) -> tuple[Access, tuple[int, ...]]:
         edges = _fid_edges(path, plan, features) if plan.fid_column else ()
         return ("fid", edges) if edges else ("drain", ())
@@ -102,11 +103,8 @@ class GeoPackage(Sqlite):
     @override
     def own_ids(self, layer: OpenLayer) -> list[str]:
         """Name the first column of a view, which OGR takes for the ids, if it has not the name of
-        the id of any table.
-
-        Raises:
-            SchemaError: it has values that are no whole numbers, of which OGR makes some.
-        """
+        the id of any table. Raises SchemaError where not all of it are whole numbers, of which OGR
+        makes some."""
         fid = layer.info["fid_column"]
         if not fid or archive.is_inside(layer.place):
             return []
@@ -131,15 +129,15 @@ class GeoPackage(Sqlite):
     def chunks_outside(
         self, path: str, plan: VectorPlan, edges: tuple[int, ...], features: int, bounds: Bounds
     ) -> tuple[int, ...]:
-        """Find them by the index.
-
-        A chunk with a feature that is not in the index is not outside: its geometry may be damaged.
-        """
+        """Find them by the index. A chunk with a feature that is not in it is not outside: the
+        geometry may be damaged."""
         if plan.where or not edges or not bounds:
             return ()
         index = f"rtree_{plan.layer}_{plan.geometry_column}"
         with _sqlite(path) as connection:
-            if not _is_indexed(connection, plan):
+            has_extensions = connection.execute(_EXTENDED).fetchone()
+            names = (plan.layer, plan.geometry_column)
+            if not has_extensions or connection.execute(_INDEXED, names).fetchone() is None:
                 return ()
             minx, miny, maxx, maxy = bounds
             asked = (
@@ -223,14 +221,6 @@ def _edges_as_read(path: str, plan: VectorPlan, features: int) -> tuple[int, ...
             seen += len(ids)
             last = int(ids[-1]) if len(ids) else last
     return (*edges, last + 1)
-
-
-def _is_indexed(connection: sqlite3.Connection, plan: VectorPlan) -> bool:
-    asked = "SELECT 1 FROM sqlite_master WHERE name = 'gpkg_extensions'"
-    if connection.execute(asked).fetchone() is None:
-        return False
-    names = (plan.layer, plan.geometry_column)
-    return connection.execute(_INDEXED, names).fetchone() is not None
 
 
 def _with_geometry(path: str, names: tuple[str, str, str], ids: list[int]) -> Iterator[int]:

@@ -4,7 +4,7 @@ the statistics of the boxes in them say."""
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, override
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from geobatch_tui.execution.vector.formats.source_format import Bounds
-    from geobatch_tui.execution.vector.plan import Access, VectorPlan
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 #: Row groups of more raw bytes than this are not read by chunks that want a part of one.
@@ -27,15 +26,7 @@ class GeoParquet(SourceFormat):
     """GeoParquet, and Parquet with types for geometries."""
 
     is_arrow = True
-
-    @override
-    def access(
-        self, path: str, plan: VectorPlan, features: int, *, jumps: bool
-    ) -> tuple[Access, tuple[int, ...]]:
-        if plan.where:
-            return "drain", ()
-        with parquet_file(path) as file:
-            return ("rows" if uniform_groups(file.metadata) else "drain"), ()
+    by_number = "rows"
 
 
 GEOPARQUET = GeoParquet()

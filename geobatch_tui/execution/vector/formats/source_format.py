@@ -43,10 +43,15 @@ AUTO, STRICT = "auto", "strict"
 
 @dataclass(frozen=True, slots=True)
 class OpenLayer:
-    """A layer that OGR has opened, at ``place``, of the source ``path``.
+    """A layer that OGR has opened.
 
-    ``scanned``: what :meth:`SourceFormat.scan` found, if it was asked; ``encoding``: of its text,
-    that OGR is to be told; empty: OGR knows it.
+    Attributes:
+        path: the source.
+        place: what OGR opens of it.
+        name: of the layer.
+        info: what OGR says of it.
+        scanned: what :meth:`SourceFormat.scan` found, if it was asked.
+        encoding: of its text, that OGR is to be told; empty: OGR knows it.
     """
 
     path: str
@@ -99,6 +104,8 @@ class SourceFormat:
     knows_count = True
     #: Whether OGR ends at a feature that it cannot read also where it evaluates a condition.
     ends_early = False
+    #: How chunks are read where features are reached by their number.
+    by_number: Access = "drain"
     #: What warnings call a record that OGR leaves out, and what becomes of these.
     record = "record"
     lost_records = "set aside for being no features"
@@ -118,11 +125,8 @@ class SourceFormat:
         return layer.place
 
     def encoding(self, layer: OpenLayer, asked: str) -> tuple[str, str]:
-        """Return the encoding of the text that OGR is to be told, empty if none, and a warning.
-
-        Raises:
-            SchemaError: one is ``asked`` for, and text of this format is always in UTF-8.
-        """
+        """Return the encoding of the text that OGR is to be told, empty if none, and a warning;
+        raise SchemaError where one is ``asked`` for, and text is always in UTF-8."""
         if asked not in {AUTO, STRICT}:
             driver = layer.info["driver"]
             raise SchemaError(
@@ -150,11 +154,8 @@ class SourceFormat:
         return layer.info["measured"]
 
     def count(self, layer: OpenLayer, where: str) -> FeatureCount:
-        """Count the features of a layer, and find the records that OGR leaves out.
-
-        Raises:
-            CorruptSourceError: OGR reads fewer features than there are.
-        """
+        """Count the features of a layer, and find the records that OGR leaves out; raise
+        CorruptSourceError where it is not known which these are."""
         count = layer.info["features"]
         if self.ends_early and where and count >= 0:
             read = self.count_by_reading(layer)
@@ -180,11 +181,18 @@ class SourceFormat:
     # --- how chunks are read -------------------------------------------------------------------
 
     def access(
-        self, path: str, plan: VectorPlan, features: int, *, jumps: bool
+        self, path: str, plan: VectorPlan, features: int, stride: int
     ) -> tuple[Access, tuple[int, ...]]:
-        """Choose how chunks of so many ``features`` of a source, which is no archive, are read; and
-        the ids that part them. ``jumps``: OGR goes to a record by its number."""
-        return "drain", ()
+        """Choose how chunks of so many ``features`` are read; and the ids that part them.
+
+        Args:
+            path: the source, which is no archive.
+            plan: of the item.
+            features: of a chunk.
+            stride: features that are reached at once by their number: one record by OGR, a row
+                group of GeoParquet; 0: none are.
+        """
+        return (self.by_number if stride and not plan.where else "drain"), ()
 
     def chunks_outside(
         self, path: str, plan: VectorPlan, edges: tuple[int, ...], features: int, bounds: Bounds
@@ -253,12 +261,7 @@ class FileGeodatabase(SourceFormat):
     """A file geodatabase, in which OGR goes to a record by its number."""
 
     holds_tables = has_key = True
-
-    @override
-    def access(
-        self, path: str, plan: VectorPlan, features: int, *, jumps: bool
-    ) -> tuple[Access, tuple[int, ...]]:
-        return ("window" if jumps and not plan.where else "drain"), ()
+    by_number = "window"
 
 
 CSV, FILE_GEODATABASE = Csv(), FileGeodatabase()

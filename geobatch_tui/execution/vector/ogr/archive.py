@@ -51,11 +51,7 @@ def is_inside(place: str) -> bool:
 @contextmanager
 def opened(path: str, place: str) -> Iterator[IO[bytes]]:
     """Open the bytes of what OGR opens at ``place``: of the file ``path``, or of one in that
-    archive.
-
-    Raises:
-        CorruptSourceError: they cannot be unpacked.
-    """
+    archive. Raises CorruptSourceError where they cannot be unpacked."""
     if is_inside(place):
         with _files(path) as (archive, there), archive.open(there[_name(path, place)]) as member:
             yield member

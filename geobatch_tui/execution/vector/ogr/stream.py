@@ -8,9 +8,6 @@ spatial index has no features without geometry, and is read the quick way.
 Fields of GeoPackages and file geodatabases may have a domain, with names for codes. OGR gives the
 names in place of whole numbers: a code without one is nothing then. No format here has a place for
 both, so the codes are kept, as ogr2ogr keeps them.
-
-Where a format does not say once that all moments of a field have one zone, OGR gives them without:
-what is 10:00+02:00 in the file is 10:00 then. Its text has the zone.
 """
 
 from __future__ import annotations
@@ -37,9 +34,6 @@ _MAGIC = b"fgb\x03"
 _EXTENSION = b"ARROW:extension:name"
 #: Where OGR says the name of the domain of a field.
 _DOMAIN = b"GDAL:OGR:domain_name"
-_ZONE = r"T.*(Z|[+-]\d\d(:?\d\d)?)$"
-#: What stands behind text of file geodatabases.
-_ENDS = "\0"
 
 
 @contextmanager
@@ -119,74 +113,3 @@ def apart(column: pa.Array) -> pa.Array:
     """Copy a column. What GDAL gives at a time is freed together: as long as one of its columns is
     there, its geometries are, too."""
     return pa.concat_arrays([column, column.slice(0, 0)])
-
-
-def zoned(
-    place: str, layer: str, fields: pa.Schema, warnings: list[str], *, namesakes: bool
-) -> pa.Schema | None:
-    """Return ``fields`` with moments in UTC where any has a zone in the source; None: none has.
-    Warn of fields in which other moments have none. ``namesakes``: fields that have one name get
-    numbers.
-
-    Reads all moments, but only where OGR gives them without a zone.
-    """
-    names = [each.name for each in fields if pa.types.is_timestamp(each.type) and not each.type.tz]
-    if not names:
-        return None
-    counts = _counts(place, layer, names, namesakes=namesakes)
-    in_utc = {name for name, (with_one, _) in counts.items() if with_one}
-    if not in_utc:
-        return None
-    for name, (with_one, without) in counts.items():
-        if with_one and without:
-            warnings.append(f"field {name!r}: {without} moments without a zone are taken for UTC")
-    return pa.schema(
-        each.with_type(pa.timestamp(each.type.unit, "UTC")) if each.name in in_utc else each
-        for each in fields
-    )
-
-
-def _counts(
-    place: str, layer: str, names: Sequence[str], *, namesakes: bool
-) -> dict[str, tuple[int, int]]:
-    """Count the moments of each field with a zone, and without."""
-    import pyarrow.compute as pc
-
-    found = dict.fromkeys(names, (0, 0))
-    with pyogrio.open_arrow(
-        exact(place),
-        layer=layer,
-        columns=None if namesakes else list(names),
-        read_geometry=False,
-        datetime_as_string=True,
-        use_pyarrow=True,
-    ) as (_, reader):
-        called = each_once(reader.schema.names)
-        for given in reader:
-            batch = given.rename_columns(called)
-            for name in names:
-                has = pc.match_substring_regex(_trimmed(batch.column(name)), _ZONE)
-                one, none = found[name]
-                found[name] = one + has.true_count, none + has.false_count
-    return found
-
-
-def _trimmed(column: pa.Array) -> pa.Array:
-    import pyarrow.compute as pc
-
-    return pc.utf8_rtrim(column, _ENDS)
-
-
-def parsed(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Parse text of moments as the type ``kind``; without a zone they are taken for UTC.
-
-    Raises:
-        pa.ArrowInvalid: one is no moment of that type.
-    """
-    import pyarrow.compute as pc
-
-    column = _trimmed(column)
-    if kind.tz is None:
-        return column.cast(kind)
-    has = pc.match_substring_regex(column, _ZONE)
-    return pc.if_else(has, column, pc.binary_join_element_wise(column, "Z", "")).cast(kind)

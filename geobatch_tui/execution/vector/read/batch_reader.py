@@ -10,7 +10,7 @@ import pyarrow as pa
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.vector.batch_schema import schema_of, with_id_and_shape
 from geobatch_tui.execution.vector.formats.source_format import format_of
-from geobatch_tui.execution.vector.ogr import stream
+from geobatch_tui.execution.vector.ogr import stream, time_zones
 from geobatch_tui.execution.vector.ogr.errors import ogr_errors
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
 
@@ -95,18 +95,15 @@ def _with_id_and_geometry(
 
 
 def pinned(batch: pa.RecordBatch, schema: pa.Schema, geometry: str) -> pa.RecordBatch:
-    """Return a batch with exactly the attributes of ``schema``, then ``FID`` and ``WKB``.
-
-    Raises:
-        SchemaError: a value does not fit the type that the plan pinned.
-    """
+    """Return a batch with exactly the attributes of ``schema``, then ``FID`` and ``WKB``. Raises
+    SchemaError where a value does not fit the type that the plan pinned."""
     columns = []
     for field in schema:
         column = stream.codes(batch.column(field.name), field.type)
         if column.type != field.type:
             try:
                 if pa.types.is_string(column.type) and pa.types.is_timestamp(field.type):
-                    column = stream.parsed(column, field.type)
+                    column = time_zones.parsed(column, field.type)
                 else:
                     column = column.cast(field.type, safe=True)
             except pa.ArrowInvalid as error:

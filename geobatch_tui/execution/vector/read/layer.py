@@ -20,7 +20,7 @@ from geobatch_tui.execution.protocol.messages import LayersReceipt
 from geobatch_tui.execution.vector.fields import field_types, source_ids
 from geobatch_tui.execution.vector.formats.lost_geometries import listed
 from geobatch_tui.execution.vector.formats.source_format import AUTO, STRICT, OpenLayer, format_of
-from geobatch_tui.execution.vector.ogr import archive, errors, ogr_drivers, stream
+from geobatch_tui.execution.vector.ogr import archive, errors, ogr_drivers, stream, time_zones
 from geobatch_tui.execution.vector.ogr.exact_names import exact
 from geobatch_tui.execution.vector.ogr.layer_info import layer_info, layer_names
 from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
@@ -50,10 +50,9 @@ class Layer:
         fields: schema of the attributes.
         geometry, fid_column: names of the columns of geometries and ids.
         crs: as a text that PROJ reads.
-        rows: of each row group of GeoParquet; 0 if these are not even.
         as_text: moments are read as text, as they have zones.
         warnings: for the plan.
-        jumps: OGR goes to a record by its number.
+        stride: features that are reached at once by their number (see ``SourceFormat.access``).
         measured: geometries have M, as the source says.
         geo: see ``geoparquet_key``.
         widths: of text fields, where the source declares them.
@@ -69,10 +68,9 @@ class Layer:
     counted: FeatureCount
     fid_column: str = ""
     encoding: str = ""
-    rows: int = 0
     as_text: bool = False
     warnings: tuple[str, ...] = ()
-    jumps: bool = False
+    stride: int = 0
     namesakes: bool = False
     measured: bool = False
     id_name: str = ""
@@ -82,11 +80,8 @@ class Layer:
 
 
 def layers(task: LayersTask, stage: Stage) -> LayersReceipt:
-    """List all layers of a source, with and without geometry.
-
-    Raises:
-        InvalidInputError and its kin: the source cannot be opened, or two layers have one name.
-    """
+    """List all layers of a source, with and without geometry. Raises InvalidInputError and its kin
+    where it cannot be opened, or two layers have one name."""
     with stage("open"):
         drivers = ogr_drivers.drivers_of(task.source)
         if format_of(drivers[0]).is_arrow:
@@ -106,11 +101,8 @@ def layers(task: LayersTask, stage: Stage) -> LayersReceipt:
 
 
 def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[str, ...]) -> Layer:
-    """Read what a source says that OGR opens at ``place`` by one of ``drivers``.
-
-    Raises:
-        InvalidInputError and its kin: it cannot be read as asked.
-    """
+    """Read what a source says that OGR opens at ``place`` by one of ``drivers``. Raises
+    InvalidInputError and its kin where it cannot be read as asked."""
     scanned = format_of(drivers[0]).scan(task.source, place)
     if scanned is not None:
         _refuse_large(task, scanned[1])
@@ -134,7 +126,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         if read.numbered:
             shown = ", ".join(map(repr, read.numbered))
             warnings.append(f"fields with the name of another get a number: {shown}")
-        in_utc = stream.zoned(
+        in_utc = time_zones.zoned(
             layer.place, name, read.schema, warnings, namesakes=bool(read.numbered)
         )
     return Layer(
@@ -153,19 +145,15 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         fid_column=info["fid_column"],
         crs=info["crs"],
         encoding=layer.encoding,
-        jumps=info["capabilities"]["fast_set_next_by_index"],
+        stride=int(info["capabilities"]["fast_set_next_by_index"]),
         widths=_widths(read.fields),
         counted=counted,
     )
 
 
 def _chosen(task: ProbeTask, place: str, drivers: tuple[str, ...]) -> str:
-    """Choose the layer of a source that is asked for, or the only one.
-
-    Raises:
-        SchemaError: there is no such layer, or there are several and none is named.
-        EmptyInputError: there is none at all.
-    """
+    """Choose the layer of a source that is asked for, or the only one. Raises SchemaError where
+    there is no such layer, or several, and EmptyInputError where there is none at all."""
     with errors.ogr_errors(task.source):
         names = layer_names(place)
     asked = str(task.source_options.get("layer") or "")

@@ -33,10 +33,7 @@ if TYPE_CHECKING:
 
 
 def parquet_layer(path: str, params: VectorParams) -> Layer:
-    """Read the layer of a GeoParquet file.
-
-    Raises: as :func:`ogr_layer`.
-    """
+    """Read the layer of a GeoParquet file. Raises as :func:`layer.ogr_layer`."""
     with errors.ogr_errors(path), geoparquet.parquet_file(path) as file:
         schema = file.schema_arrow
         raw = geoparquet.geo_key(file)
@@ -62,7 +59,7 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
         chosen = chosen_columns(params.columns, there, path)
         # Without notes on their origin: what follows from these is in their types.
         fields = pa.schema([pa.field(field, schema.field(field).type) for field in chosen])
-        rows = geoparquet.uniform_groups(file.metadata)
+        stride = geoparquet.uniform_groups(file.metadata)
         count = every = int(file.metadata.num_rows)
         if params.where:
             count = _count_rows(file, Condition(params.where, there), name, path)
@@ -78,7 +75,7 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
         measured=any(str(kind).endswith("M") for kind in kinds),
         crs=crs if crs is None or isinstance(crs, str) else json.dumps(crs),
         counted=FeatureCount(count or every, none_left=not count and bool(params.where)),
-        rows=rows,
+        stride=stride,
         geo=geoparquet_key.described(geo, name, chosen),
     )
 
@@ -117,11 +114,8 @@ def whole_file(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
 def _batches(
     file: pq.ParquetFile, plan: VectorPlan, groups: list[int], start: int, bounds: Bounds
 ) -> Iterator[pa.RecordBatch]:
-    """Read row groups; ids are row numbers, from ``start``.
-
-    A row group outside of ``bounds`` is not read: its features come without anything, and are left
-    out as those that are read and lie outside.
-    """
+    """Read row groups; ids are row numbers, from ``start``. Features of one outside of ``bounds``
+    come without anything, and are left out as those that are read and lie outside."""
     schema = schema_of(plan)
     attributes = [name for name in file.schema_arrow.names if name != plan.geometry_column]
     condition = Condition(plan.where, attributes) if plan.where else None

@@ -44,11 +44,7 @@ def part_path(item: ItemContext, index: int) -> Path:
 
 
 def read_part(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.RecordBatch]:
-    """Read the batches of a part, once it is there.
-
-    Raises:
-        GeobatchError: whatever ended the read of the source.
-    """
+    """Read the batches of a part, once it is there. Raises what ended the read of the source."""
     path = part_path(item, index)
     _await(item, plan, path)
     data = path.read_bytes()

@@ -48,11 +48,10 @@ class FlatGeobuf(SourceFormat):
     def drain(
         self, item: ItemContext, plan: VectorPlan, plain: Plain, read: Read
     ) -> Iterator[pa.RecordBatch]:
-        if plan.where:
+        if plan.where or archive.is_inside(plain.place):
             return super().drain(item, plan, plain, read)
-        if item.params.get("bounds") and not archive.is_inside(plain.place):
-            return _within_bounds(item, plan, plain, read)
-        return _to_the_end(item, plan, plain, read)
+        way = _within_bounds if item.params.get("bounds") else _to_the_end
+        return way(item, plan, plain, read)
 
 
 FLATGEOBUF = FlatGeobuf()
@@ -81,14 +80,11 @@ def _to_the_end(
 ) -> Iterator[pa.RecordBatch]:
     """Read the features, also those behind one that OGR cannot read."""
     seen = 0
-    try:
+    with suppress(CorruptSourceError):
         for batch in read(plain, plan):
             seen += batch.num_rows
             yield batch
-    except CorruptSourceError:
-        if archive.is_inside(plain.place):
-            raise
-    if seen < plan.count and not archive.is_inside(plain.place):
+    if seen < plan.count:
         data = flatgeobuf_layout.mapped(item.source)
         starts = flatgeobuf_layout.feature_starts(data, item.source)[seen:]
         yield from features_between(item, plan, data, seen, starts, read)
@@ -106,9 +102,15 @@ def features_between(
 ) -> Iterator[pa.RecordBatch]:
     """Read features with ``UNREAD``, some at a time, from files of their own.
 
-    ``first``: number of the first one; ``starts``: where each begins in ``data``, and where the
-    last one ends; ``wide``: children of a node of the index that the source has. OGR reads it the
-    quick way then (see ``ogr.stream``), which does not say which feature it cannot read.
+    Args:
+        item: whose source it is.
+        plan: of the item.
+        data: bytes of the source.
+        first: number of the first feature.
+        starts: where the features begin, and where the last one ends.
+        read: reads such a file.
+        wide: children of a node of the index that the source has. OGR reads it the quick way then
+            (see ``ogr.stream``), which does not say which feature it cannot read.
     """
     schema = batch_schema.checked_schema(plan)
     at, count = 0, len(starts) - 1

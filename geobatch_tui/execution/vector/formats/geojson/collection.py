@@ -1,25 +1,21 @@
 """Collections of GeoJSON: their members, and what each feature has, as the file itself says.
 
 OGR gives a feature no geometry where it cannot read the one that it has, and puts the end of the
-range of 64 bits for a whole number beyond, with a line on stderr at most. It passes over rings,
-lines, polygons and members of geometry collections that are none, and reads the others; a point of
-NaN becomes an empty one. It passes over members of a collection that are no features, as geometries
-of their own, without a word.
+range of 64 bits for a whole number beyond, with a line on stderr at most. It passes over members of
+a collection that are no features, as geometries of their own, without a word.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
 import re
 from contextlib import contextmanager
 from io import TextIOWrapper
 from json import JSONDecodeError
-from math import isnan
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.vector.formats.geojson.geojson_coordinates import is_whole
 from geobatch_tui.execution.vector.formats.geojson.text_sequence import decoded, records, value_at
 from geobatch_tui.execution.vector.formats.lost_geometries import MOST_SET_ASIDE
 from geobatch_tui.execution.vector.ogr import archive
@@ -28,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-    from geobatch_tui.execution.protocol.messages import Json
 
 #: Flags of a feature: it has a geometry with coordinates; a whole number beyond 64 bits; a geometry
 #: that cannot be read whole.
@@ -51,28 +46,6 @@ _BLANK = " \t\r\n,:"
 #: More characters than the longest word or escape of JSON has.
 _LONGEST = 16
 _ENDS = frozenset(_BLANK + "]}")
-#: How deep the places of a geometry lie in lists.
-_DEPTHS = {
-    "point": 0,
-    "multipoint": 1,
-    "linestring": 1,
-    "multilinestring": 2,
-    "polygon": 2,
-    "multipolygon": 3,
-}
-_COLLECTION = b'"geometries"'
-
-
-def _list_of(one: bytes) -> bytes:
-    return rb"\[\s*+(?:%b\s*+(?:,\s*+%b\s*+)*+)?+\]" % (one, one)
-
-
-_PLACE = rb"\[[\s\d.eE+-]++,[\s\d.eE+,-]++\]"
-_PLACES = _list_of(_PLACE)
-_LINES = _list_of(_PLACES)
-_ANY = b"|".join((_PLACE, _list_of(_LINES), _LINES, _PLACES))
-#: With a group: coordinates that are lists of places, as deep everywhere.
-_COORDINATES = re.compile(rb'"coordinates"\s*+(:\s*+(?:%b)\s*+[,}])?+' % _ANY)
 
 
 def feature_marks(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
@@ -102,11 +75,7 @@ def needed(text: bytes) -> int:
 
 def lost(path: str, place: str, features: int, count: int) -> tuple[int, ...]:
     """Number, from 1, the members of a collection of ``count`` objects that are no features; OGR
-    reads so many ``features``.
-
-    Raises:
-        CorruptSourceError: they are too many.
-    """
+    reads so many ``features``. Raises CorruptSourceError where they are too many."""
     if count <= features:
         return ()
     try:
@@ -201,7 +170,7 @@ def _flags(value: object) -> int:
     alone = str(value.get("type")).casefold() != "feature" and "geometry" not in value
     shape = value if alone else value.get("geometry")
     there = _is_geometry(shape)
-    broken = there and not (isinstance(shape, dict) and _is_whole(shape))
+    broken = there and not (isinstance(shape, dict) and is_whole(shape))
     return GEOMETRY * there | BEYOND * _goes_beyond(value.get("properties")) | BROKEN * broken
 
 
@@ -217,45 +186,6 @@ def _is_geometry(shape: object) -> bool:
         return shape is not None
     # One without coordinates may be taken for none (RFC 7946, 3.1).
     return bool(shape.get("coordinates", shape.get("geometries", "there")))
-
-
-def are_doubtful(path: str) -> bool:
-    """Whether a file may have a geometry that OGR does not read whole, by a quick look that makes
-    no objects of it. OGR leaves no geometry where all of its places lie deeper than they should, or
-    less deep, or an empty one."""
-    with Path(path).open("rb") as file:
-        if not file.read(1):
-            return False
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-            if text.find(_COLLECTION) >= 0:
-                return True
-            return any(found[1] is None for found in _COORDINATES.finditer(text))
-
-
-def _is_whole(shape: Json) -> bool:
-    """Whether all of a geometry can be read; nothing in the place of coordinates can."""
-    kind = str(shape.get("type")).casefold()
-    if kind == "geometrycollection":
-        inner = shape.get("geometries")
-        return isinstance(inner, list) and all(
-            isinstance(one, dict) and _is_whole(one) for one in inner
-        )
-    if kind not in _DEPTHS or "coordinates" not in shape:
-        return False
-    there = shape["coordinates"]
-    return not there or _is_nested(there, _DEPTHS[kind])
-
-
-def _is_nested(value: object, depth: int) -> bool:
-    if not isinstance(value, list):
-        return False
-    if depth:
-        return all(_is_nested(one, depth - 1) for one in value)
-    return len(value) > 1 and all(map(_is_number, value[:3]))
-
-
-def _is_number(value: object) -> bool:
-    return type(value) is int or (type(value) is float and not isnan(value))
 
 
 class _Text:

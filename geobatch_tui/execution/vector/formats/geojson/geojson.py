@@ -11,7 +11,11 @@ import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector.batch.arrow_arrays import lists_with, offsets, validity
-from geobatch_tui.execution.vector.formats.geojson import collection, text_sequence
+from geobatch_tui.execution.vector.formats.geojson import (
+    collection,
+    geojson_coordinates,
+    text_sequence,
+)
 from geobatch_tui.execution.vector.formats.lost_geometries import (
     LEFT_OUT,
     NO_GEOMETRY,
@@ -54,7 +58,7 @@ class _Json(SourceFormat):
 
     @override
     def source_check(self, plain: Plain, plan: VectorPlan) -> SourceCheck | None:
-        is_doubtful = collection.are_doubtful(plain.name())
+        is_doubtful = geojson_coordinates.are_doubtful(plain.name())
 
         def marks(count: int) -> NDArray[np.uint8]:
             try:
@@ -70,8 +74,8 @@ class _Json(SourceFormat):
 
         def check(batch: pa.RecordBatch) -> pa.Array:
             shapes, ends = batch.column(WKB), _at_ends(batch)
-            needed = is_doubtful or _has_empty(shapes) or bool(ends.any())
-            found = known.of_next(batch, needed=needed)
+            has_empty = shapes.null_count or (np.diff(offsets(shapes)) <= _EMPTY).any()
+            found = known.of_next(batch, needed=bool(is_doubtful or has_empty or ends.any()))
             if found is None:
                 return pa.nulls(batch.num_rows, pa.string())
             reasons = np.full(batch.num_rows, None, object)
@@ -86,7 +90,7 @@ class _Json(SourceFormat):
     def misread(self, layer: OpenLayer, plain: Plain, features: pa.Table) -> Sequence[int]:
         shapes = features.column(WKB)
         wrong = self._lost(layer, len(shapes))
-        if not wrong and (shapes.null_count or collection.are_doubtful(plain.name())):
+        if not wrong and (shapes.null_count or geojson_coordinates.are_doubtful(plain.name())):
             marks = collection.feature_marks(plain.name(), sequence=self.is_sequence)
             read = np.concatenate([validity(chunk) for chunk in shapes.chunks])
             if len(marks) == len(read):
@@ -110,12 +114,8 @@ class GeoJson(_Json):
 
     @override
     def place_to_open(self, layer: OpenLayer) -> str:
-        """Return the place as that of a text sequence if it is one: OGR takes it for one feature
-        if its second record is no object.
-
-        Raises:
-            CorruptSourceError: something follows the first feature.
-        """
+        """Return the place as that of a text sequence if it is one, which OGR takes for a feature
+        if its second record is no object; raise CorruptSourceError where it goes on otherwise."""
         if layer.info["features"] >= 2 or not collection.goes_on(layer.path, layer.place):
             return layer.place
         if archive.is_inside(layer.place) or not text_sequence.is_one(layer.place):
@@ -170,11 +170,6 @@ class GeoJsonSeq(_Json):
 
 
 GEOJSON, GEOJSONSEQ = GeoJson(), GeoJsonSeq()
-
-
-def _has_empty(shapes: pa.Array) -> bool:
-    """Whether a geometry is null, or has no parts."""
-    return bool(shapes.null_count or (np.diff(offsets(shapes)) <= _EMPTY).any())
 
 
 def _at_ends(batch: pa.RecordBatch) -> NDArray[np.bool_]:

@@ -67,11 +67,7 @@ def largest(path: str) -> bytes:
 
 def shared(path: str, lost: tuple[int, ...]) -> tuple[int, ...]:
     """Number, from 1, the records at ``path`` but ``lost`` that hold more than the feature that OGR
-    reads.
-
-    Raises:
-        CorruptSourceError: they are too many.
-    """
+    reads. Raises CorruptSourceError where they are too many."""
     left_out = frozenset(lost)
     found = tuple(n for n, one in enumerate(records(path), 1) if n not in left_out and _rest(one))
     if len(found) > MOST_SET_ASIDE:

@@ -79,7 +79,7 @@ class Shapefile(SourceFormat):
 
     @override
     def access(
-        self, path: str, plan: VectorPlan, features: int, *, jumps: bool
+        self, path: str, plan: VectorPlan, features: int, stride: int
     ) -> tuple[Access, tuple[int, ...]]:
         return ("drain" if plan.where or self.has_deleted(path) else "window"), ()
 

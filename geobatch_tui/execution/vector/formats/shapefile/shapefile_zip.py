@@ -125,11 +125,8 @@ def refuse_mixed(kinds: Sequence[int]) -> None:
 
 
 def pack(layer: Path, path: Path, fingerprint: str) -> None:
-    """Put the files of ``layer``, a ``.shp`` file, into a new archive at ``path``.
-
-    Raises:
-        SchemaError: a file is larger than others read.
-    """
+    """Put the files of ``layer``, a ``.shp`` file, into a new archive at ``path``. Raises
+    SchemaError where one is larger than others read."""
     with disk_errors("cannot write", path), zipfile.ZipFile(path, "x") as archive:
         for suffix, method in _FILES.items():
             part = layer.with_suffix(suffix)
@@ -152,10 +149,7 @@ def pack(layer: Path, path: Path, fingerprint: str) -> None:
 
 def fingerprint_of(path: Path) -> str:
     """Return the fingerprint of an archive, each byte of which is read; empty: it is not ours.
-
-    Raises:
-        VerifyError: a file in it is damaged.
-    """
+    Raises VerifyError where a file in it is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()

@@ -162,10 +162,7 @@ def _marks(
     reader: XmlReader, plain: Plain, layer: str, count: int, lost: tuple[int, ...] = ()
 ) -> NDArray[np.uint8]:
     """Return the marks of the ``count`` features that OGR reads, in order; it leaves out ``lost``.
-
-    Raises:
-        CorruptSourceError: some are broken, and it is not known which of OGR's features.
-    """
+    Raises CorruptSourceError where it is not known which of these are broken."""
     marks, lines = reader.marks(layer, plain.place), reader.lines
     if marks is not None and len(marks) == count + len(lost):
         return np.delete(np.frombuffer(bytes(marks), np.uint8), np.array(lost, int) - 1)
