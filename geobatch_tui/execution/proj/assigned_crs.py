@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from pyproj.exceptions import CRSError as ProjError
@@ -117,17 +116,17 @@ def parse(text: str, what: str, error: type[GeobatchError]) -> CRS:
 
 def horizontal(crs: CRS, what: str, warnings: list[str]) -> CRS:
     """Return the horizontal part of ``crs``, with a warning if it has a vertical one."""
-    part = _horizontal(crs.srs)
+    part = _horizontal(crs)
     if part is None:
         return crs
     warnings.append(f"{what} has a vertical CRS, {named(crs)}: heights are not transformed")
     return part
 
 
-@lru_cache(maxsize=64)
-def _horizontal(text: str) -> CRS | None:
-    """Return the horizontal part of the CRS of a text; None if it has no other."""
-    crs = part = crs_lookup.crs_of(text)
+@crs_lookup.by_text
+def _horizontal(crs: CRS) -> CRS | None:
+    """Return the horizontal part of ``crs``; None if it has no other."""
+    part = crs
     if crs.is_compound:
         part = crs.sub_crs_list[0]
     if len(part.axis_info) > 2:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from functools import cache, lru_cache, wraps
+from typing import TYPE_CHECKING, cast
 
 from pyproj import CRS
 
 from geobatch_tui.execution.proj import coordinate_operations
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyproj import Transformer
 
 
@@ -33,14 +35,24 @@ def crs_of(text: str) -> CRS:
     return CRS.from_user_input(text)
 
 
+def by_text[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Keep the results of a function of CRSs by their texts: the hash of a CRS itself writes its
+    WKT anew each time."""
+
+    @lru_cache(maxsize=256)
+    def find(*texts: str) -> R:
+        return cast("Callable[..., R]", function)(*map(crs_of, texts))
+
+    @wraps(function)
+    def found(*given: P.args, **_: P.kwargs) -> R:
+        return find(*(crs.srs for crs in cast("tuple[CRS, ...]", given)))
+
+    return found
+
+
+@by_text
 def named(crs: CRS) -> str:
     """Return the name of ``crs`` and its code, if it has one, for messages."""
-    return _named(crs.srs)
-
-
-@lru_cache(maxsize=64)
-def _named(text: str) -> str:
-    crs = crs_of(text)
     code = crs.to_authority(min_confidence=100)
     return f"{crs.name!r} ({code[0]}:{code[1]})" if code else repr(crs.name)
 
@@ -52,24 +64,16 @@ def is_on_earth(crs: CRS) -> bool:
     )
 
 
+@by_text
 def wkt_of(crs: CRS) -> str:
     """Return ``crs`` as WKT 2."""
-    return _wkt_of(crs.srs)
+    return crs.to_wkt()
 
 
-@lru_cache(maxsize=64)
-def _wkt_of(text: str) -> str:
-    return crs_of(text).to_wkt()
-
-
+@by_text
 def same(src: CRS, dst: CRS) -> bool:
     """Whether two CRSs are the same but for their names, so that coordinates stay as they are."""
-    return _same(src.srs, dst.srs)
-
-
-@cache
-def _same(src: str, dst: str) -> bool:
-    return src == dst or bool(crs_of(src).equals(crs_of(dst), ignore_axis_order=True))
+    return src.srs == dst.srs or src.equals(dst, ignore_axis_order=True)
 
 
 def is_degrees(crs: CRS) -> bool:

@@ -133,9 +133,8 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
             outside=False,
         )
         warnings += choice.warnings
-        grid = pixel_grid.PixelGrid(placed.crs, placed.transform, dataset.width, dataset.height)
         notes = facts.to_notes() | known | {"grid": "source"}
-        return _finish(task, _Draft(dataset, facts, choice, grid, warnings, notes), None, None)
+        return _finish(task, _Draft(dataset, facts, choice, placed, warnings, notes), None, None)
 
 
 @contextlib.contextmanager
@@ -191,7 +190,7 @@ def _check_types(path: str, dataset: DatasetReader) -> None:
 
 def _placed(
     task: ProbeTask, dataset: DatasetReader, own: str, warnings: list[str], known: dict[str, object]
-) -> pixel_grid.SourceGrid:
+) -> pixel_grid.PixelGrid:
     """Return the georeference of the source, in the CRS that the job requires; ``own`` is the
     operation's ``src_crs``. ``known`` gets where the CRS comes from."""
     assigned = assigned_crs.Assigned.of(task.source_options, own)

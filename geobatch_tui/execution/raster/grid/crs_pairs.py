@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.proj import coordinate_operations, crs_lookup
 from geobatch_tui.execution.raster.grid import projection
-from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid, SourceGrid
+from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
 from geobatch_tui.execution.raster.grid.projection import Mapper
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def reference(src: CRS, dst: CRS) -> Mapper | None:
     if source_box is None or grid_box is None:
         return None
     mapper = Mapper.between(
-        SourceGrid(src, _transform_over(source_box), _SIDE, _SIDE),
+        PixelGrid(src, _transform_over(source_box), _SIDE, _SIDE),
         PixelGrid(dst, _transform_over(grid_box), _SIDE, _SIDE),
     )
     return None if mapper.centre is not None else mapper

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +26,8 @@ from geobatch_tui.execution.raster.grid import pixel_grid, projection
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.grid.pixel_grid import SourceGrid
-    from geobatch_tui.execution.raster.types import Pair, Points
+    from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
+    from geobatch_tui.execution.raster.types import Pair
 
 #: Points a side of the source at which operations are compared.
 _POINTS = 9
@@ -76,13 +75,13 @@ class DatumOperation:
         }
 
 
-def choose(placed: SourceGrid, dst_crs: CRS) -> DatumOperation:
+def choose(placed: PixelGrid, dst_crs: CRS) -> DatumOperation:
     """Choose the operation from ``placed`` to ``dst_crs``."""
     own, box = placed.crs, projection.lonlat_box(placed)
     if box is None or crs_lookup.same(own, dst_crs):
         return DatumOperation(own)
     known = coordinate_operations.known(crs_lookup.wkt_of(own), crs_lookup.wkt_of(dst_crs))
-    plain = known.pipeline and _is_from_greenwich(own.srs)
+    plain = known.pipeline and _is_from_greenwich(own)
     # The CRS of a file has no area of use: GDAL's text leaves it out.
     if (
         plain
@@ -106,7 +105,7 @@ def choose(placed: SourceGrid, dst_crs: CRS) -> DatumOperation:
 
 
 def _chosen(
-    placed: SourceGrid, dst_crs: CRS, by_area: Transformer, used: Transformer
+    placed: PixelGrid, dst_crs: CRS, by_area: Transformer, used: Transformer
 ) -> DatumOperation:
     """Bind the operation that PROJ used in the middle of the source, if needed and possible.
 
@@ -117,23 +116,23 @@ def _chosen(
     here = projection.apply(
         placed.transform, *projection.lattice(placed.width, placed.height, _POINTS)
     )
-    if _alike(_nan_if_infinite(*by_area.transform(*here)), projection.project(*here, own, dst_crs)):
+    there = projection.finite(*by_area.transform(*here))
+    if _alike(there, projection.project(*here, own, dst_crs)):
         return DatumOperation(own, name)
-    there = crs_lookup.named(dst_crs)
-    several = f"PROJ knows several datum operations from {crs_lookup.named(own)} to {there}"
+    names = " to ".join(map(crs_lookup.named, (own, dst_crs)))
+    several = f"PROJ knows several datum operations from {names}"
     bound = None if projection.centre_longitude(placed) is not None else _bound(used, own)
-    if bound is None or not _is_obeyed(
-        bound, dst_crs, here, _nan_if_infinite(*used.transform(*here))
-    ):
+    expected = projection.finite(*used.transform(*here))
+    if bound is None or not _is_obeyed(bound, dst_crs, here, expected):
         note = f"{several} and takes another one from place to place, in the middle {name!r}"
         return DatumOperation(own, name, warnings=(note,))
     note = f"{several}: {name!r} is used for the whole source"
     return DatumOperation(bound, name, warnings=(note,), bound=True)
 
 
-@cache
-def _is_from_greenwich(text: str) -> bool:
-    meridian = crs_lookup.crs_of(text).prime_meridian
+@crs_lookup.by_text
+def _is_from_greenwich(crs: CRS) -> bool:
+    meridian = crs.prime_meridian
     return meridian is None or meridian.longitude == 0
 
 
@@ -230,11 +229,6 @@ def _is_obeyed(bound: CRS, dst: CRS, here: Pair, expected: Pair) -> bool:
     except (RasterioError, CPLE_BaseError):
         return False
     return _alike((expected[0][on], expected[1][on]), (np.array(theirs[0]), np.array(theirs[1])))
-
-
-def _nan_if_infinite(x: Points, y: Points) -> Pair:
-    good = np.isfinite(x) & np.isfinite(y)
-    return np.where(good, x, np.nan), np.where(good, y, np.nan)
 
 
 def _alike(one: Pair, other: Pair, slack: float = _ALIKE) -> bool:

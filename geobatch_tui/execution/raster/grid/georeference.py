@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import CrsError
 from geobatch_tui.execution.proj.assigned_crs import NO_CRS, Assigned, CrsSource, choose, horizontal
-from geobatch_tui.execution.raster.grid.pixel_grid import SourceGrid
+from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
 from geobatch_tui.execution.runtime.recorder import filters
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _BEHIND, _INSTEAD = ".aux.xml", (".tab", ".TAB", ".Tab")
 
 def place(
     dataset: DatasetReader, assigned: Assigned, notices: list[str]
-) -> tuple[SourceGrid, CrsSource]:
+) -> tuple[PixelGrid, CrsSource]:
     """Read the horizontal CRS, transform and size of ``dataset``, and where its CRS comes from.
 
     ``notices`` gets warnings.
@@ -71,7 +71,7 @@ def place(
     if crs_source == "file" and _is_beside(dataset, text):
         crs_source = "sidecar"
     numbers = tuple(float(value) for value in transform)[:6]
-    return SourceGrid(
+    return PixelGrid(
         horizontal(crs, "the source", notices),
         numbers,  # type: ignore[arg-type]
         dataset.width,

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geobatch_tui.errors import CrsError
 from geobatch_tui.execution.protocol.window import Window
-from geobatch_tui.execution.raster.grid.pixel_grid import SourceGrid
-from geobatch_tui.execution.raster.grid.projection import poles_inside
+from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
+from geobatch_tui.execution.raster.grid.projection import poles_inside, rim_of_one
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
     from geobatch_tui.execution.raster.grid.projection import Mapper
     from geobatch_tui.execution.raster.types import Pair, Points
 
@@ -64,7 +62,8 @@ def source_window(mapper: Mapper, window: Window, steps: int = STEPS) -> SourceW
 
     Its edges are transformed first, and its inside too if points on them fail or it holds a pole.
     """
-    x, y = mapper.to_source(*_edges(window, steps))
+    u, v = rim_of_one(steps)
+    x, y = mapper.to_source(window.col_off + u * window.width, window.row_off + v * window.height)
     failed = bool(np.isnan(x).any())
     if failed or _pole_inside(mapper, window):
         inside = mapper.to_source(*_inside(window, steps))
@@ -120,18 +119,6 @@ def margin(resampling: str, xscale: float, yscale: float) -> int:
     return math.ceil(radius / min(xscale, yscale, 1.0)) + 2
 
 
-@cache
-def _rim(steps: int) -> Pair:
-    """Return places along the edges of a square of side 1."""
-    along, zero, one = np.linspace(0, 1, steps), np.zeros(steps), np.ones(steps)
-    return np.concatenate([along, along, zero, one]), np.concatenate([zero, one, along, along])
-
-
-def _edges(window: Window, steps: int) -> Pair:
-    u, v = _rim(steps)
-    return window.col_off + u * window.width, window.row_off + v * window.height
-
-
 def _inside(window: Window, steps: int) -> Pair:
     """Return a lattice over the window, with two more lines half a pixel from the rim."""
     ratios = np.concatenate(
@@ -157,7 +144,7 @@ def _pole_inside(mapper: Mapper, window: Window) -> bool:
     a, b, c, d, e, f = mapper.grid.transform
     col, row, width, height = window.srcwin
     transform = (a, b, a * col + b * row + c, d, e, d * col + e * row + f)
-    return any(poles_inside(SourceGrid(mapper.grid.crs, transform, width, height)))
+    return any(poles_inside(PixelGrid(mapper.grid.crs, transform, width, height)))
 
 
 def _clip(values: Points, limit: int) -> tuple[float, float]:

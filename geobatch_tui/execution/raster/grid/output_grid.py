@@ -17,7 +17,6 @@ from geobatch_tui.execution.raster.grid.pixel_grid import (
     MAX_SIDE,
     Box,
     PixelGrid,
-    SourceGrid,
     Suggestion,
 )
 from geobatch_tui.execution.raster.grid.projection import (
@@ -27,6 +26,7 @@ from geobatch_tui.execution.raster.grid.projection import (
     poles_inside,
     project,
     project_box,
+    rim_of_one,
 )
 from geobatch_tui.execution.raster.grid.soundness import (
     fault_of,
@@ -70,7 +70,7 @@ class GridChoice:
 
 
 def choose(
-    source: SourceGrid, dst_crs: CRS, request: GridRequest, suggest: Callable[[], Suggestion | None]
+    source: PixelGrid, dst_crs: CRS, request: GridRequest, suggest: Callable[[], Suggestion | None]
 ) -> GridChoice:
     """Choose the output grid of ``source`` in ``dst_crs``.
 
@@ -111,20 +111,20 @@ def choose(
 # --- grids by their origin ---------------------------------------------------------------------
 
 
-def _is_north_up(source: SourceGrid) -> bool:
+def _is_north_up(source: PixelGrid) -> bool:
     a, b, _, d, e, _ = source.transform
     return not (b or d) and a > 0 > e
 
 
-def _from_own(source: SourceGrid, dst_crs: CRS, request: GridRequest) -> GridChoice:
-    grid = PixelGrid(dst_crs, source.transform, source.width, source.height)
+def _from_own(source: PixelGrid, dst_crs: CRS, request: GridRequest) -> GridChoice:
+    grid = replace(source, crs=dst_crs)
     if request.resolution is not None or request.size is not None:
         grid = _lay(dst_crs, grid.box, request, (0.0, 0.0))
     return GridChoice(grid, "source")
 
 
 def _from_suggestion(
-    source: SourceGrid, dst_crs: CRS, request: GridRequest, suggestion: Suggestion
+    source: PixelGrid, dst_crs: CRS, request: GridRequest, suggestion: Suggestion
 ) -> GridChoice:
     (a, _, c, _, e, f), width, height = suggestion
     box = Box(c, f + e * height, c + a * width, f)
@@ -137,7 +137,7 @@ def _from_suggestion(
 
 
 def _from_beside(
-    source: SourceGrid,
+    source: PixelGrid,
     dst_crs: CRS,
     request: GridRequest,
     boxes: tuple[Box, Box],
@@ -164,7 +164,7 @@ def _from_beside(
     )
 
 
-def _trimmed(source: SourceGrid, dst_crs: CRS, suggestion: Suggestion) -> Box:
+def _trimmed(source: PixelGrid, dst_crs: CRS, suggestion: Suggestion) -> Box:
     """Return GDAL's extent without its rounding up to whole pixels.
 
     As gdalwarp does for a given resolution, it is found from 21 points along each edge of the
@@ -174,10 +174,9 @@ def _trimmed(source: SourceGrid, dst_crs: CRS, suggestion: Suggestion) -> Box:
     box = Box(c, f + e * height, c + a * width, f)
     if any(poles_inside(source)):
         return box
-    along, zero, one = np.linspace(0, 1, 21), np.zeros(21), np.ones(21)
-    cols = np.concatenate([along, along, zero, one]) * source.width
-    rows = np.concatenate([zero, one, along, along]) * source.height
-    x, y = project(*apply(source.transform, cols, rows), source.crs, dst_crs)
+    u, v = rim_of_one(21)
+    at = apply(source.transform, u * source.width, v * source.height)
+    x, y = project(*at, source.crs, dst_crs)
     if np.isnan(x).any():
         return box
     right, bottom = float(x.max()), float(y.min())
@@ -189,7 +188,7 @@ def _trimmed(source: SourceGrid, dst_crs: CRS, suggestion: Suggestion) -> Box:
 
 
 def _from_area(
-    source: SourceGrid,
+    source: PixelGrid,
     dst_crs: CRS,
     request: GridRequest,
     shared: Box,
@@ -216,7 +215,7 @@ def _from_area(
 
 
 def _from_bounds(
-    source: SourceGrid, dst_crs: CRS, request: GridRequest, suggest: Callable[[], Suggestion | None]
+    source: PixelGrid, dst_crs: CRS, request: GridRequest, suggest: Callable[[], Suggestion | None]
 ) -> GridChoice:
     box = _requested_box(request, dst_crs)
     if request.resolution is not None or (request.size is not None and 0 not in request.size):
@@ -305,7 +304,7 @@ def _aligned(box: Box, x: float, y: float) -> Box:
     )
 
 
-def _on_globe(source: SourceGrid) -> Box:
+def _on_globe(source: PixelGrid) -> Box:
     """Return longitudes and latitudes of the source."""
     box = lonlat_box(source)
     if box is None:

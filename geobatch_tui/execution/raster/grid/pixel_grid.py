@@ -18,7 +18,7 @@ MAX_SIDE = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class PixelGrid:
-    """A north-up output grid in ``crs``."""
+    """A grid in a horizontal ``crs``: of a source, or north up of an output."""
 
     crs: CRS = field(hash=False)  # its hash writes its WKT anew each time
     transform: Transform
@@ -27,18 +27,9 @@ class PixelGrid:
 
     @property
     def box(self) -> Box:
+        """Bounds of a grid that is north up."""
         a, _, c, _, e, f = self.transform
         return Box(c, f + e * self.height, c + a * self.width, f)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceGrid:
-    """The grid of a source: its horizontal CRS, its transform, its size in pixels."""
-
-    crs: CRS = field(hash=False)  # as above
-    transform: Transform
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,19 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pyproj import CRS
 
-from geobatch_tui.execution.proj.crs_lookup import LONLAT, crs_of, is_degrees, transformer
-from geobatch_tui.execution.raster.grid.pixel_grid import Box, PixelGrid, SourceGrid
+from geobatch_tui.execution.proj.crs_lookup import (
+    LONLAT,
+    by_text,
+    crs_of,
+    is_degrees,
+    transformer,
+)
+from geobatch_tui.execution.raster.grid.pixel_grid import Box, PixelGrid
 
 if TYPE_CHECKING:
+    from pyproj import CRS
+
     from geobatch_tui.execution.raster.plan import RasterPlan, Warp
     from geobatch_tui.execution.raster.source_facts import Facts
     from geobatch_tui.execution.raster.types import Pair, Points, Transform
@@ -32,11 +39,15 @@ ROUND = 350.0
 
 def project(x: Points, y: Points, src: CRS, dst: CRS) -> Pair:
     """Transform points of ``src`` to ``dst``; NaN where that fails."""
-    px, py = transformer(src, dst).transform(np.asarray(x, "f8"), np.asarray(y, "f8"))
-    good = np.isfinite(px) & np.isfinite(py)
+    return finite(*transformer(src, dst).transform(np.asarray(x, "f8"), np.asarray(y, "f8")))
+
+
+def finite(x: Points, y: Points) -> Pair:
+    """Return points, NaN where PROJ gave no finite coordinate."""
+    good = np.isfinite(x) & np.isfinite(y)
     if good.all():
-        return px, py
-    return np.where(good, px, np.nan), np.where(good, py, np.nan)
+        return x, y
+    return np.where(good, x, np.nan), np.where(good, y, np.nan)
 
 
 def separately(x: Points, y: Points, src: CRS, dst: CRS) -> Pair | None:
@@ -68,20 +79,15 @@ def project_axes(x: Points, y: Points, src: CRS, dst: CRS) -> Pair:
     return u, v
 
 
+@by_text
 def is_separable(src: CRS, dst: CRS) -> bool:
     """Whether x depends on x alone and y on y alone, over most of the area of use of both CRSs."""
-    return _is_separable(src.srs, dst.srs)
-
-
-@cache
-def _is_separable(src: str, dst: str) -> bool:
-    pair = crs_of(src), crs_of(dst)
-    shared = shared_area(*pair)
-    box = None if shared is None else project_box(shared, pair[0])
+    shared = shared_area(src, dst)
+    box = None if shared is None else project_box(shared, src)
     if box is None:
         return False
     u, v = lattice(1.0, 1.0, 25)
-    x, y = project(box.minx + u * box.width, box.miny + v * box.height, *pair)
+    x, y = project(box.minx + u * box.width, box.miny + v * box.height, src, dst)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return False
     spread = float(np.ptp(x, axis=0).max()), float(np.ptp(y, axis=1).max())
@@ -104,14 +110,10 @@ def shared_area(src: CRS, dst: CRS) -> Box | None:
     return Box(west + x, south + y, east - x, north - y)
 
 
+@by_text
 def area_of_use(crs: CRS) -> Box | None:
     """Return the area of use of ``crs`` in degrees, if it is known."""
-    return _area_of_use(crs.srs)
-
-
-@cache
-def _area_of_use(text: str) -> Box | None:
-    area = crs_of(text).area_of_use
+    area = crs.area_of_use
     return box_of(area.bounds if area else None)
 
 
@@ -137,7 +139,7 @@ def invert[P: (float, Points)](transform: Transform, x: P, y: P) -> tuple[P, P]:
     return (e * x - b * y) / determinant, (a * y - d * x) / determinant
 
 
-def centre_longitude(source: SourceGrid) -> float | None:
+def centre_longitude(source: PixelGrid) -> float | None:
     """Return the longitude about which a source in degrees that leaves -180 to 180 is unrolled.
 
     As in GDAL (InsertCenterLong) it is None where the source covers more than the whole circle.
@@ -163,7 +165,14 @@ def lattice(width: float, height: float, steps: int) -> Pair:
     return cols, rows
 
 
-def project_lattice(grid: SourceGrid | PixelGrid, steps: int, dst: CRS) -> Pair:
+@cache
+def rim_of_one(steps: int) -> Pair:
+    """Return places along the top, bottom, left and right of a square of side 1, ``steps`` each."""
+    along, zero, one = np.linspace(0, 1, steps), np.zeros(steps), np.ones(steps)
+    return np.concatenate([along, along, zero, one]), np.concatenate([zero, one, along, along])
+
+
+def project_lattice(grid: PixelGrid, steps: int, dst: CRS) -> Pair:
     """Transform (steps, steps) positions spread evenly over a raster to ``dst``."""
     if grid.transform[1] or grid.transform[3]:
         positions = apply(grid.transform, *lattice(grid.width, grid.height, steps))
@@ -171,7 +180,7 @@ def project_lattice(grid: SourceGrid | PixelGrid, steps: int, dst: CRS) -> Pair:
     return project_axes(*axes(grid, steps), grid.crs, dst)
 
 
-def project_sides(grid: SourceGrid | PixelGrid, steps: int, dst: CRS) -> Pair | None:
+def project_sides(grid: PixelGrid, steps: int, dst: CRS) -> Pair | None:
     """Transform x and y (steps,) of places evenly along the sides of a raster to ``dst``; None
     unless each depends on its own side alone, and all can be transformed."""
     if grid.transform[1] or grid.transform[3]:
@@ -179,7 +188,7 @@ def project_sides(grid: SourceGrid | PixelGrid, steps: int, dst: CRS) -> Pair | 
     return separately(*axes(grid, steps), grid.crs, dst)
 
 
-def axes(grid: SourceGrid | PixelGrid, steps: int) -> Pair:
+def axes(grid: PixelGrid, steps: int) -> Pair:
     """Return x and y (steps,), evenly along the sides of a raster that is not rotated."""
     a, _, c, _, e, f = grid.transform
     return a * _evenly(grid.width, steps) + c, e * _evenly(grid.height, steps) + f
@@ -197,18 +206,18 @@ def _evenly(side: float, steps: int) -> Points:
 class Mapper:
     """Maps pixels of an output grid to pixels of its source, and back."""
 
-    source: SourceGrid
+    source: PixelGrid
     grid: PixelGrid
     centre: float | None
 
     @classmethod
-    def between(cls, source: SourceGrid, grid: PixelGrid) -> Mapper:
+    def between(cls, source: PixelGrid, grid: PixelGrid) -> Mapper:
         return cls(source, grid, centre_longitude(source))
 
     @classmethod
     def of(cls, plan: RasterPlan, warp: Warp, facts: Facts) -> Mapper:
         """Return the mapper of a planned warp of the source with these ``facts``."""
-        source = SourceGrid(crs_of(warp.src_crs), facts.transform, facts.width, facts.height)
+        source = PixelGrid(crs_of(warp.src_crs), facts.transform, facts.width, facts.height)
         return cls.between(
             source, PixelGrid(crs_of(plan.crs), plan.transform, plan.width, plan.height)
         )
@@ -254,7 +263,7 @@ def unroll(longitudes: Points, centre: float) -> Points:
 
 
 @lru_cache(maxsize=16)
-def lonlat_box(grid: SourceGrid | PixelGrid) -> Box | None:
+def lonlat_box(grid: PixelGrid) -> Box | None:
     """Return the bounds of a raster in longitude and latitude, including a pole inside; None if
     they are unknown."""
     if is_degrees(grid.crs):
@@ -279,7 +288,7 @@ def lonlat_box(grid: SourceGrid | PixelGrid) -> Box | None:
     return Box(west, -90.0 if south else box.miny, east, 90.0 if north else box.maxy)
 
 
-def lonlat_lattice(grid: SourceGrid | PixelGrid, nodes: int) -> dict[str, object]:
+def lonlat_lattice(grid: PixelGrid, nodes: int) -> dict[str, object]:
     """Return longitudes and latitudes of ``nodes`` x ``nodes`` places at equal steps over the
     raster, row-major, None where a place has none: readers without PROJ place windows by them.
 
@@ -298,19 +307,19 @@ def lonlat_lattice(grid: SourceGrid | PixelGrid, nodes: int) -> dict[str, object
     return {"cols": nodes, "rows": nodes, "points": points}
 
 
-@cache
-def _poles(crs: str) -> tuple[tuple[float, ...], ...]:
+@by_text
+def _poles(crs: CRS) -> list[list[float]]:
     """Return the south and the north pole in ``crs``: x and y on a meridian, x and y on another."""
     lon, lat = np.meshgrid([0.0, 90.0], [-90.0, 90.0])
-    x, y = project(lon, lat, LONLAT, CRS.from_user_input(crs))
-    poles = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1).tolist()
-    return tuple(tuple(pole) for pole in poles)
+    x, y = project(lon, lat, LONLAT, crs)
+    poles: list[list[float]] = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1).tolist()
+    return poles
 
 
-def poles_inside(grid: SourceGrid | PixelGrid) -> list[bool]:
+def poles_inside(grid: PixelGrid) -> list[bool]:
     """Whether the south pole, and whether the north pole, is a point inside a raster."""
     inside = []
-    for x, y, x2, y2 in _poles(grid.crs.srs):
+    for x, y, x2, y2 in _poles(grid.crs):
         col, row = invert(grid.transform, x, y)
         # A cylinder shows a pole as a line: there the neighbouring longitudes lie far apart.
         col2, row2 = invert(grid.transform, x2, y2)
@@ -322,11 +331,8 @@ def poles_inside(grid: SourceGrid | PixelGrid) -> list[bool]:
 def project_box(box: Box, dst: CRS, src: CRS = LONLAT) -> Box | None:
     """Return the bounds in ``dst`` of ``box`` in ``src``, from points along its edges and inside
     it; None if none of them can be transformed."""
-    edge, inner = np.linspace(0, 1, 501), np.linspace(0, 1, 41)
-    u, v = np.meshgrid(inner, inner)
-    zero, one = np.zeros_like(edge), np.ones_like(edge)
-    u = np.concatenate([u.ravel(), edge, edge, zero, one])
-    v = np.concatenate([v.ravel(), zero, one, edge, edge])
+    inner, rim = lattice(1.0, 1.0, 41), rim_of_one(501)
+    u, v = (np.concatenate([a.ravel(), b]) for a, b in zip(inner, rim, strict=True))
     x, y = project(box.minx + u * box.width, box.miny + v * box.height, src, dst)
     if np.isnan(x).all():
         return None

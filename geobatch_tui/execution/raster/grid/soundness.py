@@ -28,7 +28,7 @@ from geobatch_tui.execution.raster.grid.projection import (
 if TYPE_CHECKING:
     from pyproj import CRS
 
-    from geobatch_tui.execution.raster.grid.pixel_grid import Box, SourceGrid, Suggestion
+    from geobatch_tui.execution.raster.grid.pixel_grid import Box, Suggestion
 
 #: GDAL's suggestion is taken if its pixels are at most this many times larger or smaller than the
 #: source's; sound ones measured lie between 0.3 and 2.3.
@@ -60,7 +60,7 @@ def fault_of(suggestion: Suggestion, local: float | None) -> str | None:
     return None
 
 
-def fold_of(source: SourceGrid, dst_crs: CRS, suggestion: Suggestion) -> str | None:
+def fold_of(source: PixelGrid, dst_crs: CRS, suggestion: Suggestion) -> str | None:
     """Return a sentence if the suggestion shows parts of the source more than once, as a transverse
     Mercator zone does of a whole globe: positions whose way to the source and back ends
     elsewhere."""
@@ -84,7 +84,7 @@ def fold_of(source: SourceGrid, dst_crs: CRS, suggestion: Suggestion) -> str | N
     return f"GDAL suggests {width}x{height} pixels, {share:.0%} of which repeat what others show"
 
 
-def _returns(source: SourceGrid, grid: PixelGrid) -> bool:
+def _returns(source: PixelGrid, grid: PixelGrid) -> bool:
     """Whether every column and every row comes back from the source, each by itself."""
     there = project_sides(grid, 65, source.crs)
     back = None if there is None else separately(*there, source.crs, grid.crs)
@@ -99,7 +99,7 @@ def _returns(source: SourceGrid, grid: PixelGrid) -> bool:
     )
 
 
-def local_size(source: SourceGrid, dst_crs: CRS, shared: Box) -> float | None:
+def local_size(source: PixelGrid, dst_crs: CRS, shared: Box) -> float | None:
     """Return the side of a square in ``dst_crs`` with the area of the source pixel at the centre of
     ``shared``; None if it cannot be known."""
     x, y = shared.centre
@@ -108,7 +108,7 @@ def local_size(source: SourceGrid, dst_crs: CRS, shared: Box) -> float | None:
     return pixel_at(source, dst_crs, (float(px[0]), float(py[0])))
 
 
-def pixel_at(source: SourceGrid, dst_crs: CRS, point: tuple[float, float]) -> float | None:
+def pixel_at(source: PixelGrid, dst_crs: CRS, point: tuple[float, float]) -> float | None:
     """Return the side of a square with the area of the source pixel at ``point`` of ``dst_crs``;
     None if it cannot be known."""
     x, y = project(np.array([point[0]]), np.array([point[1]]), dst_crs, source.crs)
@@ -130,7 +130,7 @@ def pixel_at(source: SourceGrid, dst_crs: CRS, point: tuple[float, float]) -> fl
     return math.sqrt(area) / (2 * half) if math.isfinite(area) and area > 0 else None
 
 
-def refuse_wrap(source: SourceGrid, dst_crs: CRS, box: Box) -> None:
+def refuse_wrap(source: PixelGrid, dst_crs: CRS, box: Box) -> None:
     """Raise CrsError if ``box`` goes round the world though the source covers less than half."""
     globe = lonlat_box(source)
     if globe is None or globe.width >= 180:

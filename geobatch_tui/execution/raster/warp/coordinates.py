@@ -46,10 +46,7 @@ class Exact:
         a, b, c, d, e, f = self.mapper.grid.transform
         x, y = c + cols * a + rows * b, f + cols * d + rows * e
         if self.transformer is not None:
-            x, y = self.transformer.transform(x, y)
-            bad = ~(np.isfinite(x) & np.isfinite(y))
-            if bad.any():
-                x, y = np.where(bad, np.nan, x), np.where(bad, np.nan, y)
+            x, y = projection.finite(*self.transformer.transform(x, y))
         if self.mapper.centre is not None:
             x = projection.unroll(x, self.mapper.centre)
         a, b, c, d, e, f = self.mapper.source.transform

@@ -24,7 +24,7 @@ from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 if TYPE_CHECKING:
     from pyproj import CRS
 
-    from geobatch_tui.execution.raster.grid.pixel_grid import SourceGrid, Suggestion
+    from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid, Suggestion
     from geobatch_tui.execution.raster.types import Points
 
 #: Steps along an edge; of sources with a longer shorter side, GDAL takes more.
@@ -33,7 +33,7 @@ _STEPS, _LONGEST = 20, 1024
 _SEAM = 1e-8
 
 
-def of(source: SourceGrid, dst_crs: CRS) -> Suggestion | None:
+def of(source: PixelGrid, dst_crs: CRS) -> Suggestion | None:
     """Return transform, width and height as GDAL suggests them, to the last bit; None if only GDAL
     knows."""
     _, b, _, d, _, _ = source.transform
@@ -51,7 +51,7 @@ def of(source: SourceGrid, dst_crs: CRS) -> Suggestion | None:
         return None
 
 
-def _suggest(source: SourceGrid, src: rio.CRS, dst: rio.CRS) -> Suggestion | None:
+def _suggest(source: PixelGrid, src: rio.CRS, dst: rio.CRS) -> Suggestion | None:
     a, _, c, _, e, f = source.transform
     px, py = _rim(source)
     x, y = _projected(c + px * a, f + py * e, src, dst)
@@ -82,7 +82,7 @@ def _suggest(source: SourceGrid, src: rio.CRS, dst: rio.CRS) -> Suggestion | Non
     return numbers, width, height
 
 
-def _rim(source: SourceGrid) -> tuple[Points, Points]:
+def _rim(source: PixelGrid) -> tuple[Points, Points]:
     """Return pixel positions along top, bottom, left and right of a source."""
     along = np.arange(_STEPS + 1) * (1.0 / _STEPS)
     along[-1] = 1.0

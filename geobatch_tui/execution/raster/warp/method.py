@@ -6,7 +6,6 @@ of a few thousand points of this very grid are the same as ours.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,16 +122,11 @@ def _lies_on_source(mapper: Mapper, vectors: coordinates.Vectors) -> bool:
     )
 
 
+@crs_lookup.by_text
 def agree(src: CRS, dst: CRS) -> bool:
     """Whether GDAL's warper has our coordinates on every grid in ``dst`` over a source in ``src``:
     PROJ knows one way between them, and they agree on a grid that stands for all."""
-    return _agree(src.srs, dst.srs)
-
-
-@cache
-def _agree(src: str, dst: str) -> bool:
-    pair = crs_lookup.crs_of(src), crs_lookup.crs_of(dst)
-    mapper = crs_pairs.reference(*pair) if crs_pairs.has_one_way(*pair) else None
+    mapper = crs_pairs.reference(src, dst) if crs_pairs.has_one_way(src, dst) else None
     return mapper is not None and agrees(mapper, {}, 1e-9)
 
 

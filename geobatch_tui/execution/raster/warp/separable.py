@@ -17,7 +17,7 @@ from geobatch_tui.execution.raster.warp.target import TILE, Target
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from geobatch_tui.execution.raster.grid.pixel_grid import SourceGrid
+    from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
     from geobatch_tui.execution.raster.types import Points
     from geobatch_tui.execution.raster.warp.coordinates import Vectors
     from geobatch_tui.execution.raster.warp.resampler import Resampler
@@ -42,7 +42,7 @@ class _Axes:
     y: _Along
 
     @classmethod
-    def of(cls, window: Window, kernel: Kernel, vectors: Vectors, source: SourceGrid) -> _Axes:
+    def of(cls, window: Window, kernel: Kernel, vectors: Vectors, source: PixelGrid) -> _Axes:
         rows, cols = window.slices
         x, y = vectors.x[cols], vectors.y[rows]
         return cls(

@@ -36,7 +36,7 @@ _ALIGNED = 1e-6
 
 def choose_grid(
     dataset: DatasetReader,
-    placed: pixel_grid.SourceGrid,
+    placed: pixel_grid.PixelGrid,
     dst_crs: CRS,
     params: ReprojectParams,
     centre: float | None,
@@ -130,7 +130,7 @@ def plan_warp(
     )
 
 
-def _is_translation(source: pixel_grid.SourceGrid, grid: pixel_grid.PixelGrid) -> bool:
+def _is_translation(source: pixel_grid.PixelGrid, grid: pixel_grid.PixelGrid) -> bool:
     """Whether the pixels of ``grid`` are those of the source, moved by whole pixels: then they are
     copied, as by gdalwarp (GDALTransformIsTranslationOnPixelBoundaries)."""
     a, b, c, d, e, f = source.transform

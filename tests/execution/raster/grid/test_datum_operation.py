@@ -33,7 +33,7 @@ def _closed():
 
 def placed(code, lon, lat, step=STEP):
     """A source of 100 pixels a side with this top left corner, in degrees."""
-    return pixel_grid.SourceGrid(CRS.from_epsg(code), (step, 0.0, lon, 0.0, -step, lat), 100, 100)
+    return pixel_grid.PixelGrid(CRS.from_epsg(code), (step, 0.0, lon, 0.0, -step, lat), 100, 100)
 
 
 @pytest.mark.parametrize(

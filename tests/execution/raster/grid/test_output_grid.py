@@ -22,7 +22,7 @@ from geobatch_tui.execution.raster.grid import output_grid, pixel_grid, projecti
 from geobatch_tui.execution.raster.grid.pixel_grid import Box
 from geobatch_tui.execution.raster.plan import RasterPlan
 
-GLOBE = pixel_grid.SourceGrid(CRS.from_epsg(4326), (1.0, 0.0, -180.0, 0.0, -1.0, 90.0), 360, 180)
+GLOBE = pixel_grid.PixelGrid(CRS.from_epsg(4326), (1.0, 0.0, -180.0, 0.0, -1.0, 90.0), 360, 180)
 needs_gdal = pytest.mark.skipif(
     shutil.which("gdalwarp") is None, reason="gdalwarp is not installed"
 )
@@ -35,7 +35,7 @@ def nothing():
 def small(crs="EPSG:4326", box=(8.0, 46.0, 10.0, 48.0), pixels=200):
     """A north-up source of ``pixels`` a side over ``box``."""
     x, y = (box[2] - box[0]) / pixels, (box[3] - box[1]) / pixels
-    return pixel_grid.SourceGrid(
+    return pixel_grid.PixelGrid(
         CRS.from_user_input(crs), (x, 0.0, box[0], 0.0, -y, box[3]), pixels, pixels
     )
 
@@ -281,7 +281,7 @@ def test_a_source_on_its_own_grid_is_copied(tmp_path, name, kernel):
 
 def test_a_source_in_the_same_crs_keeps_its_extent_at_any_resolution():
     """As with gdalwarp -tr and -ts."""
-    source = pixel_grid.SourceGrid(
+    source = pixel_grid.PixelGrid(
         CRS.from_epsg(32633), (30.0, 0.0, 5e5, 0.0, -33.0, 5e6), 100, 100
     )
     for request, size in (

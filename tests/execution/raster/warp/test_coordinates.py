@@ -9,11 +9,11 @@ from pyproj import CRS
 from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.grid import projection
-from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid, SourceGrid
+from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
 from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.warp import coordinates, lattice
 
-WORLD = SourceGrid(CRS.from_epsg(4326), (0.1, 0.0, -180.0, 0.0, -0.1, 90.0), 3600, 1800)
+WORLD = PixelGrid(CRS.from_epsg(4326), (0.1, 0.0, -180.0, 0.0, -0.1, 90.0), 3600, 1800)
 POLAR = PixelGrid(CRS.from_epsg(3413), (25_000.0, 0.0, -6e6, 0.0, -25_000.0, 6e6), 480, 480)
 EUROPE = PixelGrid(CRS.from_epsg(3035), (10_000.0, 0.0, 2.5e6, 0.0, -10_000.0, 5.5e6), 400, 400)
 MERCATOR = PixelGrid(CRS.from_epsg(3857), (50_000.0, 0.0, -2e7, 0.0, -50_000.0, 1e7), 800, 400)

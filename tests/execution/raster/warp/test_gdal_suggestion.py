@@ -10,7 +10,7 @@ from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 
 from geobatch_tui.execution.proj import crs_lookup
-from geobatch_tui.execution.raster.grid.pixel_grid import SourceGrid
+from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
 from geobatch_tui.execution.raster.warp import gdal_suggestion, gdal_warp
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def both(place: Place, dst: str, src: str = "EPSG:4326") -> tuple[Suggestion | N
                 dataset, crs_lookup.wkt_of(crs), crs_lookup.wkt_of(target), None
             )
     numbers = tuple(float(value) for value in transform)[:6]
-    return gdal_suggestion.of(SourceGrid(crs, numbers, width, height), target), theirs  # type: ignore[arg-type]
+    return gdal_suggestion.of(PixelGrid(crs, numbers, width, height), target), theirs  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dst", CYLINDERS)
