@@ -37,7 +37,7 @@ class Compared:
     def near_edges(self):
         """Where (h, w) PROJ's own position lies within the threshold of a pixel's edge."""
         cols, rows = np.arange(self.plan.width) + 0.5, np.arange(self.plan.height) + 0.5
-        at = coordinates.exact(self.mapper, *np.meshgrid(cols, rows))
+        at = coordinates.Exact.of(self.mapper)(*np.meshgrid(cols, rows))
         return np.any([np.abs(x - np.round(x)) <= THRESHOLD for x in at], axis=0)
 
     def rim(self):
@@ -52,7 +52,7 @@ def planned(path, params):
     plan = RasterPlan.from_json(item.plan.detail)
     with opened_source.source_of(item) as held:
         mapper = resample.Warper.of(held, plan).mapper
-        separable = coordinates.is_separable(mapper)
+        separable = coordinates.separable(mapper) is not None
     own = "separable" if separable else "lattice"
     return item, replace(plan, warp=replace(plan.warp, path=own, error_threshold=THRESHOLD))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.kernels import pixel_loops
-from geobatch_tui.execution.raster.warp.target import Target
+from geobatch_tui.execution.raster.warp.target import PART, Target
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import Points, Valid
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 type Corners = tuple[Points, Points, Points, Points]
 
 
-def average_window(warper: Resampler, window: Window, target: Target, side: int) -> None:
-    """Fill ``target``, which is ``window`` of the item, in parts of ``side`` pixels."""
-    for part in window.parts(side, side):
+def average_window(warper: Resampler, target: Target) -> None:
+    """Fill ``target``, part by part."""
+    for part in target.window.parts(PART, PART):
         _fill(warper, _corners(warper, part), target.part(part))
 
 
@@ -58,14 +58,13 @@ def _fill(warper: Resampler, corners: Corners, target: Target) -> None:
 def _near_source(warper: Resampler, corners: Corners) -> Valid:
     """Return where both corners lie within two output pixels of the source: corners farther off
     mean nothing (GWKAverageOrMode)."""
-    source, warp = warper.mapper.source, warper.plan.warp
-    scales = (1.0, 1.0) if warp is None else (warp.xscale, warp.yscale)
+    source, warp = warper.mapper.source, warper.warp
     x1, y1, x2, y2 = corners
     on = np.ones(x1.shape, bool)
     with np.errstate(invalid="ignore"):
         for values, side, scale in (
-            (x1, source.width, scales[0]), (x2, source.width, scales[0]),
-            (y1, source.height, scales[1]), (y2, source.height, scales[1]),
+            (x1, source.width, warp.xscale), (x2, source.width, warp.xscale),
+            (y1, source.height, warp.yscale), (y2, source.height, warp.yscale),
         ):  # fmt: skip
             margin = 2 * max(1, math.ceil(1 / scale))
             on &= (values >= -margin) & (values <= side + margin)
@@ -74,10 +73,9 @@ def _near_source(warper: Resampler, corners: Corners) -> Valid:
 
 def _needed(warper: Resampler, corners: Corners, on: Valid) -> Window:
     """Return the source pixels under the extents: all columns if one goes round the globe."""
-    source, warp = warper.mapper.source, warper.plan.warp
+    source, scale = warper.mapper.source, warper.warp.xscale
     x1, y1, x2, y2 = (each[on] for each in corners)
     low, high = np.minimum(x1, x2), np.maximum(x1, x2)
-    scale = 1.0 if warp is None else warp.xscale
     edge = min(2, source.width // 10)
     wrapped = (low * scale < edge) & ((source.width - high) * scale < edge)
     left, right = int(low.min()) - 2, int(high.max()) + 3
@@ -85,15 +83,13 @@ def _needed(warper: Resampler, corners: Corners, on: Valid) -> Window:
     if wrapped.any():
         left, right = 0, source.width
     left, top = min(max(left, 0), source.width - 1), min(max(top, 0), source.height - 1)
-    right, bottom = (
-        max(min(right, source.width), left + 1),
-        max(min(bottom, source.height), top + 1),
-    )
+    right = max(min(right, source.width), left + 1)
+    bottom = max(min(bottom, source.height), top + 1)
     return Window.between(left, top, right, bottom)
 
 
 def _average(warper: Resampler, sampled: Sampled, corners: Corners, target: Target) -> None:
-    source, warp = warper.mapper.source, warper.plan.warp
+    source = warper.mapper.source
     masked = sampled.valid is not None
     out = np.ascontiguousarray(target.pixels.astype(warper.sampler.dtype))
     touched = np.zeros(out.shape[1:], np.uint8)
@@ -104,7 +100,7 @@ def _average(warper: Resampler, sampled: Sampled, corners: Corners, target: Targ
         *(np.ascontiguousarray(each) for each in corners),
         sampled.off,
         (source.width, source.height),
-        1.0 if warp is None else warp.xscale,
+        warper.warp.xscale,
         out,
         touched,
         *warper.ends,

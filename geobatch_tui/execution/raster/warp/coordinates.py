@@ -55,21 +55,11 @@ class Exact:
         return projection.invert(self.mapper.source.transform, x, y)
 
 
-def exact(mapper: Mapper, cols: Points, rows: Points) -> Pair:
-    """Return source positions of output positions by PROJ."""
-    return Exact.of(mapper)(cols, rows)
-
-
-def is_separable(mapper: Mapper) -> bool:
-    """Whether source x depends on the column alone, and y on the row alone, by PROJ."""
-    return separable(mapper) is not None
-
-
 def separable(mapper: Mapper) -> Vectors | None:
-    """Return source x of every column and y of every row, at their centres; None if x does not
-    depend on the column alone, or y on the row alone, at points spread over the whole grid."""
+    """Return source x of every column and y of every row, at their centres, by PROJ; None if x does
+    not depend on the column alone, or y on the row alone, at points spread over the whole grid."""
     width, height = mapper.grid.width, mapper.grid.height
-    x, y = exact(mapper, *np.meshgrid(_spread(width), _spread(height)))
+    x, y = Exact.of(mapper)(*np.meshgrid(_spread(width), _spread(height)))
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return None
     if np.ptp(x, axis=0).max() >= SEPARABLE or np.ptp(y, axis=1).max() >= SEPARABLE:
@@ -99,8 +89,7 @@ class Vectors:
         cols = np.arange(mapper.grid.width + more, dtype=np.float64) + offset
         rows = np.arange(mapper.grid.height + more, dtype=np.float64) + offset
         # Both in one call: along the middle row, and along the middle column.
-        x, y = exact(
-            mapper,
+        x, y = Exact.of(mapper)(
             np.concatenate([cols, np.full(len(rows), mapper.grid.width // 2 + 0.5)]),
             np.concatenate([np.full(len(cols), mapper.grid.height // 2 + 0.5), rows]),
         )

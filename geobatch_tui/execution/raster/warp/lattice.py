@@ -10,7 +10,7 @@ Positions count from the corner of the first pixel; NaN stands for "not on the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -113,17 +113,12 @@ class Cover:
         return None if np.isinf(x0) else (x0, y0, float(part[1].max()), float(part[3].max()))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Lattice:
-    """Computes the coordinates of windows; ``threshold`` is the error allowed, in source pixels.
-
-    ``counts`` is the number of interpolated cells of each side, and, as side 0, of pixels that PROJ
-    transformed one by one.
-    """
+    """Computes the coordinates of windows; ``threshold`` is the error allowed, in source pixels."""
 
     exact: Exact
     threshold: float
-    counts: dict[int, int] = field(default_factory=lambda: dict.fromkeys((*SIZES, 0), 0))
 
     def cover(self, window: Window, offsets: tuple[float, ...] = (0.5,)) -> Cover:
         """Compute the coordinates of the pixels of ``window`` at ``offsets``."""
@@ -135,7 +130,6 @@ class Lattice:
             if not len(cells.places):
                 break
             good, empty = self._judge(cells, checks)
-            self.counts[size] += int(good.sum())
             interpolated.append(_by_row(_select(cells, good)))
             if size == CELL and empty.any():
                 empty = self._surely_empty(empty, window)
@@ -164,10 +158,6 @@ class Lattice:
         for x, y in singles.at:
             pixel_loops.extents_of_pixels(x, y, singles.places, CELL, first, side, extents)
         return Cover(offsets, interpolated, singles, largest, extents, gaps)
-
-    def centres(self, window: Window) -> Pair:
-        """Return x and y (h, w) of the centres of the pixels of ``window``."""
-        return self.cover(window).fill(window)
 
     def corners(self, window: Window) -> tuple[Pair, Pair]:
         """Return x and y (h, w) of the upper left and of the lower right corners of the pixels."""
@@ -260,7 +250,6 @@ class Lattice:
         places = (cells.places[:, None, :] * size + steps[None]).reshape(-1, 2)
         places = places[_met(places, 1, window)]
         places = places[np.argsort(places[:, 1], kind="stable")]
-        self.counts[0] += len(places)
         cols, rows = places.T.astype(np.float64)
         at = [self.exact(cols + offset, rows + offset) for offset in offsets]
         return Singles(places, at)

@@ -76,7 +76,7 @@ def choose(facts: Facts, mapper: Mapper, planned: Warp, threshold: float) -> tup
 
 
 def _method_of_grid(mapper: Mapper, planned: Warp) -> tuple[Method, str]:
-    if coordinates.is_separable(mapper):
+    if coordinates.separable(mapper) is not None:
         return "separable", ""
     if planned.resampling == "average" and "SAMPLE_GRID" in planned.options:
         # GDAL's mean of a pixel over the antimeridian depends on what else it has in memory.
@@ -152,7 +152,7 @@ def agrees(mapper: Mapper, options: Mapping[str, str], tolerance: float) -> bool
     except (RasterioError, CRSError):
         return False
     at = np.meshgrid((np.arange(cols) + 0.5) * step_x, (np.arange(rows) + 0.5) * step_y)
-    x, y = coordinates.exact(mapper, *at)
+    x, y = coordinates.Exact.of(mapper)(*at)
     source = mapper.source
     # Within half a pixel of the rim the picture is flat.
     rim_x, rim_y = source.width / _SIDE / 2, source.height / _SIDE / 2

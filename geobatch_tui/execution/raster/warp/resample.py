@@ -16,26 +16,18 @@ from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.grid.projection import Mapper
-from geobatch_tui.execution.raster.warp import (
-    average,
-    coordinates,
-    separable,
-    source_window,
-    taps,
-)
+from geobatch_tui.execution.raster.warp import average, coordinates, separable, source_window, taps
 from geobatch_tui.execution.raster.warp.lattice import CELL, Cover, Lattice
 from geobatch_tui.execution.raster.warp.resampler import Resampler
-from geobatch_tui.execution.raster.warp.target import TILE, Target
+from geobatch_tui.execution.raster.warp.target import PART, TILE, Target
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.plan import RasterPlan, Warp
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import Pixels, Points, Valid
 
 #: The two sides of a box of the source are read apart if they need at most this share of it.
 SAVING = 0.75
-#: Side of the parts of the output whose positions are computed at once.
-PART = 512
 #: Width of the strips of cells that are resampled at once.
 STRIP = 1024
 
@@ -54,16 +46,14 @@ def resample_window(
     return warper.resample_window(window)
 
 
-def allowed(plan: RasterPlan) -> float:
+def _allowed(warp: Warp, dtype: str) -> float:
     """Return the error allowed for interpolated coordinates, in source pixels.
 
     It is the plan's threshold for 8-bit pixels, and a part of it for types with finer steps, so
     that their pixels are as near to GDAL's in steps of their own.
     """
-    if plan.warp is None:
-        return 0.0
-    fine = np.dtype(plan.dtype).itemsize > 1 and plan.warp.resampling != "nearest"
-    return plan.warp.error_threshold / (_FINER if fine else 1)
+    fine = np.dtype(dtype).itemsize > 1 and warp.resampling != "nearest"
+    return warp.error_threshold / (_FINER if fine else 1)
 
 
 class Warper(Resampler):
@@ -73,20 +63,21 @@ class Warper(Resampler):
 
     @classmethod
     def of(cls, opened: OpenSource, plan: RasterPlan) -> Warper:
-        planned, facts = plan.warp, opened.facts
-        if planned is None:
+        warp = plan.warp
+        if warp is None:
             raise OperationError("this plan has no warp")
-        mapper = Mapper.of(plan, planned, facts)
-        own = planned.resampling
+        mapper = Mapper.of(plan, warp, opened.facts)
+        own = warp.resampling
         offset = 0.0 if own == "average" else 0.5
-        sampler = source_window.Sampler.of(opened, plan)
+        sampler = source_window.Sampler.of(opened, warp)
         return cls(
             plan,
+            warp,
             mapper,
             sampler,
-            taps.Kernel.of(own, planned.xscale, planned.yscale) if own in taps.CODES else None,
-            Lattice(coordinates.Exact.of(mapper), allowed(plan)),
-            coordinates.Vectors.of(mapper, offset) if planned.path == "separable" else None,
+            taps.Kernel.of(own, warp.xscale, warp.yscale) if own in taps.CODES else None,
+            Lattice(coordinates.Exact.of(mapper), _allowed(warp, plan.dtype)),
+            coordinates.Vectors.of(mapper, offset) if warp.path == "separable" else None,
             validity.avoided(plan.nodata, sampler.dtype, plan.dtype),
         )
 
@@ -105,8 +96,8 @@ class Warper(Resampler):
             np.zeros(shape, np.uint8),
             whole[-1] if plan.validity == "alpha" else None,
         )
-        if plan.warp is not None and plan.warp.resampling == "average":
-            average.average_window(self, window, target, PART)
+        if self.warp.resampling == "average":
+            average.average_window(self, target)
         elif self.vectors is not None and self.kernel is not None:
             separable.sum_window(self, self.kernel, self.vectors, target)
         elif self.vectors is not None:
@@ -163,9 +154,8 @@ class Warper(Resampler):
         sides = [np.where(x < middle, x, np.nan), np.where(x >= middle, x, np.nan)]
         apart = 0
         for side in sides:
-            on = ~np.isnan(side)
-            if on.any():
-                apart += self._needed(*_extent(side[on], y[on])).size
+            if not np.isnan(side).all():
+                apart += self._needed(*_extent_on(side, y)).size
         if apart > SAVING * needed.size:
             return False
         for side in sides:

@@ -9,15 +9,12 @@ import numpy as np
 
 from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.kernels.weights import NUDGE
-from geobatch_tui.execution.raster.warp import (
-    gdal_warp,
-    source_window,
-)
+from geobatch_tui.execution.raster.warp import gdal_warp, source_window
 from geobatch_tui.execution.raster.warp.target import Target
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.grid.projection import Mapper
-    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.plan import RasterPlan, Warp
     from geobatch_tui.execution.raster.types import Pair, Pixels, Points
     from geobatch_tui.execution.raster.warp.coordinates import Vectors
     from geobatch_tui.execution.raster.warp.lattice import Lattice
@@ -30,7 +27,7 @@ class Resampler:
     """An item and its open source, ready to be resampled; belongs to one thread.
 
     Attributes:
-        plan: the item's plan.
+        plan: the item's plan, and its part ``warp``.
         mapper: maps its grid to the source.
         sampler: reads windows of the source, with their validity.
         kernel: weights of source pixels; None for nearest and average.
@@ -40,6 +37,7 @@ class Resampler:
     """
 
     plan: RasterPlan
+    warp: Warp
     mapper: Mapper
     sampler: Sampler
     kernel: Kernel | None

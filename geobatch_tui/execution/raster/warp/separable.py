@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
-    from geobatch_tui.execution.raster.types import Points
     from geobatch_tui.execution.raster.warp.coordinates import Vectors
     from geobatch_tui.execution.raster.warp.resampler import Resampler
     from geobatch_tui.execution.raster.warp.source_window import Sampled
@@ -26,44 +25,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Along:
-    """Positions along one axis of the window, and their taps."""
-
-    positions: Points
-    axis: Axis
-
-
-@dataclass(frozen=True, slots=True)
 class _Axes:
-    """Both axes of a ``window``."""
+    """The taps along both axes of a ``window``."""
 
     window: Window
-    x: _Along
-    y: _Along
+    x: Axis
+    y: Axis
 
     @classmethod
     def of(cls, window: Window, kernel: Kernel, vectors: Vectors, source: PixelGrid) -> _Axes:
         rows, cols = window.slices
-        x, y = vectors.x[cols], vectors.y[rows]
-        return cls(
-            window,
-            _Along(x, kernel.axis(x, source.width, 0)),
-            _Along(y, kernel.axis(y, source.height, 1)),
-        )
+        x = kernel.axis(vectors.x[cols], source.width, 0)
+        return cls(window, x, kernel.axis(vectors.y[rows], source.height, 1))
 
 
 def sum_window(warper: Resampler, kernel: Kernel, vectors: Vectors, target: Target) -> None:
     """Fill ``target``; ``vectors`` are all positions of the item."""
     source, window = warper.mapper.source, target.window
-    axes = _Axes.of(window, kernel, vectors, source)
-    short = axes
-    if kernel.falls_back:
-        short = _Axes.of(window, taps.BILINEAR, vectors, source)
+    axes = short = _Axes.of(window, kernel, vectors, source)
     apart = kernel.falls_back
+    if apart:
+        short = _Axes.of(window, taps.BILINEAR, vectors, source)
     left, top = window.col_off, window.row_off
     for cols in _runs(axes.x, source.width, apart=apart):
         for rows in _runs(axes.y, source.height, apart=apart):
-            whole = axes.x.axis.whole[cols.start] and axes.y.axis.whole[rows.start]
+            whole = axes.x.whole[cols.start] and axes.y.whole[rows.start]
             part = Window.between(
                 left + cols.start, top + rows.start, left + cols.stop, top + rows.stop
             )
@@ -89,7 +75,7 @@ def _fill(warper: Resampler, axes: _Axes, target: Target) -> None:
 
 
 def _sum(warper: Resampler, sampled: Sampled, axes: _Axes, target: Target) -> None:
-    x, y = axes.x.axis, axes.y.axis
+    x, y = axes.x, axes.y
     rows, cols = target.window.slices_in(axes.window)
     filled = warper.widened(target)
     pixel_loops.separable(
@@ -115,12 +101,11 @@ def _sum(warper: Resampler, sampled: Sampled, axes: _Axes, target: Target) -> No
         target.alpha[:] = sampled.alpha[np.ix_(*at)]
 
 
-def _runs(along: _Along, side: int, *, apart: bool) -> Iterator[slice]:
+def _runs(axis: Axis, side: int, *, apart: bool) -> Iterator[slice]:
     """Yield stretches of positions on the source that do not jump over half of it, as at the
     antimeridian. ``apart``: a stretch has either no taps beyond the source, or some everywhere."""
-    axis = along.axis
     kind = np.where(axis.pixel < 0, 0, np.where(axis.whole | (not apart), 1, 2))
-    cuts = (np.diff(kind) != 0) | (np.abs(np.diff(along.positions)) > side / 2)
+    cuts = (np.diff(kind) != 0) | (np.abs(np.diff(axis.positions)) > side / 2)
     ends = [0, *(np.flatnonzero(cuts) + 1).tolist(), len(kind)]
     for start, stop in itertools.pairwise(ends):
         if start < stop and kind[start]:
@@ -130,7 +115,7 @@ def _runs(along: _Along, side: int, *, apart: bool) -> Iterator[slice]:
 def _needed(axes: _Axes, part: Window) -> Window:
     """Return the source pixels under the taps of ``part``."""
     rows, cols = part.slices_in(axes.window)
-    x, y = axes.x.axis, axes.y.axis
+    x, y = axes.x, axes.y
     across, down = x.first[cols], y.first[rows]
     # The pixel that a position lies in is looked at too.
     left = min(across.min(), x.pixel[cols].min())

@@ -19,7 +19,7 @@ from geobatch_tui.execution.raster.kernels import pixel_loops
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
-    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.plan import Warp
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import DType, Number, Pixels, Valid
 
@@ -87,11 +87,10 @@ class Sampler:
     unified: bool
 
     @classmethod
-    def of(cls, opened: OpenSource, plan: RasterPlan) -> Sampler:
-        facts = opened.facts
-        nodata = None if plan.warp is None else plan.warp.src_nodata
-        unified = plan.warp is not None and plan.warp.options.get(UNIFIED) == "YES"
-        return cls(opened, facts.count - facts.alpha, facts.alpha, facts.mask, nodata, unified)
+    def of(cls, opened: OpenSource, warp: Warp) -> Sampler:
+        facts, unified = opened.facts, warp.options.get(UNIFIED) == "YES"
+        bands = facts.count - facts.alpha
+        return cls(opened, bands, facts.alpha, facts.mask, warp.src_nodata, unified)
 
     @property
     def dtype(self) -> DType:
@@ -121,9 +120,8 @@ class Sampler:
             return (alpha > 0)[np.newaxis]
         unmasked = None
         if self.mask:
-            unmasked = (self.source.dataset.read_masks(1, window=RasterWindow(*window.srcwin)) > 0)[
-                np.newaxis
-            ]
+            mask = self.source.dataset.read_masks(1, window=RasterWindow(*window.srcwin))
+            unmasked = (mask > 0)[np.newaxis]
         if self.nodata is None:
             return unmasked
         valid = ~is_nodata(pixels, self.nodata)
@@ -137,11 +135,10 @@ def is_nodata(pixels: Pixels, nodata: Number) -> Valid:
     of their sum (GDALWarpNoDataMasker, ARE_REAL_EQUAL)."""
     if math.isnan(nodata):
         return np.isnan(pixels)
-    if pixels.dtype.kind != "f":
-        same: Valid = pixels == pixels.dtype.type(nodata)
-        return same
     value = pixels.dtype.type(nodata)
-    with np.errstate(invalid="ignore", over="ignore"):
-        near = np.abs(pixels - value) < np.finfo(pixels.dtype).eps * np.abs(pixels + value) * 2
-        close: Valid = (pixels == value) | near
-        return close
+    same: Valid = pixels == value
+    if pixels.dtype.kind == "f":
+        with np.errstate(invalid="ignore", over="ignore"):
+            eps = np.finfo(pixels.dtype).eps
+            same |= np.abs(pixels - value) < eps * np.abs(pixels + value) * 2
+    return same

@@ -60,9 +60,8 @@ class Kernel:
         """Return the taps of positions ``x`` along axis ``which`` (0: x, 1: y) of a source that is
         ``side`` pixels long there, at least as many as the taps."""
         n, taps = len(x), self.taps[which]
-        axis = Axis(
-            np.empty(n, np.int64), np.empty((taps, n)), np.empty(n, np.int64), np.empty(n, bool)
-        )
+        first, pixel = np.empty((2, n), np.int64)
+        axis = Axis(x, first, np.empty((taps, n)), pixel, np.empty(n, bool))
         pixel_loops.axis(
             x, side, self.code, self.scale[which], self.lead[which],
             axis.first, axis.weights, axis.pixel, axis.whole, np.empty(taps),
@@ -76,13 +75,14 @@ BILINEAR = Kernel.of("bilinear", 1.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Taps of n positions along one axis.
+    """Taps of n ``positions`` along one axis.
 
     ``first`` (n,) is the first source pixel of each, ``weights`` (taps, n) sum to 1, ``pixel`` (n,)
     is the pixel that the position lies in, -1 outside the source; ``whole`` (n,) says that no tap
     lies beyond the source.
     """
 
+    positions: Points
     first: Indices
     weights: Points
     pixel: Indices

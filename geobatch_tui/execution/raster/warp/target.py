@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: Side of the parts in which invalid pixels are looked for.
 TILE = 128
+#: Side of the parts of the output whose positions are computed at once.
+PART = 512
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,9 +281,7 @@ def test_a_source_on_its_own_grid_is_copied(tmp_path, name, kernel):
 
 def test_a_source_in_the_same_crs_keeps_its_extent_at_any_resolution():
     """As with gdalwarp -tr and -ts."""
-    source = pixel_grid.PixelGrid(
-        CRS.from_epsg(32633), (30.0, 0.0, 5e5, 0.0, -33.0, 5e6), 100, 100
-    )
+    source = pixel_grid.PixelGrid(CRS.from_epsg(32633), (30.0, 0.0, 5e5, 0.0, -33.0, 5e6), 100, 100)
     for request, size in (
         (output_grid.GridRequest(resolution=(30.0, 30.0)), (100, 110)),
         (output_grid.GridRequest(size=(150, 0)), (150, 165)),

@@ -22,7 +22,7 @@ MERCATOR = PixelGrid(CRS.from_epsg(3857), (50_000.0, 0.0, -2e7, 0.0, -50_000.0, 
 def exactly(mapper, window, offset=0.5):
     cols = np.arange(window.col_off, window.col_off + window.width) + offset
     rows = np.arange(window.row_off, window.row_off + window.height) + offset
-    return coordinates.exact(mapper, *np.meshgrid(cols, rows))
+    return coordinates.Exact.of(mapper)(*np.meshgrid(cols, rows))
 
 
 @pytest.mark.parametrize("grid", [POLAR, EUROPE])
@@ -32,28 +32,29 @@ def test_the_error_stays_below_the_threshold(grid, threshold):
     mapper = Mapper.between(WORLD, grid)
     window = Window(0, 0, grid.width, grid.height)
     cells = lattice.Lattice(coordinates.Exact.of(mapper), threshold)
-    for got, true in zip(cells.centres(window), exactly(mapper, window), strict=True):
+    cover = cells.cover(window)
+    for got, true in zip(cover.fill(window), exactly(mapper, window), strict=True):
         assert np.array_equal(np.isnan(got), np.isnan(true))
         assert np.nanmax(np.abs(got - true)) <= 2 * threshold
     if threshold == 0.001:
-        assert cells.counts[16] > 0
+        assert sum(len(level.places) for level in cover.cells if level.size == 16) > 0
 
 
 def test_coordinates_do_not_depend_on_the_window():
     """Any window has the bits of the whole, as cells lie on the item's grid."""
     cells = lattice.Lattice(coordinates.Exact.of(Mapper.between(WORLD, POLAR)), 0.001)
-    whole = cells.centres(Window(0, 0, 480, 480))
+    whole = cells.cover(Window(0, 0, 480, 480)).fill(Window(0, 0, 480, 480))
     for window in (Window(3, 5, 70, 90), Window(200, 210, 77, 50), Window(479, 0, 1, 480)):
         rows = slice(window.row_off, window.row_off + window.height)
         cols = slice(window.col_off, window.col_off + window.width)
-        for part, all_of_it in zip(cells.centres(window), whole, strict=True):
+        for part, all_of_it in zip(cells.cover(window).fill(window), whole, strict=True):
             assert part.tobytes() == np.ascontiguousarray(all_of_it[rows, cols]).tobytes()
 
 
 def test_vectors_are_those_of_proj():
     """A separable grid gets the very coordinates of every pixel."""
     mapper = Mapper.between(WORLD, MERCATOR)
-    assert coordinates.is_separable(mapper)
+    assert coordinates.separable(mapper) is not None
     vectors = coordinates.Vectors.of(mapper, 0.5)
     x, y = exactly(mapper, Window(0, 0, 800, 400))
     assert np.abs(x - vectors.x[None, :]).max() < coordinates.SEPARABLE
@@ -63,7 +64,7 @@ def test_vectors_are_those_of_proj():
 @pytest.mark.parametrize("grid", [POLAR, EUROPE])
 def test_other_grids_are_not_separable(grid):
     """Cones and planes bend meridians."""
-    assert not coordinates.is_separable(Mapper.between(WORLD, grid))
+    assert coordinates.separable(Mapper.between(WORLD, grid)) is None
 
 
 @pytest.mark.parametrize(
