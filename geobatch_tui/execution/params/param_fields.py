@@ -21,9 +21,7 @@ def operational(default: Any, text: str, unit: str = "", **marks: bool) -> Any:
     ``marks``: ``path`` of a file that is read, ``writes`` for a folder that is written to.
     """
     return Field(
-        default,
-        description=text,
-        json_schema_extra={"unit": unit, "kind": "operational", **marks},
+        default, description=text, json_schema_extra={"unit": unit, "kind": "operational", **marks}
     )
 
 

@@ -42,20 +42,14 @@ class ReprojectParams(BaseModel):
     size: tuple[int, int] | None = semantic(
         None, "Width and height of the output; 0 for one of them: in proportion.", "pixels"
     )
-    target_aligned_pixels: bool = semantic(
-        False,
-        "Grow the extent to multiples of the resolution.",
-    )
+    target_aligned_pixels: bool = semantic(False, "Grow the extent to multiples of the resolution.")
     src_nodata: SourceNodata = semantic(
         None, 'Nodata of the sources, in place of their own; "none" ignores it.', "pixel value"
     )
     dst_nodata: Nodata = semantic(
         None, "Nodata of the output; empty: that of the source.", "pixel value"
     )
-    add_alpha: bool = semantic(
-        False,
-        "Add an alpha band that is 0 where there is no data.",
-    )
+    add_alpha: bool = semantic(False, "Add an alpha band that is 0 where there is no data.")
     error_threshold: float = semantic(
         0.001,
         "Allowed error of source coordinates; a 32nd of it for pixels of more than 8 bits. "

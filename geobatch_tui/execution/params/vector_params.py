@@ -31,9 +31,7 @@ class VectorParams(BaseModel):
         "SQLite's).",
     )
     bounds: tuple[float, float, float, float] | None = semantic(
-        None,
-        "Only features whose box touches minx, miny, maxx, maxy.",
-        "units of the source's CRS",
+        None, "Only features whose box touches minx, miny, maxx, maxy.", "units of the source's CRS"
     )
     columns: tuple[str, ...] | None = semantic(
         None, "Only these attributes, in the order of the source; empty list: none."

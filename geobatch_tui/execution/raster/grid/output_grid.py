@@ -13,12 +13,7 @@ import numpy as np
 
 from geobatch_tui.errors import CrsError, SchemaError
 from geobatch_tui.execution.proj.crs_lookup import named, same
-from geobatch_tui.execution.raster.grid.pixel_grid import (
-    MAX_SIDE,
-    Box,
-    PixelGrid,
-    Suggestion,
-)
+from geobatch_tui.execution.raster.grid.pixel_grid import MAX_SIDE, Box, PixelGrid, Suggestion
 from geobatch_tui.execution.raster.grid.projection import (
     apply,
     area_of_use,
@@ -198,8 +193,7 @@ def _from_area(
     box = project_box(shared, dst_crs)
     if box is None or local is None:
         raise CrsError(
-            f"no grid can be found for {named(dst_crs)}: {fault}",
-            hint="give bounds and resolution",
+            f"no grid can be found for {named(dst_crs)}: {fault}", hint="give bounds and resolution"
         )
     refuse_wrap(source, dst_crs, box)
     grid = _lay(dst_crs, box, request, (local, local), cover=True)

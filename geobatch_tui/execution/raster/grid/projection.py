@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geobatch_tui.execution.proj.crs_lookup import (
-    LONLAT,
-    by_text,
-    crs_of,
-    is_degrees,
-    transformer,
-)
+from geobatch_tui.execution.proj.crs_lookup import LONLAT, by_text, crs_of, is_degrees, transformer
 from geobatch_tui.execution.raster.grid.pixel_grid import Box, PixelGrid
 
 if TYPE_CHECKING:

@@ -45,8 +45,7 @@ average = Loop.of(
     f"T:3 uint8:2 {_ENDS}",
 )
 axis = Loop.of(
-    "weights.axis",
-    "float64:1 int int float int int64:1 float64:2 int64:1 uint8:1 float64:1",
+    "weights.axis", "float64:1 int int float int int64:1 float64:2 int64:1 uint8:1 float64:1"
 )
 convolve = Loop.of(
     "halve_loops.convolve",
@@ -60,20 +59,16 @@ are_differences = Loop.of("interleave.are_differences", "T:2 T:2 int T:1 uint8:1
 sum_differences = Loop.of("predictors.sum_differences", "T:3 T:3")
 join_bytes = Loop.of("predictors.join_bytes", "uint8:2 T:3")
 interpolate = Loop.of(
-    "cells.interpolate",
-    "float64:3 float64:3 int64:2 int float64:2 float64:2 float64:2 int int",
+    "cells.interpolate", "float64:3 float64:3 int64:2 int float64:2 float64:2 float64:2 int int"
 )
 judge = Loop.of(
-    "cells.judge",
-    "float64:3 float64:3 float64:2 float64:2 float64:3 float float uint8:1 uint8:1",
+    "cells.judge", "float64:3 float64:3 float64:2 float64:2 float64:3 float float uint8:1 uint8:1"
 )
 extents_of_cells = Loop.of(
-    "cells.extents_of_cells",
-    "float64:3 float64:3 int64:2 int int,int int,int float64:3 float64:2",
+    "cells.extents_of_cells", "float64:3 float64:3 int64:2 int int,int int,int float64:3 float64:2"
 )
 extents_of_pixels = Loop.of(
-    "cells.extents_of_pixels",
-    "float64:1 float64:1 int64:2 int int,int int,int float64:3",
+    "cells.extents_of_pixels", "float64:1 float64:1 int64:2 int int,int int,int float64:3"
 )
 
 

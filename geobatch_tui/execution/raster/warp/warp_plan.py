@@ -9,12 +9,7 @@ import numpy as np
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.params.frozen import pixel_of
 from geobatch_tui.execution.proj import assigned_crs, crs_lookup
-from geobatch_tui.execution.raster.grid import (
-    kernel_scale,
-    output_grid,
-    pixel_grid,
-    projection,
-)
+from geobatch_tui.execution.raster.grid import kernel_scale, output_grid, pixel_grid, projection
 from geobatch_tui.execution.raster.plan import Warp
 from geobatch_tui.execution.raster.warp import gdal_suggestion, gdal_warp
 
