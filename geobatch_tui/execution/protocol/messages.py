@@ -7,7 +7,7 @@ process can build and read all of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from geobatch_tui.execution.protocol.window import Window
@@ -367,6 +367,10 @@ class Outcome:
     rss: int
     rss_peak: int
     evidence: Json = field(default_factory=dict)
+
+    def failed(self, failure: Failure) -> Outcome:
+        """Return the same outcome, but of a task that failed."""
+        return replace(self, receipt=None, failure=failure, evidence={})
 
 
 WorkerCause = Literal["exit", "signal", "oom", "timeout", "memory", "retired"]

@@ -7,6 +7,7 @@ resolution order, so the engine and the thread pool can use it too.
 from __future__ import annotations
 
 import errno
+import itertools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 
 Kind = type[GeobatchError]
 
+_UNREACHED = (
+    errno.EIO, errno.ESTALE, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED,
+    errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ETIMEDOUT,
+)  # fmt: skip
 #: errno -> class, of what is read: who writes says so (`disk_errors`). ENOENT, EACCES, EPERM, EROFS
 #: depend on which file it was: see `_by_errno`. EAGAIN is what fork and pthread_create answer with,
 #: and no local file.
@@ -49,16 +54,8 @@ BY_ERRNO: dict[int, Kind] = {
     **dict.fromkeys(errors.DISK_FULL, DiskFullError),
     **dict.fromkeys(errors.TOO_MANY_FILES, OpenFilesError),
     errno.ENOMEM: MemoryBudgetError,
-    errno.EIO: RemoteIOError,
-    errno.ESTALE: RemoteIOError,
     errno.EAGAIN: ProcessLimitError,
-    errno.ECONNRESET: RemoteIOError,
-    errno.ECONNREFUSED: RemoteIOError,
-    errno.ECONNABORTED: RemoteIOError,
-    errno.EHOSTUNREACH: RemoteIOError,
-    errno.ENETUNREACH: RemoteIOError,
-    errno.ENETDOWN: RemoteIOError,
-    errno.ETIMEDOUT: RemoteIOError,
+    **dict.fromkeys(_UNREACHED, RemoteIOError),
 }
 
 #: Name of a class in the method resolution order -> class.
@@ -137,19 +134,13 @@ _REMOTE = re.compile(
 )
 #: While one of these is handled, another was raised: that is a bug, not its consequence.
 _BUGS = (
-    TypeError,
-    AttributeError,
-    NameError,
-    LookupError,
-    AssertionError,
-    ArithmeticError,
-    ImportError,
+    TypeError, AttributeError, NameError, LookupError, AssertionError, ArithmeticError, ImportError,
     NotImplementedError,
-)
-
-
+)  # fmt: skip
 #: How Python and Arrow word it that the system refuses a thread.
 _NO_THREAD = re.compile(r"can(?:no|')t start \w+ thread", re.IGNORECASE)
+#: Words of C libraries for an error of the system that may go away by itself.
+_PASSING = re.compile(r"input/output error|disk i/o error|stale file handle", re.IGNORECASE)
 
 
 def no_thread(error: BaseException) -> bool:
@@ -157,10 +148,6 @@ def no_thread(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno:
         return error.errno == errno.EAGAIN
     return _NO_THREAD.search(str(error)) is not None
-
-
-#: Words of C libraries for an error of the system that may go away by itself.
-_PASSING = re.compile(r"input/output error|disk i/o error|stale file handle", re.IGNORECASE)
 
 
 def is_passing(text: str) -> bool:
@@ -215,10 +202,8 @@ def _by_place(name: str, source: str, out: str, *, missing: bool) -> Kind | None
 
 
 def _by_name(error: BaseException) -> Kind | None:
-    for base in type(error).__mro__:
-        if base.__name__ in BY_NAME:
-            return BY_NAME[base.__name__]
-    return None
+    hits = (BY_NAME.get(base.__name__) for base in type(error).__mro__)
+    return next(filter(None, hits), None)
 
 
 def _by_status(error: BaseException) -> Kind | None:
@@ -243,26 +228,22 @@ def by_message(text: str, source: str = "") -> Kind | None:
 
 def _kind(error: BaseException, source: str, out: str) -> Kind:
     chain = list(_chain(error))
-    for rule in (_by_name, _by_status):
-        for link in chain:
-            if found := rule(link):
-                return found
-    for link in chain:
-        if found := _by_errno(link, source, out):
-            return found
-    for link in chain:
-        if not isinstance(link, _BUGS) and (found := by_message(evidence.message_of(link), source)):
-            return found
-    return OperationError
+    texts = (evidence.message_of(link) for link in chain if not isinstance(link, _BUGS))
+    hits = itertools.chain(
+        map(_by_name, chain),
+        map(_by_status, chain),
+        (_by_errno(link, source, out) for link in chain),
+        (by_message(text, source) for text in texts),
+    )
+    return next(filter(None, hits), OperationError)
 
 
 def _known(error: GeobatchError) -> Kind:
     """Return the nearest class of the error tree: a plug-in may have derived its own."""
-    for base in type(error).__mro__:
-        if getattr(errors, base.__name__, None) is base:
-            known: Kind = base
-            return known
-    return OperationError
+    bases: Iterator[Kind] = (
+        base for base in type(error).__mro__ if getattr(errors, base.__name__, None) is base
+    )
+    return next(bases, OperationError)
 
 
 def failure(
@@ -275,12 +256,9 @@ def failure(
 ) -> Failure:
     """Make a Failure of an exception: its class, reaction and hint, and its full traceback.
 
-    Args:
-        error: that an operation raised, or code below it.
-        stage: of the task, in which it was raised.
-        source: path or URL that the task reads.
-        out: path of the output, whose directory tells whether the output is still there.
-        facts: evidence to keep, beside that which the error carries as ``evidence``.
+    ``source`` is the path or URL that the task reads, ``out`` the path of its output, whose
+    directory tells whether the output is still there. ``facts`` are kept beside the evidence that
+    the error carries.
     """
     number = getattr(error, "errno", None)
     text = evidence.message_of(error)
@@ -313,11 +291,8 @@ def complaint(
 ) -> Failure | None:
     """Find the failure of a task that raised nothing, in the messages of its libraries.
 
-    Args:
-        lines: the line on fd 2 that tells of lost bytes, or "".
-        messages: of GDAL.
-        source: path or URL that the task reads.
-        reading_back: the task reads our own output only, so that a corrupt file is ours.
+    ``lines`` is the line on fd 2 that tells of lost bytes, or empty. ``reading_back``: the task
+    reads our own output only, so that a corrupt file is ours.
     """
     if lines:
         return _complaint(by_message(lines, source) or VerifyError, lines, reading_back)

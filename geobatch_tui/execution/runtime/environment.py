@@ -83,49 +83,15 @@ VECTOR_DEFAULTS = {
 }
 
 _PASSED = {
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LANGUAGE",
-    "TZ",
-    "TMPDIR",
-    "VIRTUAL_ENV",
-    "GEOBATCH_OPS",
-    "GEOBATCH_WORKER_ENV",
-    "GEOBATCH_DRIVERS",
-    "OPENBLAS_CORETYPE",
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV",
+    "GEOBATCH_OPS", "GEOBATCH_WORKER_ENV", "GEOBATCH_DRIVERS", "OPENBLAS_CORETYPE",
     "GOOGLE_APPLICATION_CREDENTIALS",
-}
+}  # fmt: skip
 _PASSED_PREFIXES = (
-    "LC_",
-    "LD_",
-    "DYLD_",
-    "XDG_",
-    "PYTHON",
-    "COV_",
-    "COVERAGE_",
-    "GDAL_",
-    "OGR_",
-    "CPL_",
-    "VSI_",
-    "PROJ_",
-    "AWS_",
-    "AZURE_",
-    "GS_",
-    "OSS_",
-    "SWIFT_",
-    "CURL_",
-    "SSL_",
-    "MALLOC_",
-    "GLIBC_",
-    "ARROW_",
-    "NUMBA_",
-    "ASAN_",
-    "UBSAN_",
-)
+    "LC_", "LD_", "DYLD_", "XDG_", "PYTHON", "COV_", "COVERAGE_", "GDAL_", "OGR_", "CPL_", "VSI_",
+    "PROJ_", "AWS_", "AZURE_", "GS_", "OSS_", "SWIFT_", "CURL_", "SSL_", "MALLOC_", "GLIBC_",
+    "ARROW_", "NUMBA_", "ASAN_", "UBSAN_",
+)  # fmt: skip
 
 
 def _passed(base: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -139,9 +105,8 @@ def _passed(base: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def worker_environment(base: Mapping[str, str], *, data: str = "") -> dict[str, str]:
     """Make the environment of a worker from ``base``, the engine's own.
 
-    ``GEOBATCH_WORKER_ENV`` in ``base`` names further variables to pass on, separated by commas:
-    for operations of plug-ins. ``data`` (``raster`` or ``vector``) is what the worker will mostly
-    do; empty: as ``base`` says.
+    ``GEOBATCH_WORKER_ENV`` in it names further variables to pass on, separated by commas: for
+    operations of plug-ins. ``data`` is raster or vector; empty: as ``base`` says.
     """
     data = data or base.get(DATA, "raster")
     defaults = {**DEFAULTS, **VECTOR_DEFAULTS} if data == "vector" else DEFAULTS
@@ -162,10 +127,8 @@ def complete(environ: MutableMapping[str, str] | None = None) -> None:
 
 
 def apply(environ: MutableMapping[str, str] | None = None) -> None:
-    """Turn ``environ`` (this process's, by default) into a worker's, before GDAL is imported.
-
-    Secrets of the shell are removed.
-    """
+    """Turn ``environ`` (this process's, by default) into a worker's, without the secrets of the
+    shell, before GDAL is imported."""
     target = os.environ if environ is None else environ
     wanted = worker_environment(target)
     for name in [name for name in target if name not in wanted]:

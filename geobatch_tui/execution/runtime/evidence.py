@@ -42,6 +42,11 @@ def tail(data: bytes, limit: int = TAIL) -> str:
     return data[-limit:].decode("utf-8", "backslashreplace")
 
 
+def is_flooded(data: bytes) -> bool:
+    """Whether a task wrote more to fd 2 than anybody can judge."""
+    return len(data) > FLOOD or FLOOD_NOTE.encode() in data
+
+
 def damage(data: bytes) -> str | None:
     """Return the first line of ``data`` that tells of lost bytes, or None."""
     for match in _DAMAGE.finditer(data):

@@ -11,7 +11,7 @@ import resource
 import sys
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,14 +39,6 @@ def _maximum() -> int:
     """Return the largest resident size so far, which Linux gives in KiB, macOS in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-class Measure(Protocol):
-    """Measures one task at a time."""
-
-    def begin(self) -> None: ...
-
-    def end(self) -> tuple[float, int, int]: ...
 
 
 class Meter:
@@ -112,19 +104,12 @@ class Meter:
         return int(peak[1]) * 1024 if peak else _maximum()
 
 
-class ThreadMeter:
+class ThreadMeter(Meter):
     """Measures a task of one thread; memory is that of the process, and has no peak of its own."""
-
-    def __init__(self) -> None:
-        self._meter = Meter()
-
-    def begin(self) -> None:
-        """Start measuring a task."""
-        self._meter.begin()
 
     def end(self) -> tuple[float, int, int]:
         """Return seconds, and twice the resident bytes: see `Meter.end`."""
-        seconds, rss, _ = self._meter.end()
+        seconds, rss, _ = super().end()
         return seconds, rss, rss
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 MESSAGES = 200
 
 _SIGNALLED = "GDAL signalled an error"
-_current = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +39,20 @@ class GdalMessage:
     failed: bool
 
 
+class _Current(threading.local):
+    """The recorder of each thread that runs tasks."""
+
+    recorder: Recorder | None = None
+
+
+_current = _Current()
+
+
 class _Collector(logging.Handler):
     """Hands records of rasterio to the recorder of the thread that logs them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        recorder: Recorder | None = getattr(_current, "recorder", None)
+        recorder = _current.recorder
         if recorder is None:
             return
         if isinstance(record.msg, str) and record.msg.startswith(_SIGNALLED):
@@ -73,7 +81,7 @@ def expected_gdal_errors(warning: str = "") -> Iterator[None]:
 
     Text on fd 2 stays, and so do warnings, but for those that hold ``warning``.
     """
-    recorder: Recorder | None = getattr(_current, "recorder", None)
+    recorder = _current.recorder
     before = len(recorder.messages) if recorder else 0
     try:
         yield
@@ -92,7 +100,7 @@ def compiling() -> Iterator[None]:
 
     That happens once on a machine, and is no part of the time that a task may take.
     """
-    recorder: Recorder | None = getattr(_current, "recorder", None)
+    recorder = _current.recorder
     if recorder is None:
         yield
         return
@@ -106,13 +114,9 @@ def compiling() -> Iterator[None]:
 class Recorder:
     """Records one task at a time, of one thread.
 
-    Args:
-        on_compiling: called with True before the thread compiles, with False afterwards.
-
-    Attributes:
-        seconds: wall time by stage; that of a stage inside another counts for the inner one only.
-        failed_stage: the innermost stage that an exception left, if any.
-        messages: of GDAL, in order.
+    ``seconds`` is wall time by stage; that of a stage inside another counts for the inner one only.
+    ``failed_stage`` is the innermost stage that an exception left. ``messages`` are GDAL's.
+    ``on_compiling`` is called with True before the thread compiles, with False afterwards.
     """
 
     def __init__(self, on_compiling: Callable[[bool], None] = lambda _: None) -> None:
@@ -199,20 +203,13 @@ class ErrorFile:
         size = os.fstat(self._fd).st_size
         if size == 0:
             return b""
-        limit = evidence.FLOOD + evidence.TAIL
-        data = os.pread(self._fd, limit, 0) if size <= limit else self._flood(size)
+        note, dropped = b"", 0
+        if size > evidence.FLOOD + evidence.TAIL:
+            dropped = size - evidence.TAIL
+            note = f"{evidence.FLOOD_NOTE} {dropped} bytes dropped\n".encode()
+        data = note + os.pread(self._fd, evidence.FLOOD + evidence.TAIL, dropped)
         os.ftruncate(self._fd, 0)
         return data
-
-    def _flood(self, size: int) -> bytes:
-        dropped = size - evidence.TAIL
-        note = f"{evidence.FLOOD_NOTE} {dropped} bytes dropped\n".encode()
-        return note + os.pread(self._fd, evidence.TAIL, dropped)
-
-
-def is_flooded(data: bytes) -> bool:
-    """Whether a task wrote more to fd 2 than anybody can judge."""
-    return len(data) > evidence.FLOOD or evidence.FLOOD_NOTE.encode() in data
 
 
 #: Held while warning filters are changed: they belong to the process, not to a thread.

@@ -34,9 +34,7 @@ def answer(outcome: Outcome) -> bytes:
         plain = replace(
             failure, error_class=kind.__name__, reaction=kind.reaction, message=message, evidence={}
         )
-        return wire.pack(
-            outcome.task_id, replace(outcome, receipt=None, failure=plain, evidence={})
-        )
+        return wire.pack(outcome.task_id, outcome.failed(plain))
 
 
 class Answers:
@@ -103,5 +101,5 @@ def _synced(task: Task, outcome: Outcome, frame: bytes, syncs: list[syncing.Sync
                 other.drop()
             source, out = places(task)
             failure = classify.failure(error, stage="write", source=source, out=out)
-            return answer(replace(outcome, receipt=None, failure=failure, evidence={}))
+            return answer(outcome.failed(failure))
     return frame

@@ -138,8 +138,7 @@ with _dying_with_the_engine():
     if os.environ[environment.DATA] == "vector":
         warmup.warm_up_vector()
     else:
-        warmup.import_all()
-        warmup.warm_up()
+        warmup.warm_up_raster()
     _drop_mapped()
     gc.freeze()  # a collection in a worker would write to every page with objects
     gc.enable()

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.forkserver import get_inherited_fds
 from pathlib import Path
@@ -58,12 +58,8 @@ class WorkerProcess:
     multiprocessing. A Process is not used itself: it imports the ``__main__`` of the engine in
     every worker, is joined at the engine's exit, and is polled by every start of another one.
 
-    Attributes:
-        number: of the worker.
-        error_path: file for fd 1 and 2.
-        scratch: directory for GDAL's temporary files.
-        ops: the engine's GEOBATCH_OPS, which may have changed since the fork server started.
-        sandbox: its limits; None: those of its user.
+    ``error_path`` is the file for fd 1 and 2, ``scratch`` the directory for GDAL's temporary files,
+    ``ops`` the engine's GEOBATCH_OPS, which may have changed since the fork server started.
     """
 
     number: int
@@ -214,7 +210,7 @@ class _Loop:
             f"the operation changed the limit of open files from {self._files[0]} to {now[0]}",
             evidence=outcome.failure.evidence if outcome.failure else outcome.evidence,
         )
-        return replace(outcome, receipt=None, failure=failure, evidence={})
+        return outcome.failed(failure)
 
     def _next(self, meter: Meter) -> tuple[int, bytes] | None:
         """Return the next frame; None at the end of the pipe, or if the engine says so."""

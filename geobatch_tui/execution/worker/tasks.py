@@ -8,76 +8,50 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import MemoryBudgetError, OperationError
 from geobatch_tui.execution.ops import registry
-from geobatch_tui.execution.protocol.messages import (
-    ChunkReceipt,
-    ChunkTask,
-    Failure,
-    FinaliseTask,
-    InspectReceipt,
-    InspectTask,
-    ItemPlan,
-    ItemReceipt,
-    LayersReceipt,
-    LayersTask,
-    Outcome,
-    PreviewReceipt,
-    PreviewTask,
-    ProbeTask,
-    Receipt,
-    Task,
-)
+from geobatch_tui.execution.protocol import messages
 from geobatch_tui.execution.runtime import classify, evidence
-from geobatch_tui.execution.runtime.recorder import ErrorFile, Recorder, is_flooded, listen_to_gdal
+from geobatch_tui.execution.runtime.recorder import ErrorFile, Recorder, listen_to_gdal
 from geobatch_tui.execution.worker.warmup import restrict_gdal
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.runtime.meter import Measure
+    from geobatch_tui.execution.protocol.operation import Stage
+    from geobatch_tui.execution.runtime.meter import Meter
 
 
-def run_task(task: Task, recorder: Recorder, meter: Measure, fd2: ErrorFile | None) -> Outcome:
+def run_task(
+    task: messages.Task, recorder: Recorder, meter: Meter, fd2: ErrorFile | None
+) -> messages.Outcome:
     """Run one task to its outcome. Raises nothing, whatever the operation does.
 
-    Args:
-        task: what to do.
-        recorder: of this thread.
-        meter: of this process or thread.
-        fd2: where fd 2 of this process leads, if it is this worker's alone.
+    ``fd2`` is where fd 2 of this process leads, if it is this worker's alone.
     """
     recorder.begin()
     meter.begin()
-    receipt: Receipt | None = None
-    failure: Failure | None = None
+    receipt: messages.Receipt | None = None
+    failure: messages.Failure | None = None
     try:
         receipt = _receipt(task, recorder)
     except BaseException as error:  # noqa: BLE001 - boundary: foreign code raises anything
         failure = _failure(error, task, recorder)
     text = fd2.take() if fd2 is not None else b""
     facts: dict[str, object] = {}
-    if text or recorder.messages:
-        facts = _facts(text, recorder)
+    if text:
+        facts["stderr"] = evidence.tail(text)
+    if recorder.messages:
+        facts["gdal"] = [evidence.cut(message.text, 2000) for message in recorder.messages]
+    if facts:
         failure = _weigh(failure, _doubt(task, recorder, text))
         if failure is not None:
             merged = {**facts, **failure.evidence}
             failure, receipt, facts = replace(failure, evidence=merged), None, {}
-    if recorder.seconds and isinstance(receipt, ChunkReceipt) and not receipt.seconds:
+    if recorder.seconds and isinstance(receipt, messages.ChunkReceipt) and not receipt.seconds:
         receipt = replace(receipt, seconds=recorder.seconds)
     seconds, rss, peak = meter.end()
-    return Outcome(task.task_id, receipt, failure, seconds, rss, peak, facts)
+    return messages.Outcome(task.task_id, receipt, failure, seconds, rss, peak, facts)
 
 
-_RECEIPTS: dict[type[Task], type[Receipt]] = {
-    ChunkTask: ChunkReceipt,
-    FinaliseTask: ItemReceipt,
-    ProbeTask: ItemPlan,
-    LayersTask: LayersReceipt,
-    PreviewTask: PreviewReceipt,
-    InspectTask: InspectReceipt,
-}
-
-
-def _receipt(task: Task, recorder: Recorder) -> Receipt:
-    receipt = _call(task, recorder)
-    kind = _RECEIPTS[type(task)]
+def _receipt(task: messages.Task, recorder: Recorder) -> messages.Receipt:
+    kind, receipt = _call(task, recorder.stage)
     if not isinstance(receipt, kind):
         raise OperationError(
             f"the operation answered {type(receipt).__name__} where {kind.__name__} was asked for"
@@ -85,34 +59,37 @@ def _receipt(task: Task, recorder: Recorder) -> Receipt:
     return receipt
 
 
-def _call(task: Task, recorder: Recorder) -> Receipt:
-    if isinstance(task, ChunkTask):
-        return registry.get_operation(task.item.op).run(task, recorder.stage)
-    if isinstance(task, FinaliseTask):
-        return registry.get_operation(task.item.op).finalise(task, recorder.stage)
-    if isinstance(task, ProbeTask):
-        return registry.get_operation(task.op).probe(task, recorder.stage)
-    if isinstance(task, LayersTask):
-        from geobatch_tui.execution.vector.read.layer import layers
+def _call(task: messages.Task, stage: Stage) -> tuple[type[messages.Receipt], messages.Receipt]:
+    """Run a task; return the class of receipt that it asks for, and the receipt."""
+    match task:
+        case messages.ChunkTask():
+            return messages.ChunkReceipt, registry.get_operation(task.item.op).run(task, stage)
+        case messages.FinaliseTask():
+            return messages.ItemReceipt, registry.get_operation(task.item.op).finalise(task, stage)
+        case messages.ProbeTask():
+            return messages.ItemPlan, registry.get_operation(task.op).probe(task, stage)
+        case messages.LayersTask():
+            from geobatch_tui.execution.vector.read.layer import layers
 
-        return layers(task, recorder.stage)
-    if isinstance(task, PreviewTask):
-        from geobatch_tui.execution.raster.preview import preview
+            return messages.LayersReceipt, layers(task, stage)
+        case messages.PreviewTask():
+            from geobatch_tui.execution.raster.preview import preview
 
-        return preview(task, recorder.stage)
-    return registry.get_operation(task.op).inspect(task, recorder.stage)
+            return messages.PreviewReceipt, preview(task, stage)
+        case messages.InspectTask():
+            return messages.InspectReceipt, registry.get_operation(task.op).inspect(task, stage)
 
 
-def places(task: Task) -> tuple[str, str]:
+def places(task: messages.Task) -> tuple[str, str]:
     """Return the source that a task reads, and the path of its output."""
-    if isinstance(task, ChunkTask | FinaliseTask):
+    if isinstance(task, messages.ChunkTask | messages.FinaliseTask):
         return task.item.source, task.item.out_path
-    if isinstance(task, ProbeTask | LayersTask | PreviewTask):
+    if isinstance(task, messages.ProbeTask | messages.LayersTask | messages.PreviewTask):
         return task.source, ""
     return task.path, ""
 
 
-def _failure(error: BaseException, task: Task, recorder: Recorder) -> Failure:
+def _failure(error: BaseException, task: messages.Task, recorder: Recorder) -> messages.Failure:
     source, out = places(task)
     stage = recorder.current_stage
     try:
@@ -121,25 +98,16 @@ def _failure(error: BaseException, task: Task, recorder: Recorder) -> Failure:
         text = f"{type(error).__name__}, and {type(second).__name__} while it was recorded"
         short = isinstance(error, MemoryError) or isinstance(second, MemoryError)
         kind = MemoryBudgetError if short else OperationError
-        return Failure(kind.__name__, kind.reaction, text, stage=stage)
+        return messages.Failure(kind.__name__, kind.reaction, text, stage=stage)
 
 
-def _facts(text: bytes, recorder: Recorder) -> dict[str, object]:
-    facts: dict[str, object] = {}
-    if text:
-        facts["stderr"] = evidence.tail(text)
-    if recorder.messages:
-        facts["gdal"] = [evidence.cut(message.text, 2000) for message in recorder.messages]
-    return facts
-
-
-def _doubt(task: Task, recorder: Recorder, text: bytes) -> Failure | None:
+def _doubt(task: messages.Task, recorder: Recorder, text: bytes) -> messages.Failure | None:
     """Find the failure of a task that raised nothing, in its messages and its text on fd 2."""
-    if is_flooded(text):
+    if evidence.is_flooded(text):
         message = f"it wrote more than {evidence.FLOOD >> 20} MiB to fd 2, more than can be judged"
-        return Failure(OperationError.__name__, OperationError.reaction, message)
+        return messages.Failure(OperationError.__name__, OperationError.reaction, message)
     source, _ = places(task)
-    reading_back = isinstance(task, FinaliseTask | InspectTask)
+    reading_back = isinstance(task, messages.FinaliseTask | messages.InspectTask)
     line = evidence.damage(text) or ""
     return classify.complaint(line, recorder.messages, source=source, reading_back=reading_back)
 
@@ -149,32 +117,28 @@ _VAGUE = {"OperationError", "CorruptSourceError", "VerifyError"}
 _PLAIN = {"DiskFullError", "OpenFilesError", "MemoryBudgetError"}
 
 
-def _weigh(raised: Failure | None, doubt: Failure | None) -> Failure | None:
+def _weigh(
+    raised: messages.Failure | None, doubt: messages.Failure | None
+) -> messages.Failure | None:
     """Choose the failure to report: the one raised, unless messages on the way tell more."""
     if raised is None or doubt is None:
         return raised or doubt
     cause = doubt.error_class
     tells_more = cause in _PLAIN or raised.error_class == "OperationError"
     if raised.error_class in _VAGUE and tells_more and cause != "OperationError":
-        message = f"{raised.message} ({doubt.message})"
+        told = f"{raised.message} ({doubt.message})"
         return replace(
-            raised,
-            error_class=cause,
-            reaction=doubt.reaction,
-            message=message,
-            hint=doubt.hint,
+            raised, error_class=cause, reaction=doubt.reaction, message=told, hint=doubt.hint
         )
     return raised
 
 
-def needs_gdal(task: Task) -> bool:
-    """Whether a task may call rasterio's GDAL, which takes long to load.
-
-    Operations of features do not: pyogrio has a GDAL of its own.
-    """
-    if "rasterio" in sys.modules or isinstance(task, PreviewTask):
+def needs_gdal(task: messages.Task) -> bool:
+    """Whether a task may call rasterio's GDAL, which takes long to load: operations of features do
+    not, as pyogrio has a GDAL of its own."""
+    if "rasterio" in sys.modules or isinstance(task, messages.PreviewTask):
         return True
-    name = task.item.op if isinstance(task, ChunkTask | FinaliseTask) else task.op
+    name = task.item.op if isinstance(task, messages.ChunkTask | messages.FinaliseTask) else task.op
     return not name.startswith("vector.")
 
 

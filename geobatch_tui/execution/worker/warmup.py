@@ -10,24 +10,15 @@ from functools import cache
 from types import ModuleType
 from typing import Any, NoReturn
 
-#: In the order of their cost.
-LIBRARIES = (
-    "numpy",
-    "rasterio",
-    "rasterio.features",
-    "rasterio.shutil",
-    "rasterio.vrt",
-    "rasterio.warp",
-    "pyproj",
-    "imagecodecs",
-)
+_LIBRARIES = (
+    "numpy", "rasterio", "rasterio.features", "rasterio.shutil", "rasterio.vrt", "rasterio.warp",
+    "pyproj", "imagecodecs",
+)  # fmt: skip
 
 
-def import_pyproj() -> None:
-    """Import pyproj without HTTP and TLS, by which it fetches grids.
-
-    They take as long as the rest of it, and workers fetch nothing.
-    """
+def _import_pyproj() -> None:
+    """Import pyproj without HTTP and TLS, by which it fetches grids: they take as long as the rest
+    of it, and workers fetch nothing."""
     wanted = "urllib.request"
     if wanted in sys.modules or "pyproj" in sys.modules:
         return
@@ -44,14 +35,13 @@ def _refuse(*_: object) -> NoReturn:
     raise OSError("a worker fetches no grids")
 
 
-def import_all() -> None:
+def _import_for_pixels() -> None:
     """Import the libraries that chunks of pixels need, and the modules that use them."""
-    import_pyproj()
-    for name in LIBRARIES:
+    _import_pyproj()
+    for name in _LIBRARIES:
         importlib.import_module(name)
 
     import geobatch_tui.execution.raster as package
-    from geobatch_tui.execution.ops import registry
 
     # A module that cannot be imported here fails its own tasks later, with its own error.
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -59,31 +49,31 @@ def import_all() -> None:
         if not module.ispkg and ".kernels." not in module.name:
             with contextlib.suppress(Exception):
                 importlib.import_module(module.name)
+    _import_operations()
+
+
+def _import_operations() -> None:
+    from geobatch_tui.execution.ops import registry
+
     for name in registry.operation_names():
         with contextlib.suppress(Exception):
             registry.get_operation(name)
 
 
 def warm_up_vector() -> None:
-    """Import the modules that chunks of features need, and load the compiled loops.
-
-    The machine code of a loop lies in the user's cache, and is linked at its first call: here, once
-    for all workers.
-    """
+    """Import the modules that chunks of features need, and link the compiled loops, whose machine
+    code lies in the user's cache: a loop is linked at its first call."""
     import numpy as np
     import pyarrow as pa
 
-    import_pyproj()
+    _import_pyproj()
     from geobatch_tui.execution.io.digest import crc32
-    from geobatch_tui.execution.ops import registry
     from geobatch_tui.execution.vector import assemble, chunk, probe
     from geobatch_tui.execution.vector.batch import wkb_coordinates
     from geobatch_tui.execution.vector.geometry import round_trip, transform
 
     del assemble, chunk, probe, transform
-    for name in registry.operation_names():
-        with contextlib.suppress(Exception):
-            registry.get_operation(name)
+    _import_operations()
     # From its buffers: Arrow's own conversion loads pandas.
     offsets, point = np.array([0, 21], np.int32), bytes.fromhex("0101000000") + bytes(16)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(point)]
@@ -107,12 +97,14 @@ def restrict_gdal() -> None:
         allowed_drivers.keep_only(allowed_drivers.RASTER, _env)
 
 
-def warm_up() -> None:
-    """Register GDAL's drivers, drop most of them, and warp a few pixels.
+def warm_up_raster() -> None:
+    """Import what chunks of pixels need, register GDAL's drivers, drop most of them, and warp a few
+    pixels.
 
     The first calls take locks that deadlock with the GIL when two threads make them at once
     (rasterio#3611). No dataset stays open.
     """
+    _import_for_pixels()
     import numpy as np
     import rasterio
     from rasterio.io import MemoryFile
@@ -123,14 +115,9 @@ def warm_up() -> None:
 
     restrict_gdal()
     profile = {
-        "driver": "GTiff",
-        "width": 4,
-        "height": 4,
-        "count": 1,
-        "dtype": "uint8",
-        "crs": "EPSG:4326",
-        "transform": from_origin(0, 4, 1, 1),
-    }
+        "driver": "GTiff", "width": 4, "height": 4, "count": 1, "dtype": "uint8",
+        "crs": "EPSG:4326", "transform": from_origin(0, 4, 1, 1),
+    }  # fmt: skip
     with rasterio.Env(), MemoryFile() as memory:
         with memory.open(**profile) as dataset:
             dataset.write(np.ones((1, 4, 4), dtype="uint8"))

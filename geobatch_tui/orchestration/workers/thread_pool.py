@@ -45,8 +45,7 @@ def _warm_up() -> None:
             environment.complete()
             from geobatch_tui.execution.worker import warmup
 
-            warmup.import_all()
-            warmup.warm_up()
+            warmup.warm_up_raster()
             _warm = True
 
 
