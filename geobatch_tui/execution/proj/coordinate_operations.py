@@ -95,6 +95,7 @@ def known(src: str, dst: str) -> Operations:
     return between(src, dst)
 
 
+@cache
 def transformer(src: str, dst: str) -> Transformer:
     """Return the transformer between the CRSs of two texts, x before y. CrsError: PROJ knows none.
 

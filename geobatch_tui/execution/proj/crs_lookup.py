@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache, wraps
+from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, cast
 
 from pyproj import CRS
@@ -18,15 +18,10 @@ if TYPE_CHECKING:
 LONLAT = CRS.from_epsg(4326)
 
 
-@cache
-def _between(src: str, dst: str) -> Transformer:
-    return coordinate_operations.transformer(src, dst)
-
-
 def transformer(src: CRS, dst: CRS) -> Transformer:
     """Return the transformer from ``src`` to ``dst``, x before y."""
     # The key is the WKT, which plans have too: so the search of a probe serves its chunks.
-    return _between(wkt_of(src), wkt_of(dst))
+    return coordinate_operations.transformer(wkt_of(src), wkt_of(dst))
 
 
 @lru_cache(maxsize=64)

@@ -105,7 +105,7 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
         mapper = projection.Mapper(placed, chosen.grid, centre)
         needed = kernel_scale.whole_window(mapper)
         warped = warp_plan.plan_warp(mapper, needed, params, choice)
-        path, why = method.choose(facts, mapper, warped, params.error_threshold)
+        path, why = method.choose(facts, mapper, warped)
         warped = replace(warped, path=path)
         notes = facts.to_notes() | known | operated.to_notes(apart) | {
             "grid": chosen.story, "xscale": warped.xscale, "yscale": warped.yscale,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,12 @@ type Corners = tuple[Points, Points, Points, Points]
 def average_window(warper: Resampler, target: Target) -> None:
     """Fill ``target``, part by part."""
     for part in target.window.parts(PART, PART):
-        _fill(warper, _corners(warper, part), target.part(part))
+        x1, y1, x2, y2 = _corners(warper, part)
+        x1 = np.where(_near_source(warper, (x1, y1, x2, y2)), x1, np.nan)
+        needed = partial(_needed, warper, (x1, y1, x2, y2), part)
+        for fit, sampled in warper.fitting(target.part(part), needed):
+            at = fit.window.slices_in(part)
+            _average(warper, sampled, (x1[at], y1[at], x2[at], y2[at]), fit)
 
 
 def _corners(warper: Resampler, window: Window) -> Corners:
@@ -34,25 +40,6 @@ def _corners(warper: Resampler, window: Window) -> Corners:
     left, top, right, bottom = window.bounds
     x, y = vectors.x[left : right + 1], vectors.y[top : bottom + 1]
     return (*np.meshgrid(x[:-1], y[:-1]), *np.meshgrid(x[1:], y[1:]))
-
-
-def _fill(warper: Resampler, corners: Corners, target: Target) -> None:
-    """Average over ``corners``, cut until the source of each part fits in memory."""
-    on = _near_source(warper, corners)
-    if not on.any():
-        return
-    needed = _needed(warper, corners, on)
-    if not warper.sampler.fits(needed) and target.window.size > 1:
-        for half in target.window.halves():
-            x1, y1, x2, y2 = (each[half.slices_in(target.window)] for each in corners)
-            _fill(warper, (x1, y1, x2, y2), target.part(half))
-        return
-    _average(
-        warper,
-        warper.sampler.read_samples(needed),
-        (np.where(on, corners[0], np.nan), *corners[1:]),
-        target,
-    )
 
 
 def _near_source(warper: Resampler, corners: Corners) -> Valid:
@@ -71,10 +58,15 @@ def _near_source(warper: Resampler, corners: Corners) -> Valid:
     return on
 
 
-def _needed(warper: Resampler, corners: Corners, on: Valid) -> Window:
-    """Return the source pixels under the extents: all columns if one goes round the globe."""
+def _needed(warper: Resampler, corners: Corners, whole: Window, part: Window) -> Window | None:
+    """Return the source pixels under the extents in ``part`` of ``whole``: all columns if one goes
+    round the globe; None if there is no extent."""
     source, scale = warper.mapper.source, warper.warp.xscale
-    x1, y1, x2, y2 = (each[on] for each in corners)
+    x1, y1, x2, y2 = (each[part.slices_in(whole)] for each in corners)
+    on = ~np.isnan(x1)
+    if not on.any():
+        return None
+    x1, y1, x2, y2 = (each[on] for each in (x1, y1, x2, y2))
     low, high = np.minimum(x1, x2), np.maximum(x1, x2)
     edge = min(2, source.width // 10)
     wrapped = (low * scale < edge) & ((source.width - high) * scale < edge)

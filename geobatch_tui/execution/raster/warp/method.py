@@ -16,8 +16,9 @@ from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.proj import crs_lookup
-from geobatch_tui.execution.raster.grid import crs_pairs, kernel_scale
+from geobatch_tui.execution.proj import coordinate_operations, crs_lookup
+from geobatch_tui.execution.raster.grid import kernel_scale, projection
+from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
 from geobatch_tui.execution.raster.warp import coordinates, gdal_warp, source_window, taps
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
@@ -42,6 +43,9 @@ SMALL = 2**20
 _RIM = 8.0
 #: Points a side at which GDAL's coordinates are compared, and pixels a side of the picture for it.
 _POINTS, _SIDE = 40, 64
+#: Pixels a side of grids that stand for all: with so many, GDAL's coordinates may differ by less
+#: than a millimetre.
+_WHOLE = 2**18
 #: Difference allowed between GDAL's coordinates and ours, in source pixels: that of two builds of
 #: PROJ.
 _AGREE = 1e-6
@@ -49,7 +53,7 @@ _AGREE = 1e-6
 _STRAY = 0.005
 
 
-def choose(facts: Facts, mapper: Mapper, planned: Warp, threshold: float) -> tuple[Method, str]:
+def choose(facts: Facts, mapper: Mapper, planned: Warp) -> tuple[Method, str]:
     """Choose the method of an item, and say why no faster one (empty for the fastest).
 
     Raises:
@@ -57,7 +61,7 @@ def choose(facts: Facts, mapper: Mapper, planned: Warp, threshold: float) -> tup
     """
     nodata = planned.src_nodata is not None or gdal_warp.PER_BAND in planned.options
     only_ours = facts.mask and nodata
-    why = "error_threshold is 0" if threshold <= 0 else ""
+    why = "error_threshold is 0" if planned.error_threshold <= 0 else ""
     why = why or _beyond_kernels(facts, planned) or _too_small(facts, planned)
     if not why and not only_ours and mapper.grid.width * mapper.grid.height < SMALL:
         return _method_of_few_pixels(mapper)
@@ -125,9 +129,34 @@ def _lies_on_source(mapper: Mapper, vectors: coordinates.Vectors) -> bool:
 @crs_lookup.by_text
 def agree(src: CRS, dst: CRS) -> bool:
     """Whether GDAL's warper has our coordinates on every grid in ``dst`` over a source in ``src``:
-    PROJ knows one way between them, and they agree on a grid that stands for all."""
-    mapper = crs_pairs.reference(src, dst) if crs_pairs.has_one_way(src, dst) else None
+    PROJ knows one way between them, and they agree on a grid that stands for all.
+
+    Where PROJ knows several ways, or would need a grid of shifts that it does not find, GDAL
+    chooses by the area of a source, and PROJ by itself from point to point.
+    """
+    ways = coordinate_operations.known(crs_lookup.wkt_of(src), crs_lookup.wkt_of(dst))
+    if len(ways.pipelines) != 1 or ways.lacking is not None or not ways.best:
+        return False
+    mapper = _reference(src, dst)
     return mapper is not None and agrees(mapper, {}, 1e-9)
+
+
+def _reference(src: CRS, dst: CRS) -> Mapper | None:
+    """Return a source and a grid that cover most of the area of use of both CRSs; None if that area
+    is unknown, or lies across the antimeridian."""
+    shared = projection.shared_area(src, dst)
+    if shared is None:
+        return None
+    grids = []
+    for crs in (src, dst):
+        box = projection.project_box(shared, crs)
+        if box is None:
+            return None
+        step_x, step_y = box.width / _WHOLE, -box.height / _WHOLE
+        transform = (step_x, 0.0, box.minx, 0.0, step_y, box.maxy)
+        grids.append(PixelGrid(crs, transform, _WHOLE, _WHOLE))
+    mapper = projection.Mapper.between(*grids)
+    return None if mapper.centre is not None else mapper
 
 
 def _too_small(facts: Facts, planned: Warp) -> str:

@@ -69,7 +69,7 @@ class Warper(Resampler):
         mapper = Mapper.of(plan, warp, opened.facts)
         own = warp.resampling
         offset = 0.0 if own == "average" else 0.5
-        sampler = source_window.Sampler.of(opened, warp)
+        sampler = source_window.Sampler(opened, warp)
         return cls(
             plan,
             warp,
@@ -155,7 +155,7 @@ class Warper(Resampler):
         apart = 0
         for side in sides:
             if not np.isnan(side).all():
-                apart += self._needed(*_extent_on(side, y)).size
+                apart += self._needed(*_extent(side, y)).size
         if apart > SAVING * needed.size:
             return False
         for side in sides:
@@ -163,30 +163,24 @@ class Warper(Resampler):
         return True
 
     def _fill(self, x: Points, y: Points, target: Target) -> None:
-        """Resample at positions ``x``, ``y`` (h, w), cut until the source of each part fits in
-        memory."""
-        source, window = self.mapper.source, target.window
+        """Resample at positions ``x``, ``y`` (h, w)."""
+        source, outer = self.mapper.source, target.window
         with np.errstate(invalid="ignore"):
             on = (x >= 0) & (x <= source.width) & (y >= 0) & (y <= source.height)
-        if not on.any():
-            return
-        needed = self._needed(*_extent(x[on], y[on]))
-        if not self.sampler.fits(needed) and window.size > 1:
-            for half in window.halves():
-                part = half.slices_in(window)
-                self._fill(x[part], y[part], target.part(half))
-            return
-        sampled = self.sampler.read_samples(needed)
-        side = max(window.shape) if sampled.valid is None else TILE
         x = np.where(on, x, np.nan)
-        for tile in window.parts(side, side):
-            part = tile.slices_in(window)
-            if on[part].any():
-                positions = x[part], y[part]
-                clear = sampled.valid is None or sampled.all_valid(
-                    self._needed(*_extent_on(*positions))
-                )
-                self.resample(sampled, *positions, target.part(tile), masked=not clear)
+
+        def needed(window: Window) -> Window | None:
+            part = window.slices_in(outer)
+            return self._needed(*_extent(x[part], y[part])) if on[part].any() else None
+
+        for fit, sampled in self.fitting(target, needed):
+            side = max(fit.window.shape) if sampled.valid is None else TILE
+            for tile in fit.window.parts(side, side):
+                part = tile.slices_in(outer)
+                if on[part].any():
+                    at = x[part], y[part]
+                    clear = sampled.valid is None or sampled.all_valid(self._needed(*_extent(*at)))
+                    self.resample(sampled, *at, target.part(tile), masked=not clear)
 
     def _needed(self, x0: float, y0: float, x1: float, y1: float) -> Window:
         """Return the source pixels that positions from (x0, y0) to (x1, y1) take, as far as they
@@ -208,9 +202,6 @@ class Warper(Resampler):
 
 
 def _extent(x: Points, y: Points) -> tuple[float, float, float, float]:
-    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
-
-
-def _extent_on(x: Points, y: Points) -> tuple[float, float, float, float]:
     on = ~np.isnan(x)
-    return _extent(x[on], y[on])
+    x, y = x[on], y[on]
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())

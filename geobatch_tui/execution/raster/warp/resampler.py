@@ -9,16 +9,19 @@ import numpy as np
 
 from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.kernels.weights import NUDGE
-from geobatch_tui.execution.raster.warp import gdal_warp, source_window
+from geobatch_tui.execution.raster.warp import gdal_warp
 from geobatch_tui.execution.raster.warp.target import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.grid.projection import Mapper
     from geobatch_tui.execution.raster.plan import RasterPlan, Warp
     from geobatch_tui.execution.raster.types import Pair, Pixels, Points
     from geobatch_tui.execution.raster.warp.coordinates import Vectors
     from geobatch_tui.execution.raster.warp.lattice import Lattice
-    from geobatch_tui.execution.raster.warp.source_window import Sampler
+    from geobatch_tui.execution.raster.warp.source_window import Sampled, Sampler
     from geobatch_tui.execution.raster.warp.taps import Kernel
 
 
@@ -45,8 +48,22 @@ class Resampler:
     vectors: Vectors | None
     avoid: Pixels
 
+    def fitting(
+        self, target: Target, needed: Callable[[Window], Window | None]
+    ) -> Iterator[tuple[Target, Sampled]]:
+        """Cut ``target`` until the source of each part fits in memory; yield the parts, with it.
+        ``needed`` returns the source pixels that a window takes; None: none."""
+        taken = needed(target.window)
+        if taken is None:
+            return
+        if not self.sampler.fits(taken) and target.window.size > 1:
+            for half in target.window.halves():
+                yield from self.fitting(target.part(half), needed)
+        else:
+            yield target, self.sampler.read_samples(taken)
+
     def resample(
-        self, sampled: source_window.Sampled, x: Points, y: Points, target: Target, *, masked: bool
+        self, sampled: Sampled, x: Points, y: Points, target: Target, *, masked: bool
     ) -> None:
         """Fill ``target`` at positions ``x``, ``y`` (h, w); ``masked``: some pixels of ``sampled``
         that they may take are invalid."""
@@ -73,9 +90,7 @@ class Resampler:
         if target.alpha is not None:
             self._fill_alpha(sampled, (x, y), target, target.alpha)
 
-    def _fill_alpha(
-        self, sampled: source_window.Sampled, at: Pair, target: Target, alpha: Pixels
-    ) -> None:
+    def _fill_alpha(self, sampled: Sampled, at: Pair, target: Target, alpha: Pixels) -> None:
         """Take for each position the alpha of the pixel that it lies in."""
         if sampled.alpha is None:
             alpha[:] = np.where(target.touched > 0, self.opaque, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,21 +58,16 @@ def sum_window(warper: Resampler, kernel: Kernel, vectors: Vectors, target: Targ
 
 
 def _fill(warper: Resampler, axes: _Axes, target: Target) -> None:
-    """Resample a rectangle of one kind, cut until the source of each part fits in memory."""
-    window, needed = target.window, _needed(axes, target.window)
-    if not warper.sampler.fits(needed) and window.size > 1:
-        for half in window.halves():
-            _fill(warper, axes, target.part(half))
-        return
-    sampled = warper.sampler.read_samples(needed)
-    side = max(window.shape) if sampled.valid is None else TILE
-    for tile in window.parts(side, side):
-        if sampled.all_valid(_needed(axes, tile)):
-            _sum(warper, sampled, axes, target.part(tile))
-        else:
-            rows, cols = tile.slices_in(axes.window)
-            x, y = np.meshgrid(axes.x.positions[cols], axes.y.positions[rows])
-            warper.resample(sampled, x, y, target.part(tile), masked=True)
+    """Resample a rectangle of one kind."""
+    for part, sampled in warper.fitting(target, partial(_needed, axes)):
+        side = max(part.window.shape) if sampled.valid is None else TILE
+        for tile in part.window.parts(side, side):
+            if sampled.all_valid(_needed(axes, tile)):
+                _sum(warper, sampled, axes, target.part(tile))
+            else:
+                rows, cols = tile.slices_in(axes.window)
+                x, y = np.meshgrid(axes.x.positions[cols], axes.y.positions[rows])
+                warper.resample(sampled, x, y, target.part(tile), masked=True)
 
 
 def _sum(warper: Resampler, sampled: Sampled, axes: _Axes, target: Target) -> None:

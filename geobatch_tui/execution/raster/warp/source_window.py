@@ -77,20 +77,15 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Reads windows of one source for one plan."""
+    """Reads windows of a source for one warp."""
 
     source: OpenSource
-    bands: int
-    alpha: bool
-    mask: bool
-    nodata: Number | None
-    unified: bool
+    warp: Warp
 
-    @classmethod
-    def of(cls, opened: OpenSource, warp: Warp) -> Sampler:
-        facts, unified = opened.facts, warp.options.get(UNIFIED) == "YES"
-        bands = facts.count - facts.alpha
-        return cls(opened, bands, facts.alpha, facts.mask, warp.src_nodata, unified)
+    @property
+    def bands(self) -> int:
+        """Number of bands without alpha."""
+        return self.source.facts.count - self.source.facts.alpha
 
     @property
     def dtype(self) -> DType:
@@ -100,14 +95,14 @@ class Sampler:
 
     def fits(self, window: Window) -> bool:
         """Whether a window is small enough to be in memory at once."""
-        each = self.bands * (self.dtype.itemsize + (self.nodata is not None)) + 2
+        each = self.bands * (self.dtype.itemsize + (self.warp.src_nodata is not None)) + 2
         return int(window.size * each) <= SOURCE_BYTES
 
     def read_samples(self, window: Window) -> Sampled:
         """Read pixels and validity of ``window``. Raises CorruptSourceError if a block is
         damaged."""
         pixels = self.source.read_window(window)
-        alpha = pixels[-1] if self.alpha else None
+        alpha = pixels[-1] if self.source.facts.alpha else None
         pixels = pixels[: self.bands].astype(self.dtype, copy=False)
         valid = self._valid(pixels, alpha, window)
         if valid is None or valid.all():
@@ -119,13 +114,13 @@ class Sampler:
         if alpha is not None:
             return (alpha > 0)[np.newaxis]
         unmasked = None
-        if self.mask:
+        if self.source.facts.mask:
             mask = self.source.dataset.read_masks(1, window=RasterWindow(*window.srcwin))
             unmasked = (mask > 0)[np.newaxis]
-        if self.nodata is None:
+        if self.warp.src_nodata is None:
             return unmasked
-        valid = ~is_nodata(pixels, self.nodata)
-        if self.unified:
+        valid = ~is_nodata(pixels, self.warp.src_nodata)
+        if self.warp.options.get(UNIFIED) == "YES":
             valid = valid.any(axis=0)[np.newaxis]
         return valid if unmasked is None else valid & unmasked
 

@@ -34,7 +34,6 @@ class Kernel:
     as GDAL computes it from 4x4 pixels, which becomes bilinear where one of them is missing.
     """
 
-    name: str
     code: int
     scale: tuple[float, float]
     lead: tuple[int, int]
@@ -48,7 +47,6 @@ class Kernel:
         scale = (1.0, 1.0) if full else (min(xscale, 1.0), min(yscale, 1.0))
         radius = [math.ceil(kernel_scale.RADIUS[name] / each) for each in scale]
         return cls(
-            name,
             CODES[name],
             scale,
             (radius[0] - 1, radius[1] - 1),

@@ -151,8 +151,7 @@ def amplification(
         ]
     decoded, wanted = 0.0, 0.0
     for part in filter(None, parts):
-        left, right = part.left // cols, -(-(part.left + part.width) // cols)
-        top, bottom = part.top // rows, -(-(part.top + part.height) // rows)
-        decoded += max(right - left, 1) * max(bottom - top, 1) * cols * rows
+        blocks = part.pixels.blocks(cols, rows)
+        decoded += max(blocks.width, 1) * max(blocks.height, 1) * cols * rows
         wanted += max(part.width * part.height, 1.0)
     return decoded / wanted if wanted else 1.0
