@@ -27,11 +27,8 @@ class Digest(Protocol):
 
 
 def crc32(data: Buffer, value: int = 0) -> int:
-    """Return the CRC-32 of bytes, or of what lies behind those that have the CRC-32 ``value``.
-
-    It is zlib's, by libdeflate, which is nine times as fast. The engine, which computes none, does
-    not load it.
-    """
+    """Return zlib's CRC-32 of bytes, or of what lies behind those that have the CRC-32 ``value``:
+    by libdeflate, which is nine times as fast, and which the engine does not load."""
     from imagecodecs import deflate_crc32
 
     return int(deflate_crc32(data, value))

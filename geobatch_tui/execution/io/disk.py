@@ -33,48 +33,39 @@ _NO_KERNEL_COPY = frozenset({
     errno.ETXTBSY,
 })  # fmt: skip
 _PIECE = 1 << 20
+_CAUSES = (
+    (DISK_FULL, DiskFullError),
+    (DISK_GONE, OutputGoneError),
+    (TOO_MANY_FILES, OpenFilesError),
+)
 
 
 @contextmanager
 def disk_errors(what: str, path: str | Path) -> Iterator[None]:
-    """Turn an OSError within into an error that says what to do.
-
-    Raises:
-        DiskFullError: no space, quota used up, or the file may not grow any further.
-        OutputGoneError: the disk failed, went away or became read-only.
-        OpenFilesError: too many open files.
-        OSError: any other cause, unchanged.
-    """
+    """Turn an OSError within into an error that says what to do: DiskFullError (no space, quota
+    used up, or the file may not grow any further), OutputGoneError (the disk failed, went away or
+    became read-only) or OpenFilesError. Others stay as they are."""
     try:
         yield
     except OSError as error:
-        message = f"{what} {os.fspath(path)!r}: {os.strerror(error.errno or 0)}"
-        if error.errno in DISK_FULL:
-            raise DiskFullError(message) from error
-        if error.errno in DISK_GONE:
-            raise OutputGoneError(message) from error
-        if error.errno in TOO_MANY_FILES:
-            raise OpenFilesError(message) from error
+        for numbers, kind in _CAUSES:
+            if error.errno in numbers:
+                text = os.strerror(error.errno)
+                raise kind(f"{what} {os.fspath(path)!r}: {text}") from error
         raise
 
 
 def write_all(fd: int, data: Buffer) -> None:
-    """Write every byte of ``data`` at the file's position.
-
-    Raises:
-        OSError: not all could be written. What was written before stays.
-    """
+    """Write every byte of ``data`` at the file's position. Raises OSError; what was written before
+    stays."""
     left = memoryview(data).cast("B")
     while left:
         left = left[_nonzero(os.write(fd, left)) :]
 
 
 def write_at(fd: int, offset: int, data: Buffer) -> None:
-    """Write every byte of ``data`` from ``offset``; the file's position stays where it is.
-
-    Raises:
-        OSError: not all could be written. What was written before stays.
-    """
+    """Write every byte of ``data`` from ``offset``, as :func:`write_all`; the file's position stays
+    where it is."""
     left = memoryview(data).cast("B")
     while left:
         written = _nonzero(os.pwrite(fd, left, offset))
@@ -89,11 +80,7 @@ def _nonzero(written: int) -> int:
 
 
 def read_exactly(fd: int, offset: int, length: int) -> bytes:
-    """Read ``length`` bytes from ``offset``.
-
-    Raises:
-        VerifyError: the file ends before.
-    """
+    """Read ``length`` bytes from ``offset``. Raises VerifyError if the file ends before."""
     pieces = []
     while length:
         piece = os.pread(fd, length, offset)
@@ -106,11 +93,8 @@ def read_exactly(fd: int, offset: int, length: int) -> bytes:
 
 
 def fill(fd: int, offset: int, view: memoryview) -> None:
-    """Read as many bytes from ``offset`` as ``view`` holds.
-
-    Raises:
-        VerifyError: the file ends before.
-    """
+    """Read as many bytes from ``offset`` as ``view`` holds. Raises VerifyError if the file ends
+    before."""
     while view:
         count = os.preadv(fd, [view], offset)
         if not count:
@@ -119,23 +103,15 @@ def fill(fd: int, offset: int, view: memoryview) -> None:
 
 
 def forget(fd: int, offset: int, length: int) -> None:
-    """Tell the system, where it can be told, that nobody will read these bytes soon.
-
-    Their memory is then free at once for what is written next.
-    """
+    """Tell the system, where it can be told, that nobody will read these bytes soon: their memory
+    is then free at once for what is written next."""
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
 
 
 def copy_range(source: int, target: int, offset: int, length: int) -> None:
-    """Append ``length`` bytes from ``offset`` of one file at another's position.
-
-    The kernel copies if it can; else through memory, a piece at a time.
-
-    Raises:
-        VerifyError: the source ends before.
-        OSError: the target cannot be written.
-    """
+    """Append ``length`` bytes from ``offset`` of one file at another's position: by the kernel if
+    it can, else through memory. Raises VerifyError if the source ends before, and OSError."""
     while length:
         try:
             copied = os.copy_file_range(source, target, length, offset_src=offset)
@@ -152,11 +128,8 @@ def copy_range(source: int, target: int, offset: int, length: int) -> None:
 
 
 def sync_directory(path: str | Path) -> None:
-    """Make the names in a directory durable.
-
-    Raises:
-        OSError: the directory cannot be opened or synced. It must not be tried again, see fsync(2).
-    """
+    """Make the names in a directory durable. Raises OSError; it must not be tried again, see
+    fsync(2)."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -194,9 +167,7 @@ def open_spool(path: Path) -> tuple[int, int]:
 
     The name of a new one is on disk before its first byte is written, and so are those of the
     item's folder and of ``work``: a power cut could take a file whose bytes alone were synced.
-
-    Raises:
-        OSError: it cannot be made or opened, or a folder cannot be synced.
+    Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -53,15 +53,10 @@ def _name_max(directory: Path) -> int:
 def new_file(path: Path, *, later: bool = False) -> Iterator[int]:
     """Open a new file at ``path`` for writing; sync and close it at the end, remove it on error.
 
-    ``later``: it need only be on disk before the task is answered for.
-
-    What lies at ``path`` is unlinked, not truncated: a straggler that still writes to it only
-    reaches a file without a name. Links are not followed. Missing directories are made.
-
-    Raises:
-        DiskFullError: no space, or the file may not grow any further.
-        OutputGoneError: the directory vanished or became read-only.
-        OSError: another failure of the disk; a failed fsync is never tried again.
+    ``later``: it need only be on disk before the task is answered for. What lies at ``path`` is
+    unlinked, not truncated: a straggler that still writes to it only reaches a file without a name.
+    Links are not followed. Missing directories are made. Raises as :func:`.disk.disk_errors`; a
+    failed fsync is never tried again.
     """
     with disk_errors("cannot write", path):
         fd = _create(path)
@@ -103,13 +98,8 @@ def removed_on_error(path: Path) -> Iterator[None]:
 
 @contextmanager
 def readable_name(path: str | Path) -> Iterator[str]:
-    """Give a name of an existing file that GDAL can open.
-
-    rasterio encodes names as UTF-8. A name of other bytes is opened here, and named as descriptor.
-
-    Raises:
-        OSError: the file cannot be opened.
-    """
+    """Give a name of an existing file that GDAL can open: rasterio encodes names as UTF-8, so a
+    file whose name has other bytes is opened here (OSError), and named as descriptor."""
     name = os.fspath(path)
     try:
         name.encode()

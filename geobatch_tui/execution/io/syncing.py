@@ -26,8 +26,8 @@ LARGE = 1 << 20
 
 @dataclass(slots=True)
 class Sync:
-    """An open file that is complete but may not be on disk. ``undo`` is called if the sync fails;
-    without it the file is removed."""
+    """An open file that is complete but may not be on disk. If the sync fails, ``undo`` is called,
+    where the file holds other bytes too; else the file is removed."""
 
     fd: int
     path: Path
@@ -57,11 +57,8 @@ class Sync:
             raise self._error
 
     def finish(self) -> None:
-        """Sync and close it; undo the write if that fails.
-
-        Raises:
-            DiskFullError, OutputGoneError, OSError: it is not on disk. It must not be tried again.
-        """
+        """Sync and close it; undo the write if that fails: then it must not be tried again. Raises
+        as :func:`.disk.disk_errors`."""
         try:
             with disk_errors("cannot write", self.path):
                 self._end()
@@ -87,11 +84,8 @@ _caller = _Caller()
 
 
 def finish_later(fd: int, path: Path, *, undo: Callable[[], None] | None = None) -> None:
-    """Sync and close ``fd`` before the task is answered for, but perhaps not now.
-
-    ``undo`` is called if that fails, in place of removing ``path``, which holds other bytes too.
-    Raises as :meth:`Sync.finish`, unless the caller collects.
-    """
+    """Sync and close ``fd`` before the task is answered for, but perhaps not now. Raises as
+    :meth:`Sync.finish`, unless the caller collects; ``undo`` is as in :class:`Sync`."""
     sync = Sync(fd, path, undo)
     if _caller.syncs is None:
         sync.finish()

@@ -120,22 +120,13 @@ class Window:
         """Cut the window in two along its longer side, at the multiple of ``step`` next to the
         middle; return the window alone if it has none inside."""
         left, top, right, bottom = self.bounds
-        if self.height >= self.width:
-            middle = _near(top + self.height // 2, step)
-            if not top < middle < bottom:
-                return [self]
-            return [
-                Window.between(left, top, right, middle),
-                Window.between(left, middle, right, bottom),
-            ]
-        middle = _near(left + self.width // 2, step)
-        if not left < middle < right:
+        tall = self.height >= self.width
+        low, high = (top, bottom) if tall else (left, right)
+        middle = ((low + high) // 2 + step // 2) // step * step
+        if not low < middle < high:
             return [self]
-        return [
-            Window.between(left, top, middle, bottom),
-            Window.between(middle, top, right, bottom),
-        ]
-
-
-def _near(place: int, step: int) -> int:
-    return (place + step // 2) // step * step
+        if tall:
+            first, second = (left, top, right, middle), (left, middle, right, bottom)
+        else:
+            first, second = (left, top, middle, bottom), (middle, top, right, bottom)
+        return [Window.between(*first), Window.between(*second)]

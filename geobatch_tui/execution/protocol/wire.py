@@ -78,11 +78,8 @@ class Frames:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Add bytes; give ``(task id, body)`` of each frame that is now complete.
-
-        Raises:
-            ValueError: the framing is lost.
-        """
+        """Add bytes; give ``(task id, body)`` of each frame that is now complete. Raises ValueError
+        if the framing is lost."""
         buffer = self._buffer
         buffer += data
         start = 0
