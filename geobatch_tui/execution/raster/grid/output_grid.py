@@ -13,7 +13,7 @@ import numpy as np
 
 from geobatch_tui.errors import CrsError, SchemaError
 from geobatch_tui.execution.proj.crs_lookup import named, same
-from geobatch_tui.execution.raster.grid.pixel_grid import MAX_SIDE, Box, PixelGrid, Suggestion
+from geobatch_tui.execution.raster.grid.pixel_grid import MAX_SIDE, Box, PixelGrid
 from geobatch_tui.execution.raster.grid.projection import (
     apply,
     area_of_use,
@@ -65,7 +65,7 @@ class GridChoice:
 
 
 def choose(
-    source: PixelGrid, dst_crs: CRS, request: GridRequest, suggest: Callable[[], Suggestion | None]
+    source: PixelGrid, dst_crs: CRS, request: GridRequest, suggest: Callable[[], PixelGrid | None]
 ) -> GridChoice:
     """Choose the output grid of ``source`` in ``dst_crs``.
 
@@ -90,9 +90,9 @@ def choose(
     local = local_size(source, dst_crs, shared)
     suggestion = suggest() if request.extent != "area-of-use" else None
     if suggestion is not None:
-        fault = fault_of(suggestion, local) or fold_of(source, dst_crs, suggestion)
+        fault = fault_of(suggestion, local) or fold_of(source, suggestion)
         if fault is None:
-            return _from_suggestion(source, dst_crs, request, suggestion)
+            return _from_suggestion(source, request, suggestion)
         if request.extent == "source":
             raise CrsError(
                 f"the whole source has no sound grid in {named(dst_crs)}: {fault}",
@@ -118,17 +118,14 @@ def _from_own(source: PixelGrid, dst_crs: CRS, request: GridRequest) -> GridChoi
     return GridChoice(grid, "source")
 
 
-def _from_suggestion(
-    source: PixelGrid, dst_crs: CRS, request: GridRequest, suggestion: Suggestion
-) -> GridChoice:
-    (a, _, c, _, e, f), width, height = suggestion
-    box = Box(c, f + e * height, c + a * width, f)
-    refuse_wrap(source, dst_crs, box)
+def _from_suggestion(source: PixelGrid, request: GridRequest, suggestion: PixelGrid) -> GridChoice:
+    box = suggestion.box
+    refuse_wrap(source, suggestion.crs, box)
     if request.resolution is None and request.size is None:
-        return GridChoice(PixelGrid(dst_crs, (a, 0.0, c, 0.0, e, f), width, height), "gdal")
+        return GridChoice(suggestion, "gdal")
     if request.resolution is not None:
-        box = _trimmed(source, dst_crs, suggestion)
-    return GridChoice(_lay(dst_crs, box, request, (a, -e)), "gdal")
+        box = _trimmed(source, suggestion)
+    return GridChoice(_lay(suggestion.crs, box, request, suggestion.pixel), "gdal")
 
 
 def _from_beside(
@@ -136,7 +133,7 @@ def _from_beside(
     dst_crs: CRS,
     request: GridRequest,
     boxes: tuple[Box, Box],
-    suggest: Callable[[], Suggestion | None],
+    suggest: Callable[[], PixelGrid | None],
 ) -> GridChoice:
     """Take GDAL's grid of a source outside the area of use, if the grid is sound and either the
     area is near or the source's extent is asked for."""
@@ -150,8 +147,8 @@ def _from_beside(
     suggestion = suggest() if near or asked else None
     if suggestion is not None:
         local = local_size(source, dst_crs, globe)
-        if (fault_of(suggestion, local) or fold_of(source, dst_crs, suggestion)) is None:
-            choice = _from_suggestion(source, dst_crs, request, suggestion)
+        if (fault_of(suggestion, local) or fold_of(source, suggestion)) is None:
+            choice = _from_suggestion(source, request, suggestion)
             warning = f"{apart}. GDAL's grid of the source is sound, and is taken"
             return replace(choice, warnings=(*choice.warnings, warning))
     raise CrsError(
@@ -159,24 +156,24 @@ def _from_beside(
     )
 
 
-def _trimmed(source: PixelGrid, dst_crs: CRS, suggestion: Suggestion) -> Box:
+def _trimmed(source: PixelGrid, suggestion: PixelGrid) -> Box:
     """Return GDAL's extent without its rounding up to whole pixels.
 
     As gdalwarp does for a given resolution, it is found from 21 points along each edge of the
     source. Around a pole the edges say too little: then the extent stays.
     """
-    (a, _, c, _, e, f), width, height = suggestion
-    box = Box(c, f + e * height, c + a * width, f)
+    box = suggestion.box
     if any(poles_inside(source)):
         return box
     u, v = rim_of_one(21)
     at = apply(source.transform, u * source.width, v * source.height)
-    x, y = project(*at, source.crs, dst_crs)
+    x, y = project(*at, source.crs, suggestion.crs)
     if np.isnan(x).any():
         return box
+    pixel_x, pixel_y = suggestion.pixel
     right, bottom = float(x.max()), float(y.min())
-    same = abs(x.min() - box.minx) < a and abs(y.max() - box.maxy) < -e
-    near = abs(right - box.maxx) < a and abs(bottom - box.miny) < -e
+    same = abs(x.min() - box.minx) < pixel_x and abs(y.max() - box.maxy) < pixel_y
+    near = abs(right - box.maxx) < pixel_x and abs(bottom - box.miny) < pixel_y
     if not (same and near):
         return box
     return Box(box.minx, max(bottom, box.miny), min(right, box.maxx), box.maxy)
@@ -209,7 +206,7 @@ def _from_area(
 
 
 def _from_bounds(
-    source: PixelGrid, dst_crs: CRS, request: GridRequest, suggest: Callable[[], Suggestion | None]
+    source: PixelGrid, dst_crs: CRS, request: GridRequest, suggest: Callable[[], PixelGrid | None]
 ) -> GridChoice:
     box = _requested_box(request, dst_crs)
     if request.resolution is not None or (request.size is not None and 0 not in request.size):
@@ -217,8 +214,7 @@ def _from_bounds(
     local = pixel_at(source, dst_crs, box.centre)
     suggestion = suggest()
     if suggestion is not None and fault_of(suggestion, local) is None:
-        (a, _, _, _, e, _), _, _ = suggestion
-        return GridChoice(_lay(dst_crs, box, request, (a, -e)), "bounds")
+        return GridChoice(_lay(dst_crs, box, request, suggestion.pixel), "bounds")
     if local is None:
         raise CrsError(
             f"the centre of bounds {box} lies outside of what {named(dst_crs)} can show of the "

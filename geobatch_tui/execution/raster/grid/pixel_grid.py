@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.raster.types import Transform
 
-#: A grid as GDAL suggests it: transform, width and height.
-type Suggestion = tuple[Transform, int, int]
 #: The longest side of a raster in pixels: GDAL counts them as C ints.
 MAX_SIDE = 2**31 - 1
 
@@ -24,6 +22,11 @@ class PixelGrid:
     transform: Transform
     width: int
     height: int
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Width and height of a pixel of a grid that is north up."""
+        return self.transform[0], -self.transform[4]
 
     @property
     def box(self) -> Box:

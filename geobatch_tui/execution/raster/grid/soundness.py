@@ -28,7 +28,7 @@ from geobatch_tui.execution.raster.grid.projection import (
 if TYPE_CHECKING:
     from pyproj import CRS
 
-    from geobatch_tui.execution.raster.grid.pixel_grid import Box, Suggestion
+    from geobatch_tui.execution.raster.grid.pixel_grid import Box
 
 #: GDAL's suggestion is taken if its pixels are at most this many times larger or smaller than the
 #: source's; sound ones measured lie between 0.3 and 2.3.
@@ -40,17 +40,17 @@ FOLD_PIXELS, FOLD_SHARE = 2.0, 0.05
 FEW = 16
 
 
-def fault_of(suggestion: Suggestion, local: float | None) -> str | None:
+def fault_of(suggestion: PixelGrid, local: float | None) -> str | None:
     """Return what is wrong with GDAL's suggestion; None if it is sound. ``local`` is the side of a
     source pixel there (:func:`local_size`)."""
-    transform, width, height = suggestion
-    if not all(math.isfinite(value) for value in transform):
+    width, height = suggestion.width, suggestion.height
+    if not all(map(math.isfinite, suggestion.transform)):
         return "GDAL suggests a grid that is not finite"
     if width < 1 or height < 1 or width > MAX_SIDE or height > MAX_SIDE:
         return f"GDAL suggests {width}x{height} pixels"
     if local is None:
         return None
-    for side in (transform[0], -transform[4]):
+    for side in suggestion.pixel:
         ratio = side / local
         if not 1 / UNSOUND_RATIO <= ratio <= UNSOUND_RATIO:
             return (
@@ -60,22 +60,22 @@ def fault_of(suggestion: Suggestion, local: float | None) -> str | None:
     return None
 
 
-def fold_of(source: PixelGrid, dst_crs: CRS, suggestion: Suggestion) -> str | None:
+def fold_of(source: PixelGrid, suggestion: PixelGrid) -> str | None:
     """Return a sentence if the suggestion shows parts of the source more than once, as a transverse
     Mercator zone does of a whole globe: positions whose way to the source and back ends
     elsewhere."""
-    transform, width, height = suggestion
-    if _returns(source, PixelGrid(dst_crs, transform, width, height)):
+    if _returns(source, suggestion):
         return None
+    width, height = suggestion.width, suggestion.height
     cols, rows = lattice(width, height, 65)
-    sx, sy = project_lattice(PixelGrid(dst_crs, transform, width, height), 65, source.crs)
+    sx, sy = project_lattice(suggestion, 65, source.crs)
     scol, srow = invert(source.transform, sx, sy)
     with np.errstate(invalid="ignore"):
         within = (scol >= 0) & (scol <= source.width) & (srow >= 0) & (srow <= source.height)
     if not within.any():
         return None
-    bx, by = project(sx[within], sy[within], source.crs, dst_crs)
-    bcol, brow = invert(transform, bx, by)
+    back = project(sx[within], sy[within], source.crs, suggestion.crs)
+    bcol, brow = invert(suggestion.transform, *back)
     with np.errstate(invalid="ignore"):
         away = np.hypot(bcol - cols[within], brow - rows[within]) > FOLD_PIXELS
     share = float(away.mean())

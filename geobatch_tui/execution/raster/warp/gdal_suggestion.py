@@ -18,13 +18,13 @@ from rasterio.warp import transform
 
 from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster.grid import projection
+from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
 from geobatch_tui.execution.raster.warp import method
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
     from pyproj import CRS
 
-    from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid, Suggestion
     from geobatch_tui.execution.raster.types import Points
 
 #: Steps along an edge; of sources with a longer shorter side, GDAL takes more.
@@ -33,25 +33,21 @@ _STEPS, _LONGEST = 20, 1024
 _SEAM = 1e-8
 
 
-def of(source: PixelGrid, dst_crs: CRS) -> Suggestion | None:
-    """Return transform, width and height as GDAL suggests them, to the last bit; None if only GDAL
-    knows."""
+def of(source: PixelGrid, dst_crs: CRS) -> PixelGrid | None:
+    """Return the grid that GDAL suggests, to the last bit; None if only GDAL knows."""
     _, b, _, d, _, _ = source.transform
     plain = not b and not d and min(source.width, source.height) <= _LONGEST
     if not plain or not _are_simple(source.crs, dst_crs):
         return None
-    pair = (
-        rio.CRS.from_wkt(crs_lookup.wkt_of(source.crs)),
-        rio.CRS.from_wkt(crs_lookup.wkt_of(dst_crs)),
-    )
     try:
         with expected_gdal_errors():
-            return _suggest(source, *pair)
+            return _suggest(source, dst_crs)
     except (RasterioError, CPLE_BaseError):
         return None
 
 
-def _suggest(source: PixelGrid, src: rio.CRS, dst: rio.CRS) -> Suggestion | None:
+def _suggest(source: PixelGrid, dst_crs: CRS) -> PixelGrid | None:
+    src, dst = (rio.CRS.from_wkt(crs_lookup.wkt_of(crs)) for crs in (source.crs, dst_crs))
     a, _, c, _, e, f = source.transform
     px, py = _rim(source)
     x, y = _projected(c + px * a, f + py * e, src, dst)
@@ -79,7 +75,7 @@ def _suggest(source: PixelGrid, src: rio.CRS, dst: rio.CRS) -> Suggestion | None
         if not (np.abs(new - old) < pixel / 2).all():
             return None
     numbers = (float(pixel), 0.0, float(left), 0.0, -float(pixel), float(top))
-    return numbers, width, height
+    return PixelGrid(dst_crs, numbers, width, height)
 
 
 def _rim(source: PixelGrid) -> tuple[Points, Points]:

@@ -23,15 +23,16 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.grid import kernel_scale
+from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.protocol.window import Window
-    from geobatch_tui.execution.raster.grid.pixel_grid import Suggestion
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import Number, Pixels, Valid
@@ -199,26 +200,23 @@ def unrolled_wkt(wkt: str, centre: str) -> str:
 
 
 def suggestion(
-    dataset: DatasetReader,
-    src_crs: str,
-    dst_crs: str,
-    centre: float | None,
-    *,
-    by_area: bool = False,
-) -> Suggestion | None:
-    """Return the grid that GDAL suggests: transform, width, height; None where it has none.
+    dataset: DatasetReader, src: CRS, dst: CRS, centre: float | None, *, by_area: bool = False
+) -> PixelGrid | None:
+    """Return the grid that GDAL suggests; None where it has none.
 
     It comes from the same datum operation as the pixels, which rasterio warps by a transformer
     without an area; with ``by_area``, from the operation of the source's area, as in gdalwarp.
     """
-    crs = src_crs if centre is None else unrolled_wkt(src_crs, repr(centre))
+    crs = crs_lookup.wkt_of(src)
+    if centre is not None:
+        crs = unrolled_wkt(crs, repr(centre))
     options = {} if by_area else {_AREA: _NO_AREA}
     try:
         with (
             expected_gdal_errors(warning=_AREA),  # it is no option of the warper's
-            WarpedVRT(dataset, src_crs=crs, crs=dst_crs, **options) as warped,
+            WarpedVRT(dataset, src_crs=crs, crs=crs_lookup.wkt_of(dst), **options) as warped,
         ):
-            a, b, c, d, e, f = (float(value) for value in tuple(warped.transform)[:6])
-            return (a, b, c, d, e, f), warped.width, warped.height
+            a, _, c, _, e, f = (float(value) for value in tuple(warped.transform)[:6])
+            return PixelGrid(dst, (a, 0.0, c, 0.0, e, f), warped.width, warped.height)
     except (RasterioError, CRSError):
         return None

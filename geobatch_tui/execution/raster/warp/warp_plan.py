@@ -53,11 +53,10 @@ def choose_grid(
         size=params.size,
         target_aligned_pixels=params.target_aligned_pixels,
     )
-    src_wkt, dst_wkt = crs_lookup.wkt_of(placed.crs), crs_lookup.wkt_of(dst_crs)
 
-    def suggest() -> pixel_grid.Suggestion | None:
+    def suggest() -> pixel_grid.PixelGrid | None:
         simple = gdal_suggestion.of(placed, dst_crs) if centre is None else None
-        return simple or gdal_warp.suggestion(dataset, src_wkt, dst_wkt, centre)
+        return simple or gdal_warp.suggestion(dataset, placed.crs, dst_crs, centre)
 
     return output_grid.choose(placed, dst_crs, request, suggest)
 
@@ -73,13 +72,12 @@ def apart(
     """
     if not operated.name:
         return 0.0
-    dst = crs_lookup.wkt_of(dst_crs)
-    ours = gdal_warp.suggestion(dataset, crs_lookup.wkt_of(operated.crs), dst, centre)
-    theirs = gdal_warp.suggestion(dataset, crs_lookup.wkt_of(own), dst, centre, by_area=True)
+    ours = gdal_warp.suggestion(dataset, operated.crs, dst_crs, centre)
+    theirs = gdal_warp.suggestion(dataset, own, dst_crs, centre, by_area=True)
     if ours is None or theirs is None:
         return 0.0
-    (a, _, c, _, e, f), *_ = ours
-    (_, _, left, _, _, top), *_ = theirs
+    a, _, c, _, e, f = ours.transform
+    _, _, left, _, _, top = theirs.transform
     away = max(abs((left - c) / a), abs((top - f) / e))
     return round(away, 3)
 

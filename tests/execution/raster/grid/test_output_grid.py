@@ -113,10 +113,11 @@ def test_beside_the_area_of_use(tmp_path, west, north, dst_crs, extent, taken):
 
 def test_extent_source_refuses_what_auto_would_cut():
     """Extent = source takes GDAL's grid or none."""
-    broken = ((1e20, 0.0, 0.0, 0.0, -1e20, 0.0), 10, 10)
+    crs = CRS.from_epsg(3413)
+    broken = pixel_grid.PixelGrid(crs, (1e20, 0.0, 0.0, 0.0, -1e20, 0.0), 10, 10)
     request = output_grid.GridRequest(extent="source")
     with pytest.raises(CrsError, match="no sound grid"):
-        output_grid.choose(GLOBE, CRS.from_epsg(3413), request, lambda: broken)
+        output_grid.choose(GLOBE, crs, request, lambda: broken)
 
 
 def test_extent_area_of_use_cuts_even_a_sound_grid():
@@ -141,15 +142,12 @@ def test_extent_area_of_use_cuts_even_a_sound_grid():
 )
 def test_what_counts_as_unsound(bad):
     """Not finite, a side of 0, or pixels 4 times off."""
-    choice = output_grid.choose(GLOBE, CRS.from_epsg(3857), output_grid.GridRequest(), lambda: bad)
+    crs, request = CRS.from_epsg(3857), output_grid.GridRequest()
+    unsound = pixel_grid.PixelGrid(crs, *bad)
+    choice = output_grid.choose(GLOBE, crs, request, lambda: unsound)
     assert choice.story == "area-of-use"
-    fine = ((111e3, 0.0, -2e7, 0.0, -111e3, 2e7), 361, 361)
-    assert (
-        output_grid.choose(
-            GLOBE, CRS.from_epsg(3857), output_grid.GridRequest(), lambda: fine
-        ).story
-        == "gdal"
-    )
+    fine = pixel_grid.PixelGrid(crs, (111e3, 0.0, -2e7, 0.0, -111e3, 2e7), 361, 361)
+    assert output_grid.choose(GLOBE, crs, request, lambda: fine).story == "gdal"
 
 
 def test_resolution_size_and_alignment():
@@ -184,9 +182,10 @@ def test_bounds_in_another_crs_are_densified():
 def test_a_source_over_the_antimeridian_does_not_go_round_the_world():
     """A scene of 2 degrees at 180 is refused, not made 360 degrees wide, and it says what helps."""
     source = small("EPSG:32601", (100_000, 0, 400_000, 300_000))
-    wide = ((1000.0, 0.0, -20e6, 0.0, -1000.0, 3e5), 40_000, 300)
+    crs = CRS.from_epsg(3857)
+    wide = pixel_grid.PixelGrid(crs, (1000.0, 0.0, -20e6, 0.0, -1000.0, 3e5), 40_000, 300)
     with pytest.raises(CrsError, match="antimeridian") as caught:
-        output_grid.choose(source, CRS.from_epsg(3857), output_grid.GridRequest(), lambda: wide)
+        output_grid.choose(source, crs, output_grid.GridRequest(), lambda: wide)
     assert "bounds" in caught.value.hint
 
 

@@ -30,9 +30,7 @@ def both(place: Place, dst: str, src: str = "EPSG:4326") -> tuple[Suggestion | N
         with memory.open(width=width, height=height, transform=transform, **profile):
             pass
         with memory.open() as dataset:
-            theirs = gdal_warp.suggestion(
-                dataset, crs_lookup.wkt_of(crs), crs_lookup.wkt_of(target), None
-            )
+            theirs = gdal_warp.suggestion(dataset, crs, target, None)
     numbers = tuple(float(value) for value in transform)[:6]
     return gdal_suggestion.of(PixelGrid(crs, numbers, width, height), target), theirs  # type: ignore[arg-type]
 
