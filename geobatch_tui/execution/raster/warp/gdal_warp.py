@@ -65,13 +65,14 @@ def warp_window(
         raise OperationError("this plan has no warp")
     if PER_BAND in plan.warp.options:
         return _warp_per_band(opened, plan, window)
-    warped = _virtual(opened, plan, plan.warp.src_nodata, alpha=_adds_alpha(opened, plan))
-    pixels = _read_blocks(warped, window)
-    if plan.validity == "alpha" and opened.facts.alpha:
+    has_alpha = plan.validity == "alpha" and opened.facts.alpha
+    adds_alpha = plan.validity in ("mask", "alpha") and not has_alpha
+    pixels = _read(opened, plan, window, plan.warp.src_nodata, alpha=adds_alpha)
+    if plan.validity == "mask":
+        return pixels[:-1], pixels[-1] > 0
+    if has_alpha:
         pixels[-1] = _alpha(opened, plan, window, pixels)
-    if plan.validity != "mask":
-        return pixels, None
-    return pixels[:-1], pixels[-1] > 0
+    return pixels, None
 
 
 def _alpha(opened: OpenSource, plan: RasterPlan, window: Window, pixels: Pixels) -> Pixels:
@@ -85,17 +86,13 @@ def _alpha(opened: OpenSource, plan: RasterPlan, window: Window, pixels: Pixels)
     if plan.warp is None or plan.warp.resampling not in kernel_scale.RADIUS:
         return np.where(touched, opaque(plan.dtype), 0).astype(plan.dtype)
     near = replace(plan, warp=replace(plan.warp, resampling="nearest"))
-    picked = _read_blocks(_virtual(opened, near, plan.warp.src_nodata, alpha=False), window)[-1]
+    picked = _read(opened, near, window, plan.warp.src_nodata, alpha=False)[-1]
     return np.where(touched, picked, 0).astype(plan.dtype)
 
 
 def opaque(dtype: str) -> Pixels:
     """Return GDAL's full alpha of pixels of ``dtype``."""
     return np.array(_OPAQUE.get(dtype, 255)).astype(dtype)
-
-
-def _adds_alpha(opened: OpenSource, plan: RasterPlan) -> bool:
-    return plan.validity == "mask" or (plan.validity == "alpha" and not opened.facts.alpha)
 
 
 def _warp_per_band(
@@ -108,11 +105,10 @@ def _warp_per_band(
     valid = np.ones(window.shape, bool)
     for value in dict.fromkeys(bands):
         chosen = [index for index, other in enumerate(bands) if other == value]
+        part = _read(opened, plan, window, value, alpha=value is None)
         if value is None:
-            part = _read_blocks(_virtual(opened, plan, None, alpha=True), window)
             valid &= part[-1] > 0
         else:
-            part = _read_blocks(_virtual(opened, plan, value, alpha=False), window)
             for index in chosen:
                 valid &= validity.differs(part[index], value)
         pixels[chosen] = part[chosen]
@@ -122,25 +118,22 @@ def _warp_per_band(
     return np.concatenate([pixels, alpha[np.newaxis]]), None
 
 
-def _read_blocks(warped: WarpedVRT, window: Window) -> Pixels:
+def _read(
+    opened: OpenSource, plan: RasterPlan, window: Window, src_nodata: Number | None, *, alpha: bool
+) -> Pixels:
+    """Read ``window`` by blocks from the virtual dataset over the full output grid, which stays
+    open with the source."""
+    grid = (plan.crs, plan.transform, plan.width, plan.height)
+    key = repr((grid, plan.warp, plan.nodata, plan.validity, src_nodata, alpha))
+    if key not in opened.built:
+        opened.built[key] = _build(opened, plan, src_nodata, alpha=alpha)
+    warped: WarpedVRT = opened.built[key]
     pixels: Pixels = np.empty((warped.count, *window.shape), np.dtype(warped.dtypes[0]))
     rows, cols = warped.block_shapes[0]
     for part in window.tiles(int(cols), int(rows)):
         block = warped.read(window=RasterWindow(*part.srcwin))
         pixels[:, *part.slices_in(window)] = block
     return pixels
-
-
-def _virtual(
-    opened: OpenSource, plan: RasterPlan, src_nodata: Number | None, *, alpha: bool
-) -> WarpedVRT:
-    """Return the virtual dataset over the full output grid, which stays open with the source."""
-    grid = (plan.crs, plan.transform, plan.width, plan.height)
-    key = repr((grid, plan.warp, plan.nodata, plan.validity, src_nodata, alpha))
-    if key not in opened.built:
-        opened.built[key] = _build(opened, plan, src_nodata, alpha=alpha)
-    virtual: WarpedVRT = opened.built[key]
-    return virtual
 
 
 def _build(
