@@ -162,13 +162,11 @@ def is_hard(mapper: Mapper) -> bool:
     grid = mapper.grid
     if any(poles_inside(grid)):
         return True
-    sides = mapper.source.width, mapper.source.height
-    alone = mapper.axes_to_source(65)
-    if alone is not None:
-        steps = [np.abs(np.diff(values)).max() for values in alone]
-    else:
-        x, y = mapper.lattice_to_source(65)
-        if np.isnan(x).any():
-            return True
-        steps = [max(np.abs(np.diff(each, axis=axis)).max() for axis in (0, 1)) for each in (x, y)]
-    return any(step > side / 2 for step, side in zip(steps, sides, strict=True))
+    x, y = mapper.lattice_to_source(65)
+    if np.isnan(x).any():
+        return True
+    return any(
+        np.abs(np.diff(positions, axis=axis)).max() > side / 2
+        for positions, side in ((x, mapper.source.width), (y, mapper.source.height))
+        for axis in (0, 1)
+    )

@@ -223,16 +223,6 @@ class Mapper:
             x = unroll(x, self.centre)
         return invert(self.source.transform, x, y)
 
-    def axes_to_source(self, steps: int) -> Pair | None:
-        """Return source x and y (steps,) of positions spread evenly along the sides of the output;
-        None unless each depends on its own side alone, and all can be transformed."""
-        source = self.source.transform
-        sides = project_sides(self.grid, steps, self.source.crs)
-        if sides is None or source[1] or source[3]:
-            return None
-        x = sides[0] if self.centre is None else unroll(sides[0], self.centre)
-        return invert(source, x, sides[1])
-
     def lattice_to_source(self, steps: int) -> Pair:
         """Return source positions of (steps, steps) positions spread evenly over the output."""
         x, y = project_lattice(self.grid, steps, self.source.crs)

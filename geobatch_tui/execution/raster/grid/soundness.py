@@ -135,9 +135,7 @@ def refuse_wrap(source: PixelGrid, dst_crs: CRS, box: Box) -> None:
     globe = lonlat_box(source)
     if globe is None or globe.width >= 180:
         return
-    alone = project_sides(source, 21, dst_crs)
-    # Along a column of a cylinder x stays where it is.
-    x = project_lattice(source, 21, dst_crs)[0] if alone is None else alone[0][np.newaxis]
+    x, _ = project_lattice(source, 21, dst_crs)
     if np.isnan(x).all():
         return
     spread = float(np.nanmax(x) - np.nanmin(x))

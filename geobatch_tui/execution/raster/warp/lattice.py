@@ -47,12 +47,17 @@ class Cells:
     x: Points
     y: Points
 
+    def take(self, which: Valid | Indices | slice) -> Cells:
+        return Cells(self.size, self.places[which], self.x[which], self.y[which])
+
     def within(self, window: Window) -> Cells:
         """Return the cells in the rows of ``window``."""
         met = window.blocks(self.size, self.size)
         first, last = np.searchsorted(self.places[:, 1], (met.row_off, met.bottom)).tolist()
-        part = slice(first, last)
-        return Cells(self.size, self.places[part], self.x[part], self.y[part])
+        return self.take(slice(first, last))
+
+    def by_row(self) -> Cells:
+        return self.take(np.argsort(self.places[:, 1], kind="stable"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +130,13 @@ class Lattice:
         interpolated: list[Cells] = []
         gaps = False
         cells = self._largest(window)
-        checks = self._checks(cells)
+        at = (cells.places[:, None, :] * 6 + _CHECKS[None]) * cells.size / 6
+        checks = self.exact(at[..., 0], at[..., 1])
         for size in SIZES:
             if not len(cells.places):
                 break
             good, empty = self._judge(cells, checks)
-            interpolated.append(_by_row(_select(cells, good)))
+            interpolated.append(cells.take(good).by_row())
             if size == CELL and empty.any():
                 empty = self._surely_empty(empty, window)
             elif size > _EMPTY:
@@ -138,10 +144,10 @@ class Lattice:
             gaps |= bool(empty.any())
             left = ~good & ~empty
             if size == SIZES[-1]:
-                cells = _select(cells, left)
+                cells = cells.take(left)
             else:
                 cells, checks = self._quarters(
-                    _select(cells, left), (checks[0][left], checks[1][left]), window
+                    cells.take(left), (checks[0][left], checks[1][left]), window
                 )
         singles = self._singles(cells, window, offsets)
         largest = window.blocks(CELL, CELL)
@@ -171,18 +177,11 @@ class Lattice:
             (left * 3 + np.arange(cols * 3 + 1)) * CELL / 3,
             (top * 3 + np.arange(rows * 3 + 1)) * CELL / 3,
         )
-        places = np.stack(
-            np.meshgrid(np.arange(left, left + cols), np.arange(top, top + rows)), axis=-1
-        ).reshape(-1, 2)
+        places = _pairs(np.arange(left, left + cols), np.arange(top, top + rows))
         at = ((places - (left, top)) * 3)[:, :, None] + np.arange(4)
         pick = at[:, 1, :, None], at[:, 0, None, :]
         x, y = self.exact(*nodes)
         return Cells(CELL, places, x[pick], y[pick])
-
-    def _checks(self, cells: Cells) -> Pair:
-        """Return x and y (n, checks) by PROJ."""
-        at = (cells.places[:, None, :] * 6 + _CHECKS[None]) * cells.size / 6
-        return self.exact(at[..., 0], at[..., 1])
 
     def _judge(self, cells: Cells, checks: Pair) -> tuple[Valid, Valid]:
         """Return which of ``cells`` are interpolated near enough, and which have no position."""
@@ -207,10 +206,8 @@ class Lattice:
         ring = np.ones(wide.shape, bool)
         ring[1:-1, 1:-1] = False
         at = np.argwhere(ring)[:, ::-1] + (left - 1, top - 1)
-        steps = np.stack(np.meshgrid(np.arange(0, 7, 2), np.arange(0, 7, 2)), axis=-1)
-        points = (at[:, None, :] * 6 + np.concatenate([steps.reshape(-1, 2), _CHECKS])[None]) * (
-            CELL / 6
-        )
+        nodes = _pairs(np.arange(0, 7, 2), np.arange(0, 7, 2))
+        points = (at[:, None, :] * 6 + np.concatenate([nodes, _CHECKS])[None]) * (CELL / 6)
         wide[ring] = np.isnan(self.exact(points[..., 0], points[..., 1])[0]).all(axis=1)
         alone = np.lib.stride_tricks.sliding_window_view(wide, (3, 3)).all(axis=(2, 3))
         return alone.reshape(-1)
@@ -233,20 +230,18 @@ class Lattice:
             grid[:, ::2, ::2] = coarse
             grid[:, _CHECKS[:, 1], _CHECKS[:, 0]] = known
             grid[:, rows, cols] = by_proj[:, : len(cols)]
-            quarters = [grid[:, r : r + 4, c : c + 4] for c, r in _STEPS * 3]
-            nodes.append(np.stack(quarters, axis=1).reshape(-1, 4, 4))
+            parts = [grid[:, r : r + 4, c : c + 4] for c, r in _STEPS * 3]
+            nodes.append(np.stack(parts, axis=1).reshape(-1, 4, 4))
             checked.append(by_proj[:, len(cols) :].reshape(-1, len(_CHECKS)))
         places = (cells.places[:, None, :] * 2 + _STEPS[None]).reshape(-1, 2)
         met = _met(places, size, window)
-        return (
-            Cells(size, places[met], nodes[0][met], nodes[1][met]),
-            (checked[0][met], checked[1][met]),
-        )
+        quarters = Cells(size, places, *nodes).take(met)
+        return quarters, (checked[0][met], checked[1][met])
 
     def _singles(self, cells: Cells, window: Window, offsets: tuple[float, ...]) -> Singles:
         """Return the pixels of ``cells`` that lie in ``window``."""
         size = cells.size
-        steps = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).reshape(-1, 2)
+        steps = _pairs(np.arange(size), np.arange(size))
         places = (cells.places[:, None, :] * size + steps[None]).reshape(-1, 2)
         places = places[_met(places, 1, window)]
         places = places[np.argsort(places[:, 1], kind="stable")]
@@ -285,12 +280,9 @@ def _basis(size: int, offset: float) -> Points:
     return np.ascontiguousarray(lagrange((np.arange(size) + offset) / size).T)
 
 
-def _select(cells: Cells, which: Valid | Indices) -> Cells:
-    return Cells(cells.size, cells.places[which], cells.x[which], cells.y[which])
-
-
-def _by_row(cells: Cells) -> Cells:
-    return _select(cells, np.argsort(cells.places[:, 1], kind="stable"))
+def _pairs(cols: Indices, rows: Indices) -> Indices:
+    """Return column and row (n, 2) of all places in ``cols`` and ``rows``, row-major."""
+    return np.stack(np.meshgrid(cols, rows), axis=-1).reshape(-1, 2)
 
 
 def _met(places: Indices, size: int, window: Window) -> Valid:
