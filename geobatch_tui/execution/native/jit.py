@@ -20,13 +20,8 @@ if TYPE_CHECKING:
 
 
 class Deferred:
-    """Something of numba that is made when it is first used.
-
-    Args:
-        make: makes it of the module numba.
-        scope: the globals that it is used with.
-        cells: the variables of the function round it that it is used with.
-    """
+    """Something of numba that ``make`` makes of the module numba when it is first used, with the
+    globals ``scope`` and the variables ``cells`` of the function round it."""
 
     def __init__(
         self,

@@ -64,15 +64,9 @@ _SYMTAB, _UNDEFINED = 2, 0
 
 
 def address_of(name: str, compiled: Callable[[], object]) -> int | None:
-    """Return the address of the code that is kept as ``name``, linked into this process.
-
-    Args:
-        name: of the object file.
-        compiled: makes the function of numba, where none is kept.
-
-    Returns:
-        None where the code cannot be kept or linked: numba is to call it.
-    """
+    """Return the address of the code that is kept as ``name``, linked into this process; None where
+    it cannot be kept or linked, so that numba is to call it. ``compiled`` makes numba's function
+    where no code is kept."""
     directory = _directory()
     if directory is None:
         return None
@@ -82,10 +76,8 @@ def address_of(name: str, compiled: Callable[[], object]) -> int | None:
 
 
 def _compile_and_keep(compiled: Callable[[], object], path: Path) -> ObjectCode | None:
-    """Compile a loop, and keep its object code at ``path``.
-
-    Workers that need the same loop at the same time wait for the one that compiles it.
-    """
+    """Compile a loop, and keep its object code at ``path``: workers that need the same loop wait
+    for the one that compiles it."""
     with compiling(), _locked(path.parent.with_suffix(".lock")):
         code = _read(path)
         if code is None:
@@ -107,10 +99,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _object_of(compiled: Any) -> ObjectCode | None:
-    """Return a function's symbol and object code.
-
-    None: numba does not give them, or they need more of its runtime than is known here.
-    """
+    """Return a function's symbol and object code; None: numba does not give them, or they need more
+    of its runtime than is known here."""
     try:
         symbol = str(compiled._wrapper_name)  # noqa: SLF001 - there is no public way
         code = bytes(compiled._library._get_compiled_object())  # noqa: SLF001 - nor here

@@ -35,8 +35,7 @@ class Argument:
     """An argument of a loop.
 
     ``type`` is a type of numpy, or ``T``, which is that of the first argument with ``T``; of a
-    scalar it is int, float or bool. ``dimensions`` is 0 for scalars. ``pair``: two scalars, as a
-    tuple.
+    scalar, which has 0 ``dimensions``, it is int, float or bool. ``pair``: two scalars, as a tuple.
     """
 
     type: str
@@ -97,8 +96,8 @@ class Loop:
         return cls(module, name, kinds, packs, package, results)
 
     def __post_init__(self) -> None:
-        generic = [at for at, argument in enumerate(self.arguments) if argument.type == "T"]
-        self._first = generic[0] if generic else None
+        types = [argument.type for argument in self.arguments]
+        self._first = types.index("T") if "T" in types else None
 
     @property
     def function(self) -> Any:
@@ -147,9 +146,8 @@ class Loop:
         if generic is not None and not generic.isnative:
             raise TypeError(f"pixels of {generic}, whose bytes lie the other way round")
         dtypes = tuple(argument.dtype(generic) for argument in self.arguments)
-        name = "" if generic is None else generic.name
-        resolved = self._functions[generic] = self._load(name), dtypes
-        return resolved
+        self._functions[generic] = self._load("" if generic is None else generic.name), dtypes
+        return self._functions[generic]
 
     def _load(self, generic: str) -> Callable[..., object] | None:
         """Return the function of ctypes for pixels of type ``generic``; None: numba calls it."""

@@ -34,13 +34,9 @@ def second_file(text: str) -> Any:
 
 
 def with_digest(values: object, name: str) -> object:
-    """Return raw parameters with the digest of the file that field ``name`` names.
-
-    It is the BLAKE2b-128 in hex, in the field ``<name>_digest``, unless there is one already.
-
-    Raises:
-        ValueError: the file cannot be read.
-    """
+    """Return raw parameters with the digest of the file that field ``name`` names: BLAKE2b-128 in
+    hex, in the field ``<name>_digest``, unless there is one. Raises ValueError if it cannot be
+    read."""
     if not isinstance(values, dict) or not values.get(name) or values.get(f"{name}_digest"):
         return values
     path = str(values[name])

@@ -47,8 +47,6 @@ class Assigned:
 
 
 NO_CRS = "give source.src_crs if you know it; it is taken for the files that have no CRS"
-
-
 _WRONG_CRS = "give source.override_crs, which replaces the CRS of every file of this job"
 
 
@@ -57,11 +55,8 @@ def choose(
 ) -> tuple[CRS | None, CrsSource]:
     """Choose the CRS of the source ``name``, and return it with its origin; None if there is none.
 
-    ``own`` is the source's CRS, empty if it has none. A local CRS counts as none where ``src_crs``
-    is given. ``warnings`` gets warnings.
-
-    Raises:
-        CrsError: PROJ does not know it.
+    ``own`` is the source's CRS, empty if it has none; a local one counts as none where ``src_crs``
+    is given. Raises CrsError if PROJ does not know it.
     """
     if assigned.replaces:
         crs = parse(assigned.replaces, assigned.key, CrsError)

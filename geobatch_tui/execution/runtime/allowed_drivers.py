@@ -42,11 +42,8 @@ EXTRA = "GEOBATCH_DRIVERS"
 
 def keep_only(names: frozenset[str], module: ModuleType) -> None:
     """Take all drivers but ``names``, and filesystems of the network, from the GDAL that
-    ``module``, a compiled one of rasterio or pyogrio, has loaded.
-
-    Raises:
-        StateError: that GDAL cannot be reached.
-    """
+    ``module``, a compiled one of rasterio or pyogrio, has loaded. Raises StateError if that GDAL
+    cannot be reached."""
     gdal = _library(module)
     extra = os.environ.get(EXTRA, "").split(",")
     allowed = {*names, *(name.strip() for name in extra)}

@@ -66,12 +66,8 @@ class Sandbox:
     temporary: str
 
     def apply(self, *more: str) -> None:
-        """Restrict this thread, and all that it starts, for good, if there is Landlock.
-
-        ``more``: further directories that it may write to.
-
-        Raises OSError if the kernel refuses.
-        """
+        """Restrict this thread, and all that it starts, for good, if there is Landlock; it may write
+        to the directories ``more``, too. Raises OSError if the kernel refuses."""
         version = landlock()
         if not version:
             return
@@ -141,7 +137,6 @@ def state(*, wanted: bool, executor: str) -> str:
 
 def words(state: str) -> str:
     """Add to the text of :func:`state` what it means for workers."""
-    confined = state.startswith("Landlock")
-    return (
-        f"{state}: workers write only where their job does, and use no TCP" if confined else state
-    )
+    if not state.startswith("Landlock"):
+        return state
+    return f"{state}: workers write only where their job does, and use no TCP"

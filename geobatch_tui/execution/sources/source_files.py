@@ -65,11 +65,9 @@ def _beside(path: str) -> tuple[Path, ...]:
 
 
 def named(path: str) -> list[Path]:
-    """List the files that a VRT names, directly or through another VRT.
-
-    It is none for other sources, and for a VRT that is too large. Files that are missing or
-    forbidden are left out: whoever opens the VRT says what is wrong with them.
-    """
+    """List the files that a VRT names, directly or through another VRT; none for other sources, and
+    for a VRT that is too large. Files that are missing or forbidden are left out: whoever opens the
+    VRT says what is wrong with them."""
     if not path.lower().endswith(_NAMING):
         return []
     sources: dict[Path, None] = {}
@@ -99,10 +97,8 @@ def _parsed(path: Path, size: int, mtime_ns: int) -> tuple[Path, ...]:
 
 
 def _content(path: Path) -> os.stat_result | None:
-    """Return the status of a file with content; None of others.
-
-    Readers of a GeoPackage may leave an empty write-ahead log.
-    """
+    """Return the status of a file with content; None of others: readers of a GeoPackage may leave
+    an empty write-ahead log."""
     try:
         entry = path.stat()
     except OSError:

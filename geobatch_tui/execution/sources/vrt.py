@@ -24,10 +24,8 @@ _ARGUMENTS = ("filename", "dataset")
 def vrt_sources(path: Path) -> list[Path]:
     """List the files that the VRT at ``path`` names, in order, each once.
 
-    Raises:
-        UnsafeInputError: it names something that is no plain file, carries code, or declares
-            entities.
-        CorruptSourceError: it is no XML, or a file that it names does not exist.
+    Raises UnsafeInputError if it names something that is no plain file, carries code or declares
+    entities, CorruptSourceError if it is no XML or a file that it names does not exist.
     """
     content = path.read_bytes()[: MAX_BYTES + 1]
     if len(content) > MAX_BYTES or b"<!ENTITY" in content or b"<!DOCTYPE" in content:

@@ -34,11 +34,8 @@ _SNAP = 0.05
 
 @dataclass(frozen=True, slots=True)
 class SourceWindow:
-    """The part of the source that an output window needs, without the kernel's margin.
-
-    It is in source pixels and fractions, and clipped to the source. ``failed``: some points could
-    not be transformed.
-    """
+    """The part of the source that an output window needs, without the kernel's margin, in pixels
+    and fractions, clipped to the source. ``failed``: some points could not be transformed."""
 
     left: float
     top: float
@@ -80,11 +77,8 @@ def source_window(mapper: Mapper, window: Window, steps: int = STEPS) -> SourceW
 
 
 def whole_window(mapper: Mapper) -> SourceWindow:
-    """Return the part of the source that the whole output needs.
-
-    Raises:
-        CrsError: no pixel of the output lies over the source.
-    """
+    """Return the part of the source that the whole output needs. Raises CrsError if no pixel of it
+    lies over the source."""
     needed = source_window(mapper, Window(0, 0, mapper.grid.width, mapper.grid.height))
     if needed is None:
         raise CrsError(
@@ -111,9 +105,8 @@ def snapped(scale: float) -> float:
 def margin(resampling: str, xscale: float, yscale: float) -> int:
     """Return how many source pixels beyond a window the kernel reaches at the pinned scale.
 
-    GDAL widens each window by the scale of the window itself. Where a projection's scale varies
-    that may be too little for the pinned scale, and pixels at the rim of a chunk would lack
-    neighbours: so GDAL gets this as SOURCE_EXTRA.
+    GDAL gets it as SOURCE_EXTRA: it widens each window by the scale of the window itself, and where
+    that varies pixels at the rim of a chunk would lack neighbours.
     """
     radius = RADIUS.get(resampling, 1)
     return math.ceil(radius / min(xscale, yscale, 1.0)) + 2

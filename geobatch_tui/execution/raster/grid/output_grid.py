@@ -69,18 +69,15 @@ def choose(
 ) -> GridChoice:
     """Choose the output grid of ``source`` in ``dst_crs``.
 
-    ``suggest`` returns GDAL's suggestion, or None where GDAL has none. A sound suggestion is taken
-    as it is; else the source's extent is cut to the area of use of ``dst_crs``, with pixels as
-    large as a source pixel at the centre of the result. A source that is in ``dst_crs`` already
-    keeps its own grid, as with gdalwarp.
-
-    Raises:
-        CrsError: source and area of use lie far apart, or the output would wrap round the world.
-        SchemaError: a side without pixels, or too many.
+    ``suggest`` returns GDAL's suggestion, or None where GDAL has none. A sound one is taken as it
+    is; else the source's extent is cut to the area of use of ``dst_crs``, with pixels as large as a
+    source pixel at the centre of the result. A source that is in ``dst_crs`` already keeps its own
+    grid, as with gdalwarp. Raises CrsError if source and area of use lie far apart or the output
+    would wrap round the world, SchemaError for too many pixels.
     """
     if request.bounds is not None:
         return _from_bounds(source, dst_crs, request, suggest)
-    if request.extent != "area-of-use" and _is_north_up(source) and same(source.crs, dst_crs):
+    if request.extent != "area-of-use" and source.is_north_up and same(source.crs, dst_crs):
         return _from_own(source, dst_crs, request)
     globe, area = _on_globe(source), area_of_use(dst_crs)
     shared = globe if area is None else _shared_box(globe, area)
@@ -104,11 +101,6 @@ def choose(
 
 
 # --- grids by their origin ---------------------------------------------------------------------
-
-
-def _is_north_up(source: PixelGrid) -> bool:
-    a, b, _, d, e, _ = source.transform
-    return not (b or d) and a > 0 > e
 
 
 def _from_own(source: PixelGrid, dst_crs: CRS, request: GridRequest) -> GridChoice:

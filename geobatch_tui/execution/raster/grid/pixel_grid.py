@@ -24,6 +24,11 @@ class PixelGrid:
     height: int
 
     @property
+    def is_north_up(self) -> bool:
+        a, b, _, d, e, _ = self.transform
+        return not (b or d) and a > 0 > e
+
+    @property
     def pixel(self) -> tuple[float, float]:
         """Width and height of a pixel of a grid that is north up."""
         return self.transform[0], -self.transform[4]

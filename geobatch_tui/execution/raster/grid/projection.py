@@ -45,11 +45,8 @@ def finite(x: Points, y: Points) -> Pair:
 
 
 def separately(x: Points, y: Points, src: CRS, dst: CRS) -> Pair | None:
-    """Transform ``x`` (n,) and ``y`` (m,) of ``src``, each by itself, to ``dst``.
-
-    Return None unless x depends on x alone and y on y alone, as between cylinders, or where one of
-    them fails.
-    """
+    """Transform ``x`` (n,) and ``y`` (m,) of ``src``, each by itself, to ``dst``; None unless x
+    depends on x alone and y on y alone, as between cylinders, and all can be transformed."""
     if not is_separable(src, dst):
         return None
     n, m = len(x), len(y)

@@ -77,10 +77,8 @@ def warp_window(
 
 def _alpha(opened: OpenSource, plan: RasterPlan, window: Window, pixels: Pixels) -> Pixels:
     """Return alpha (h, w) as gdalwarp makes it: with a kernel, the alpha of the pixel that a
-    position lies in; else full. The virtual dataset resamples alpha like a colour.
-
-    Alpha of floats keeps its value; gdalwarp keeps its whole part, up to 255.
-    """
+    position lies in; else full. The virtual dataset resamples alpha like a colour. Alpha of floats
+    keeps its value; gdalwarp keeps its whole part, up to 255."""
     # Pixels that were not written are zeros.
     touched = (pixels != 0).any(axis=0)
     if plan.warp is None or plan.warp.resampling not in kernel_scale.RADIUS:

@@ -54,15 +54,12 @@ _STRAY = 0.005
 
 
 def choose(facts: Facts, mapper: Mapper, planned: Warp) -> tuple[Method, str]:
-    """Choose the method of an item, and say why no faster one (empty for the fastest).
-
-    Raises:
-        SchemaError: only our kernels heed both a mask and nodata, and they cannot take the item.
-    """
+    """Choose the method of an item, and say why no faster one (empty for the fastest). Raises
+    SchemaError if only our kernels heed both a mask and nodata, and they cannot take the item."""
     nodata = planned.src_nodata is not None or gdal_warp.PER_BAND in planned.options
     only_ours = facts.mask and nodata
     why = "error_threshold is 0" if planned.error_threshold <= 0 else ""
-    why = why or _beyond_kernels(facts, planned) or _too_small(facts, planned)
+    why = why or _beyond_kernels(facts, planned)
     if not why and not only_ours and mapper.grid.width * mapper.grid.height < SMALL:
         return _method_of_few_pixels(mapper)
     if not why and not agrees(mapper, planned.options, planned.tolerance):
@@ -94,16 +91,16 @@ def _beyond_kernels(facts: Facts, planned: Warp) -> str:
     dtype = facts.dtype
     if dtype not in source_window.NATIVE | source_window.WIDENED:
         return f"{dtype} pixels are GDAL's"
-    options = dict(planned.options)
-    unknown = sorted(set(options) - _HARMLESS)
-    if (
-        unknown
-        or options.get(source_window.UNIFIED) not in ("YES", "PARTIAL")
-        or "INIT_DEST" in options
-    ):
+    unknown = sorted(set(planned.options) - _HARMLESS)
+    unified = planned.options.get(source_window.UNIFIED) in ("YES", "PARTIAL")
+    if unknown or not unified or "INIT_DEST" in planned.options:
         return f"warp options: {', '.join(unknown) or 'nodata'}"
     if facts.alpha and dtype != "uint8":
         return f"alpha of {dtype}"
+    if planned.resampling in taps.CODES:
+        kernel = taps.Kernel.of(planned.resampling, planned.xscale, planned.yscale)
+        if facts.width < kernel.taps[0] + 2 or facts.height < kernel.taps[1] + 2:
+            return "the source is smaller than the kernel"
     return ""
 
 
@@ -157,14 +154,6 @@ def _reference(src: CRS, dst: CRS) -> Mapper | None:
         grids.append(PixelGrid(crs, transform, _WHOLE, _WHOLE))
     mapper = projection.Mapper.between(*grids)
     return None if mapper.centre is not None else mapper
-
-
-def _too_small(facts: Facts, planned: Warp) -> str:
-    if planned.resampling in taps.CODES:
-        kernel = taps.Kernel.of(planned.resampling, planned.xscale, planned.yscale)
-        if facts.width < kernel.taps[0] + 2 or facts.height < kernel.taps[1] + 2:
-            return "the source is smaller than the kernel"
-    return ""
 
 
 def agrees(mapper: Mapper, options: Mapping[str, str], tolerance: float) -> bool:

@@ -47,11 +47,8 @@ def resample_window(
 
 
 def _allowed(warp: Warp, dtype: str) -> float:
-    """Return the error allowed for interpolated coordinates, in source pixels.
-
-    It is the plan's threshold for 8-bit pixels, and a part of it for types with finer steps, so
-    that their pixels are as near to GDAL's in steps of their own.
-    """
+    """Return the error allowed for interpolated coordinates, in source pixels: the threshold, and
+    for types of finer steps than 8 bits a part of it, so that pixels are as near in their steps."""
     fine = np.dtype(dtype).itemsize > 1 and warp.resampling != "nearest"
     return warp.error_threshold / (_FINER if fine else 1)
 
@@ -101,17 +98,15 @@ class Warper(Resampler):
         elif self.vectors is not None and self.kernel is not None:
             separable.sum_window(self, self.kernel, self.vectors, target)
         elif self.vectors is not None:
-            self._fill_by_vectors(self.vectors, target)
+            for part in window.parts(PART, PART):
+                rows, cols = part.slices
+                at = np.meshgrid(self.vectors.x[cols], self.vectors.y[rows])
+                self._fill(*at, target.part(part))
         else:
             self._fill_by_cells(self.lattice.cover(window), target)
         return whole, target.touched > 0 if plan.validity == "mask" else None
 
     # --- any coordinates -----------------------------------------------------------------------
-
-    def _fill_by_vectors(self, vectors: coordinates.Vectors, target: Target) -> None:
-        for part in target.window.parts(PART, PART):
-            rows, cols = part.slices
-            self._fill(*np.meshgrid(vectors.x[cols], vectors.y[rows]), target.part(part))
 
     def _fill_by_cells(self, cover: Cover, target: Target) -> None:
         """Resample a window, cut along cells until the source of each part fits in memory."""
@@ -120,9 +115,10 @@ class Warper(Resampler):
         if extent is None:
             return
         needed = self._needed(*extent)
-        if self._goes_round(extent, window) and self._fill_sides(
-            *cover.fill(window), needed, target
-        ):
+        # As at the antimeridian, in a part small enough to compare each position.
+        wide = extent[2] - extent[0] > self.mapper.source.width / 2
+        goes_round = wide and max(window.shape) <= PART
+        if goes_round and self._fill_sides(*cover.fill(window), needed, target):
             return
         if not self.sampler.fits(needed):
             halves = window.halves(CELL)
@@ -140,12 +136,6 @@ class Warper(Resampler):
             if extent is not None:
                 clear = sampled.valid is None or sampled.all_valid(self._needed(*extent))
                 self.resample(sampled, *cover.fill(strip), target.part(strip), masked=not clear)
-
-    def _goes_round(self, extent: tuple[float, float, float, float], window: Window) -> bool:
-        """Whether positions reach over most of the source, as at the antimeridian, in a part small
-        enough to compare each of them."""
-        wide = extent[2] - extent[0] > self.mapper.source.width / 2
-        return wide and max(window.shape) <= PART
 
     def _fill_sides(self, x: Points, y: Points, needed: Window, target: Target) -> bool:
         """Resample positions in the left half and in the right half of the source apart, if that
