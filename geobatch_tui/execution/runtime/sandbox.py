@@ -66,8 +66,8 @@ class Sandbox:
     temporary: str
 
     def apply(self, *more: str) -> None:
-        """Restrict this thread, and all that it starts, for good, if there is Landlock; it may write
-        to the directories ``more``, too. Raises OSError if the kernel refuses."""
+        """Restrict this thread, and all that it starts, for good, if there is Landlock; it may
+        write to the directories ``more``, too. Raises OSError if the kernel refuses."""
         version = landlock()
         if not version:
             return

@@ -53,9 +53,9 @@ convolve = Loop.of(
 )
 average_whole = Loop.of("halve_loops.average_whole", "T:2 uint8:2 bool T:1 bool T:2")
 average_floats = Loop.of("halve_loops.average_floats", "T:2 uint8:2 bool T:1 bool T:2")
-interleave = Loop.of("interleave.interleave", "T:1 int int,int int,int T:2")
-differences = Loop.of("interleave.differences", "T:2 int T:2")
-are_differences = Loop.of("interleave.are_differences", "T:2 T:2 int T:1 uint8:1")
+interleave = Loop.of("predictors.interleave", "T:1 int int,int int,int T:2")
+differences = Loop.of("predictors.differences", "T:2 int T:2")
+are_differences = Loop.of("predictors.are_differences", "T:2 T:2 int T:1 uint8:1")
 sum_differences = Loop.of("predictors.sum_differences", "T:3 T:3")
 join_bytes = Loop.of("predictors.join_bytes", "uint8:2 T:3")
 interpolate = Loop.of(
