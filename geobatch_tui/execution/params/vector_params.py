@@ -63,6 +63,13 @@ class VectorParams(BaseModel):
         "features",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _know_the_second_file(cls, values: object) -> object:
+        for name in cls.model_fields.keys() & {"like", "mask"}:
+            values = with_digest(values, name)
+        return values
+
     @field_validator("bounds")
     @classmethod
     def _in_order(
@@ -99,11 +106,6 @@ class ClipParams(VectorParams):
         "", "BLAKE2b-128 of that file, in hex; found by itself when the job is read."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _know_the_polygons(cls, values: object) -> object:
-        return with_digest(values, "like")
-
     @model_validator(mode="after")
     def _somewhere(self) -> Self:
         if (self.bounds is None) == (not self.like):
@@ -125,11 +127,6 @@ class FilterParams(VectorParams):
     mask_digest: str = semantic(
         "", "BLAKE2b-128 of the mask, in hex; found by itself when the job is read."
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _know_the_mask(cls, values: object) -> object:
-        return with_digest(values, "mask")
 
     @model_validator(mode="after")
     def _chooses(self) -> Self:

@@ -37,10 +37,7 @@ def database_version(directory: str | None) -> str:
         return ""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         rows = dict(database.execute("SELECT key, value FROM metadata"))
-    major, minor = (
-        rows.get("DATABASE.LAYOUT.VERSION.MAJOR"),
-        rows.get("DATABASE.LAYOUT.VERSION.MINOR"),
-    )
+    major, minor = (rows.get(f"DATABASE.LAYOUT.VERSION.{part}") for part in ("MAJOR", "MINOR"))
     return f"EPSG {rows.get('EPSG.VERSION', '?')}, layout {major}.{minor}"
 
 

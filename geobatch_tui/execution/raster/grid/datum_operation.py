@@ -81,22 +81,17 @@ def choose(placed: PixelGrid, dst_crs: CRS) -> DatumOperation:
     if box is None or crs_lookup.same(own, dst_crs):
         return DatumOperation(own)
     known = coordinate_operations.known(crs_lookup.wkt_of(own), crs_lookup.wkt_of(dst_crs))
-    plain = known.pipeline and _is_from_greenwich(own)
     # The CRS of a file has no area of use: GDAL's text leaves it out.
-    if (
-        plain
-        and _meets(box, projection.box_of(known.area))
-        and _meets(box, projection.area_of_use(dst_crs))
-    ):
+    areas = projection.box_of(known.area), projection.area_of_use(dst_crs)
+    if known.pipeline and _is_from_greenwich(own) and all(_meets(box, each) for each in areas):
         return DatumOperation(own)
     area = _area(box)
-    middle = projection.apply(
-        placed.transform, np.array([placed.width / 2]), np.array([placed.height / 2])
-    )
     try:
         by_area = Transformer.from_crs(own, dst_crs, always_xy=True, area_of_interest=area)
-        by_area.transform(*middle)
-        used = by_area if _is_noop(by_area) else by_area.get_last_used_operation()
+        by_area.transform(*placed.middle)
+        # PROJ does not report an operation that computes nothing as used.
+        noop = by_area.definition.startswith("proj=noop")
+        used = by_area if noop else by_area.get_last_used_operation()
     except ProjError:  # none, or none there
         return DatumOperation(own)
     chosen = _chosen(placed, dst_crs, by_area, used)
@@ -134,11 +129,6 @@ def _chosen(
 def _is_from_greenwich(crs: CRS) -> bool:
     meridian = crs.prime_meridian
     return meridian is None or meridian.longitude == 0
-
-
-def _is_noop(only: Transformer) -> bool:
-    """Whether a transformer computes nothing: PROJ does not report such an operation as used."""
-    return only.definition.startswith("proj=noop")
 
 
 def _meets(box: pixel_grid.Box, area: pixel_grid.Box | None) -> bool:

@@ -34,6 +34,12 @@ class PixelGrid:
         return self.transform[0], -self.transform[4]
 
     @property
+    def middle(self) -> tuple[float, float]:
+        a, b, c, d, e, f = self.transform
+        col, row = self.width / 2, self.height / 2
+        return a * col + b * row + c, d * col + e * row + f
+
+    @property
     def box(self) -> Box:
         """Bounds of a grid that is north up."""
         a, _, c, _, e, f = self.transform

@@ -113,10 +113,7 @@ def pixel_at(source: PixelGrid, dst_crs: CRS, point: tuple[float, float]) -> flo
     None if it cannot be known."""
     x, y = project(np.array([point[0]]), np.array([point[1]]), dst_crs, source.crs)
     if is_degrees(source.crs):
-        middle, _ = apply(
-            source.transform, np.array([source.width / 2]), np.array([source.height / 2])
-        )
-        x = unroll(x, float(middle[0]))
+        x = unroll(x, source.middle[0])
     col, row = (float(value[0]) for value in invert(source.transform, x, y))
     if not (math.isfinite(col) and math.isfinite(row)):
         return None
