@@ -61,26 +61,19 @@ class Cells:
 
 
 @dataclass(frozen=True, slots=True)
-class Singles:
-    """Single pixels, ordered by row: ``places`` (n, 2), and ``at``: for each offset source x and y
-    (n,)."""
-
-    places: Indices
-    at: list[Pair]
-
-
-@dataclass(frozen=True, slots=True)
 class Cover:
-    """The coordinates of one window: interpolated in ``cells``, taken from PROJ in ``singles``.
+    """The coordinates of one window: interpolated in ``cells``, by PROJ in single pixels.
 
-    ``offsets`` are the places in a pixel whose coordinates are known (0.5: its centre).
+    ``offsets`` are the places in a pixel whose coordinates are known (0.5: its centre). Single
+    pixels are ordered by row: ``places`` (n, 2), and ``at``: for each offset source x and y (n,).
     ``extents`` are least and largest positions in each of the cells ``largest``, counted in cells
     of side ``CELL``. ``gaps``: some cells have no position.
     """
 
     offsets: tuple[float, ...]
     cells: list[Cells]
-    singles: Singles
+    places: Indices
+    at: list[Pair]
     largest: Window
     extents: Points
     gaps: bool
@@ -103,7 +96,7 @@ class Cover:
         return x, y
 
     def _fill_singles(self, window: Window, which: int, x: Points, y: Points) -> None:
-        places, at = self.singles.places, self.singles.at[which]
+        places, at = self.places, self.at[which]
         low, high = np.searchsorted(places[:, 1], (window.row_off, window.bottom)).tolist()
         cols, rows = places[low:high, 0] - window.col_off, places[low:high, 1] - window.row_off
         inside = (cols >= 0) & (cols < window.width)
@@ -130,8 +123,8 @@ class Lattice:
         interpolated: list[Cells] = []
         gaps = False
         cells = self._largest(window)
-        at = (cells.places[:, None, :] * 6 + _CHECKS[None]) * cells.size / 6
-        checks = self.exact(at[..., 0], at[..., 1])
+        points = (cells.places[:, None, :] * 6 + _CHECKS[None]) * cells.size / 6
+        checks = self.exact(points[..., 0], points[..., 1])
         for size in SIZES:
             if not len(cells.places):
                 break
@@ -149,7 +142,7 @@ class Lattice:
                 cells, checks = self._quarters(
                     cells.take(left), (checks[0][left], checks[1][left]), window
                 )
-        singles = self._singles(cells, window, offsets)
+        places, at = self._singles(cells, window, offsets)
         largest = window.blocks(CELL, CELL)
         extents = np.empty((4, *largest.shape))
         extents[::2], extents[1::2] = np.inf, -np.inf
@@ -161,9 +154,9 @@ class Lattice:
                 each.x, each.y, each.places, CELL // each.size, first, side, extents,
                 np.empty((4, 4)),
             )  # fmt: skip
-        for x, y in singles.at:
-            pixel_loops.extents_of_pixels(x, y, singles.places, CELL, first, side, extents)
-        return Cover(offsets, interpolated, singles, largest, extents, gaps)
+        for x, y in at:
+            pixel_loops.extents_of_pixels(x, y, places, CELL, first, side, extents)
+        return Cover(offsets, interpolated, places, at, largest, extents, gaps)
 
     def corners(self, window: Window) -> tuple[Pair, Pair]:
         """Return x and y (h, w) of the upper left and of the lower right corners of the pixels."""
@@ -238,16 +231,17 @@ class Lattice:
         quarters = Cells(size, places, *nodes).take(met)
         return quarters, (checked[0][met], checked[1][met])
 
-    def _singles(self, cells: Cells, window: Window, offsets: tuple[float, ...]) -> Singles:
-        """Return the pixels of ``cells`` that lie in ``window``."""
+    def _singles(
+        self, cells: Cells, window: Window, offsets: tuple[float, ...]
+    ) -> tuple[Indices, list[Pair]]:
+        """Return places and coordinates of the pixels of ``cells`` that lie in ``window``."""
         size = cells.size
         steps = _pairs(np.arange(size), np.arange(size))
         places = (cells.places[:, None, :] * size + steps[None]).reshape(-1, 2)
         places = places[_met(places, 1, window)]
         places = places[np.argsort(places[:, 1], kind="stable")]
         cols, rows = places.T.astype(np.float64)
-        at = [self.exact(cols + offset, rows + offset) for offset in offsets]
-        return Singles(places, at)
+        return places, [self.exact(cols + offset, rows + offset) for offset in offsets]
 
 
 #: Columns and rows of the quarters of a cell.

@@ -84,14 +84,9 @@ class Target:
 class Resampler:
     """An item and its open source, ready to be resampled; belongs to one thread.
 
-    Attributes:
-        plan: the item's plan, and its part ``warp``.
-        mapper: maps its grid to the source.
-        sampler: reads windows of the source, with their validity.
-        kernel: weights of source pixels; None for nearest and average.
-        lattice: source coordinates in cells of the item's grid.
-        vectors: source coordinates by column and by row; None where they are not separable.
-        avoid: the output's nodata, and the value of valid pixels that happen to have it.
+    ``warp`` is the plan's. ``kernel`` is None for nearest and average. Source coordinates are in
+    ``lattice`` by cells of the item's grid, in ``vectors`` by column and by row, if they are
+    separable. ``avoid``: the output's nodata, and the value of valid pixels that happen to have it.
     """
 
     plan: RasterPlan
