@@ -96,8 +96,8 @@ def known(src: str, dst: str) -> Operations:
 def transformer(src: str, dst: str) -> Transformer:
     """Return the transformer between the CRSs of two texts, x before y. CrsError: PROJ knows none.
 
-    Where one operation is used for all points, the transformer is made of it alone: that spares a
-    search of PROJ's database, and gives the same bits.
+    It is made of the one operation for all points, if there is one: that spares a search of PROJ's
+    database, and gives the same bits.
     """
     pipeline = known(src, dst).pipeline
     if pipeline:

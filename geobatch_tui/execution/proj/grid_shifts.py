@@ -20,8 +20,8 @@ _PACKAGES = (("rasterio", "proj_data"), ("pyproj", "proj_dir/share/proj"), ("pyo
 def grids() -> dict[str, str]:
     """Return ``{"grids": hash}`` of the names and sizes of all grids; empty where there is none.
 
-    Operations that transform coordinates have it among their libraries: so a grid that is installed
-    later makes their outputs stale, and no output is half with it and half without.
+    It stands among the libraries of operations that transform coordinates: a grid that is installed
+    later makes their outputs stale, and none is half with it and half without.
     """
     files = sorted({(path.name, path.stat().st_size) for path in _files()})
     if not files:

@@ -114,11 +114,9 @@ def worker_environment(base: Mapping[str, str], *, data: str = "") -> dict[str, 
 
 
 def complete(environ: MutableMapping[str, str] | None = None) -> None:
-    """Add to ``environ`` (this process's, by default) what a worker needs, and remove nothing.
-
-    It is for workers that are threads of the engine, before GDAL is imported. Variables that only a
-    starting Python reads are left out: other children of the user's program would inherit them.
-    """
+    """Add to ``environ`` (this process's, by default) what workers need that are threads of the
+    engine, before GDAL is imported. Variables that only a starting Python reads are left out: other
+    children of the user's program would inherit them."""
     target = os.environ if environ is None else environ
     wanted = worker_environment(target)
     if "PYTHONSAFEPATH" not in target:

@@ -34,22 +34,17 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _leave_terminal() -> None:
-    """Move the fork server out of the terminal's foreground group.
-
-    Ctrl-C and the end of a terminal session would reach it there; both are for the engine, which
-    tells its workers what to do.
-    """
+    """Move the fork server out of the terminal's foreground group: Ctrl-C and the end of a terminal
+    session are for the engine, which tells its workers what to do."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with contextlib.suppress(PermissionError):  # a session leader may not, and need not
         os.setpgid(0, 0)
 
 
 def _drop_mapped() -> None:
-    """Unmap the pages that loading libraries touched: most are LLVM's, and not needed again.
-
-    The kernel maps pages that a worker needs from the page cache. Only ranges of files that were
-    not written to are dropped: relocated pages stay.
-    """
+    """Unmap the pages that loading libraries touched: most are LLVM's, and not needed again. Those
+    that a worker needs are mapped from the page cache. Relocated pages stay: only ranges of files
+    that were not written to are dropped."""
     if not sys.platform.startswith("linux"):
         return
     libc = ctypes.CDLL(None)
@@ -68,12 +63,9 @@ def _drop_mapped() -> None:
 
 @contextlib.contextmanager
 def _dying_with_the_engine() -> Iterator[None]:
-    """End at once if the engine dies while GDAL loads.
-
-    The fork server itself looks at the engine only once it serves, a second or more from here.
-    Not beyond the block: the kernel means the thread that started this process, which need not
-    live as long as the engine.
-    """
+    """End at once if the engine dies while GDAL loads: the fork server looks at it only once it
+    serves. Not beyond the block: the kernel means the thread that started this process, which need
+    not live as long as the engine."""
     before = signal.signal(signal.SIGTERM, _on_sigterm)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if _is_orphan():
@@ -98,11 +90,9 @@ def _on_sigterm(*_: object) -> None:
 
 
 def _end(code: int = 0) -> None:
-    """End at once: the process holds only memory, and a socket's name.
-
-    Taking down GDAL and LLVM in order takes long on a busy machine, in which the fork server would
-    outlive its engine. The folder of the socket is the engine's to remove, if it still can.
-    """
+    """End at once: the process holds only memory, and a socket's name. Taking down GDAL and LLVM in
+    order takes long on a busy machine. The folder of the socket is the engine's to remove, if it
+    still can."""
     if _FOLDER:
         with contextlib.suppress(OSError):
             for name in os.listdir(_FOLDER):  # noqa: PTH208 - pathlib is no lighter here
@@ -116,11 +106,8 @@ _fork, _server = os.fork, os.getpid()
 
 
 def _fork_or_say() -> int:
-    """Fork; where the system refuses that, the number of its error in place of a pid, negative.
-
-    The server passes on what it gets as a pid, so the engine learns of it. An error raised in the
-    server would end it, and all workers with it.
-    """
+    """Fork; where the system refuses that, return the number of its error, negative, which the
+    server passes on as a pid. An error raised in the server would end it, and all workers."""
     if os.getpid() != _server:
         return _fork()
     try:

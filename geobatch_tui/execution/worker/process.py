@@ -195,10 +195,8 @@ class _Loop:
         self._answers.put(task, outcome, syncs)
 
     def _refuse(self, outcome: Outcome) -> Outcome:
-        """Fail a task that changed the limit of open files, by which later tasks live.
-
-        If the limit cannot be put back, this worker ends.
-        """
+        """Fail a task that changed the limit of open files, by which later tasks live; end this
+        worker if it cannot be put back."""
         now = resource.getrlimit(resource.RLIMIT_NOFILE)
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, self._files)

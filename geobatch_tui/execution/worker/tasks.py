@@ -143,11 +143,8 @@ def needs_gdal(task: messages.Task) -> bool:
 
 
 def enter_gdal() -> None:
-    """Send GDAL's errors of this thread to its recorder and not to fd 2, from here on.
-
-    Entered in the main thread, rasterio's Env holds for the process; in another thread, for that
-    one. It is never left: the settings of a worker last as long as it.
-    """
+    """Send GDAL's errors of this thread to its recorder and not to fd 2, from here on: rasterio's
+    Env is never left. Entered in the main thread, it holds for the process, else for the thread."""
     import rasterio
 
     from geobatch_tui.execution.raster.source.opened_source import OPTIONS
