@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.grid.projection import Mapper
     from geobatch_tui.execution.raster.plan import Warp
     from geobatch_tui.execution.raster.source_facts import Facts
-    from geobatch_tui.execution.raster.types import Method, Points, Transform
+    from geobatch_tui.execution.raster.types import Method, Points
 
 #: Options that do not change pixels; UNIFIED's and INIT_DEST's values are checked beside.
 _HARMLESS = frozenset({
@@ -162,16 +162,16 @@ def agrees(mapper: Mapper, options: Mapping[str, str], tolerance: float) -> bool
     GDAL warps a small picture in the place of the source whose pixels hold their own position;
     bilinear interpolation of it gives the position that GDAL took.
     """
-    grid = mapper.grid
+    source, grid = mapper.source, mapper.grid
     cols, rows = min(grid.width, _POINTS), min(grid.height, _POINTS)
-    step_x, step_y = grid.width / cols, grid.height / rows
+    asked = _resized(grid, cols, rows)
     try:
-        theirs = _positions_by_gdal(mapper, (options, tolerance), (cols, rows), (step_x, step_y))
+        theirs = _positions_by_gdal(_resized(source, _SIDE, _SIDE), asked, options, tolerance)
     except (RasterioError, CRSError):
         return False
+    step_x, step_y = grid.width / cols, grid.height / rows
     at = np.meshgrid((np.arange(cols) + 0.5) * step_x, (np.arange(rows) + 0.5) * step_y)
     x, y = coordinates.Exact.of(mapper)(*at)
-    source = mapper.source
     # Within half a pixel of the rim the picture is flat.
     rim_x, rim_y = source.width / _SIDE / 2, source.height / _SIDE / 2
     with np.errstate(invalid="ignore"):
@@ -186,39 +186,39 @@ def agrees(mapper: Mapper, options: Mapping[str, str], tolerance: float) -> bool
     return bool((distance[ours & known] <= _AGREE).all()) and stray.mean() <= _STRAY
 
 
+def _resized(grid: PixelGrid, width: int, height: int) -> PixelGrid:
+    """Return a grid of so many pixels over the same area."""
+    across, down = grid.width / width, grid.height / height
+    a, b, c, d, e, f = grid.transform
+    return PixelGrid(grid.crs, (a * across, b * down, c, d * across, e * down, f), width, height)
+
+
 def _positions_by_gdal(
-    mapper: Mapper,
-    how: tuple[Mapping[str, str], float],
-    size: tuple[int, int],
-    step: tuple[float, float],
+    picture: PixelGrid, asked: PixelGrid, options: Mapping[str, str], tolerance: float
 ) -> Points:
-    source, grid = mapper.source, mapper.grid
-    centres = np.arange(_SIDE) + 0.5
-    picture = np.stack(np.meshgrid(centres, centres))
-    wide = _widened(source.transform, source.width / _SIDE, source.height / _SIDE)
-    options, tolerance = dict(how[0]), how[1]
+    """Return x and y (2, h, w) of the pixels of ``asked`` in pixels of ``picture``."""
+    options = dict(options)
     options.pop(source_window.UNIFIED, None)
     options.pop("SOURCE_EXTRA", None)
     centre = options.pop(gdal_warp.CENTRE, None)
-    crs = crs_lookup.wkt_of(source.crs)
-    if centre is not None:
-        crs = gdal_warp.unrolled_wkt(crs, centre)
+    own = crs_lookup.wkt_of(picture.crs)
     profile: dict[str, object] = {
-        "driver": "GTiff", "width": _SIDE, "height": _SIDE, "count": 2, "dtype": "float64",
-        "transform": wide, "crs": crs_lookup.wkt_of(source.crs),
+        "driver": "GTiff", "width": picture.width, "height": picture.height, "count": 2,
+        "dtype": "float64", "transform": Affine(*picture.transform), "crs": own,
     }  # fmt: skip
     with expected_gdal_errors(), MemoryFile() as memory:
         with memory.open(**profile) as dataset:
-            dataset.write(picture)
+            cols, rows = np.arange(picture.width) + 0.5, np.arange(picture.height) + 0.5
+            dataset.write(np.stack(np.meshgrid(cols, rows)))
         with (
             memory.open() as dataset,
             WarpedVRT(
                 dataset,
-                src_crs=crs,
-                crs=crs_lookup.wkt_of(grid.crs),
-                width=size[0],
-                height=size[1],
-                transform=_widened(grid.transform, *step),
+                src_crs=own if centre is None else gdal_warp.unrolled_wkt(own, centre),
+                crs=crs_lookup.wkt_of(asked.crs),
+                width=asked.width,
+                height=asked.height,
+                transform=Affine(*asked.transform),
                 tolerance=tolerance,
                 resampling=Resampling.bilinear,
                 nodata=float("nan"),
@@ -230,9 +230,3 @@ def _positions_by_gdal(
         ):
             positions: Points = warped.read()
             return positions
-
-
-def _widened(transform: Transform, across: float, down: float) -> Affine:
-    """Return ``transform`` with pixels that many times larger."""
-    a, b, c, d, e, f = transform
-    return Affine(a * across, b * down, c, d * across, e * down, f)
