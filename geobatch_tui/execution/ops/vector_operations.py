@@ -32,6 +32,9 @@ class VectorOperation:
     summary: str
     #: Whether geometries are published as they are in the source.
     same_shapes = False
+    #: Whether a chunk keeps a trail, so that one that ends its worker is tried again without the
+    #: feature that did it. With a mask it always does.
+    divisible = False
 
     @property
     def params(self) -> type[BaseModel]:
@@ -41,12 +44,6 @@ class VectorOperation:
 
     def libraries(self) -> dict[str, str]:
         return {name: ".".join(version(name).split(".")[:2]) for name in _LIBRARIES}
-
-    def divides(self, params: VectorParams) -> bool:
-        """Whether a chunk keeps a trail, so that one that ends its worker is tried again without
-        the feature that did it."""
-        del params
-        return False
 
     def work(self) -> Work:
         """Return what is done to a batch of features."""
@@ -61,7 +58,7 @@ class VectorOperation:
             params,
             getattr(params, "dst_crs", ""),
             stage,
-            divisible=self.divides(params),
+            divisible=self.divisible or bool(getattr(params, "mask", "")),
             same_shapes=self.same_shapes,
         )
 
@@ -117,9 +114,6 @@ class Filter(VectorOperation):
 
         return FilterParams
 
-    def divides(self, params: VectorParams) -> bool:
-        return bool(getattr(params, "mask", ""))
-
     def work(self) -> Work:
         from geobatch_tui.execution.vector.operations import choose
 
@@ -135,16 +129,13 @@ class Clip(VectorOperation):
 
     name = "vector.clip"
     summary = "Cut features at a rectangle or at polygons; those outside are left out."
+    divisible = True
 
     @property
     def params(self) -> type[BaseModel]:
         from geobatch_tui.execution.params.vector_params import ClipParams
 
         return ClipParams
-
-    def divides(self, params: VectorParams) -> bool:
-        del params
-        return True
 
     def work(self) -> Work:
         from geobatch_tui.execution.vector.operations import clip
@@ -161,16 +152,13 @@ class MakeValid(VectorOperation):
 
     name = "vector.make-valid"
     summary = "Repair invalid geometries; valid ones are not touched."
+    divisible = True
 
     @property
     def params(self) -> type[BaseModel]:
         from geobatch_tui.execution.params.vector_params import MakeValidParams
 
         return MakeValidParams
-
-    def divides(self, params: VectorParams) -> bool:
-        del params
-        return True
 
     def work(self) -> Work:
         from geobatch_tui.execution.vector.operations import make_valid
