@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from pyproj import CRS
 
-    from geobatch_tui.execution.raster.types import Transform
+    from geobatch_tui.execution.raster.types import Points, Transform
 
 #: The longest side of a raster in pixels: GDAL counts them as C ints.
 MAX_SIDE = 2**31 - 1
@@ -55,6 +57,11 @@ class Box:
     miny: float
     maxx: float
     maxy: float
+
+    @classmethod
+    def around(cls, x: Points, y: Points) -> Box:
+        """Return the bounds of points; NaN does not count."""
+        return cls(*map(float, (np.nanmin(x), np.nanmin(y), np.nanmax(x), np.nanmax(y))))
 
     @property
     def centre(self) -> tuple[float, float]:

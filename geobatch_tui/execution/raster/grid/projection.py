@@ -7,7 +7,7 @@ Points that cannot be transformed are NaN, never infinite.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -248,20 +248,16 @@ def lonlat_box(grid: PixelGrid) -> Box | None:
     """Return the bounds of a raster in longitude and latitude, including a pole inside; None if
     they are unknown."""
     if is_degrees(grid.crs):
-        x, y = apply(grid.transform, *corners(grid.width, grid.height))
-        return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+        return Box.around(*apply(grid.transform, *corners(grid.width, grid.height)))
     sides = project_sides(grid, 101, LONLAT)
     if sides is not None:
-        lon, lat = unroll(sides[0], float(sides[0][50])), sides[1]
-        west, east = float(lon.min()), float(lon.max())
-        west, east = (west, east) if east - west <= ROUND else (-180.0, 180.0)
-        return Box(west, float(lat.min()), east, float(lat.max()))
+        box = Box.around(unroll(sides[0], float(sides[0][50])), sides[1])
+        return box if box.width <= ROUND else replace(box, minx=-180.0, maxx=180.0)
     lon, lat = project_lattice(grid, 101, LONLAT)
     if np.isnan(lon).all():
         return None
     middle = lon[50, 50] if np.isfinite(lon[50, 50]) else float(np.nanmedian(lon))
-    lon = unroll(lon, middle)
-    box = Box(*(float(v) for v in (np.nanmin(lon), np.nanmin(lat), np.nanmax(lon), np.nanmax(lat))))
+    box = Box.around(unroll(lon, middle), lat)
     south, north = poles_inside(grid)
     west, east = box.minx, box.maxx
     if south or north or box.width > ROUND:
@@ -317,4 +313,4 @@ def project_box(box: Box, dst: CRS, src: CRS = LONLAT) -> Box | None:
     x, y = project(box.minx + u * box.width, box.miny + v * box.height, src, dst)
     if np.isnan(x).all():
         return None
-    return Box(*(float(v) for v in (np.nanmin(x), np.nanmin(y), np.nanmax(x), np.nanmax(y))))
+    return Box.around(x, y)

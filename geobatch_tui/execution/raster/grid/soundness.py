@@ -93,9 +93,7 @@ def _returns(source: PixelGrid, grid: PixelGrid) -> bool:
     half = FOLD_PIXELS / 2
     return all(
         bool(np.abs(position - expected).max() < half * abs(pixel))
-        for position, expected, pixel in zip(
-            back, axes(grid, 65), (grid.transform[0], grid.transform[4]), strict=True
-        )
+        for position, expected, pixel in zip(back, axes(grid, 65), grid.pixel, strict=True)
     )
 
 
