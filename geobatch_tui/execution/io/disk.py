@@ -42,9 +42,14 @@ _CAUSES = (
 
 @contextmanager
 def disk_errors(what: str, path: str | Path) -> Iterator[None]:
-    """Turn an OSError within into an error that says what to do: DiskFullError (no space, quota
-    used up, or the file may not grow any further), OutputGoneError (the disk failed, went away or
-    became read-only) or OpenFilesError. Others stay as they are."""
+    """Turn an OSError within into an error that says what to do.
+
+    Raises:
+        DiskFullError: no space, quota used up, or the file may not grow any further.
+        OutputGoneError: the disk failed, went away or became read-only.
+        OpenFilesError: too many open files.
+        OSError: any other cause, unchanged.
+    """
     try:
         yield
     except OSError as error:

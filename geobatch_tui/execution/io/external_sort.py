@@ -29,8 +29,10 @@ _FEWEST = 256
 class Ranked:
     """Sorts rows of ``kind``, with a field ``key`` (u8) that no two of them share.
 
-    ``path`` is of the scratch file, if one is needed; ``run_bytes`` of a run, and of the rows of
-    all runs that are in memory while they are merged.
+    Args:
+        kind: of a row.
+        path: of the scratch file, if one is needed.
+        run_bytes: of a run, and of the rows of all runs that are in memory while they are merged.
     """
 
     def __init__(self, kind: np.dtype[np.void], path: Path, *, run_bytes: int = 6 * 2**20) -> None:

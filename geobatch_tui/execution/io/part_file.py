@@ -53,10 +53,15 @@ def _name_max(directory: Path) -> int:
 def new_file(path: Path, *, later: bool = False) -> Iterator[int]:
     """Open a new file at ``path`` for writing; sync and close it at the end, remove it on error.
 
-    ``later``: it need only be on disk before the task is answered for. What lies at ``path`` is
-    unlinked, not truncated: a straggler that still writes to it only reaches a file without a name.
-    Links are not followed. Missing directories are made. Raises as :func:`.disk.disk_errors`; a
-    failed fsync is never tried again.
+    ``later``: it need only be on disk before the task is answered for.
+
+    What lies at ``path`` is unlinked, not truncated: a straggler that still writes to it only
+    reaches a file without a name. Links are not followed. Missing directories are made.
+
+    Raises:
+        DiskFullError: no space, or the file may not grow any further.
+        OutputGoneError: the directory vanished or became read-only.
+        OSError: another failure of the disk; a failed fsync is never tried again.
     """
     with disk_errors("cannot write", path):
         fd = _create(path)

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 
 class Deferred:
-    """Something of numba that ``make`` makes of the module numba when it is first used, with the
-    globals ``scope`` and the variables ``cells`` of the function round it."""
+    """Something of numba that is made when it is first used.
+
+    Args:
+        make: makes it of the module numba.
+        scope: the globals that it is used with.
+        cells: the variables of the function round it that it is used with.
+    """
 
     def __init__(
         self,

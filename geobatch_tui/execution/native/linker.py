@@ -64,9 +64,15 @@ _SYMTAB, _UNDEFINED = 2, 0
 
 
 def address_of(name: str, compiled: Callable[[], object]) -> int | None:
-    """Return the address of the code that is kept as ``name``, linked into this process; None where
-    it cannot be kept or linked, so that numba is to call it. ``compiled`` makes numba's function
-    where no code is kept."""
+    """Return the address of the code that is kept as ``name``, linked into this process.
+
+    Args:
+        name: of the object file.
+        compiled: makes the function of numba, where none is kept.
+
+    Returns:
+        None where the code cannot be kept or linked: numba is to call it.
+    """
     directory = _directory()
     if directory is None:
         return None

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 class Operations:
     """Operations from one CRS to another, x before y.
 
-    ``pipelines`` are those that PROJ can use, the best first; ``accuracy`` in metres is that of the
-    first, below 0 if unknown. ``lacking`` is the accuracy of the best that it cannot use, and the
-    names of the missing grids; None: it can use all. ``best``: the best of all is among the
-    pipelines. ``area`` is west, south, east, north of the area of use of the only operation, if
-    that is a datum shift; east is less than west across the antimeridian.
+    Attributes:
+        pipelines: the operations that PROJ can use, the best first.
+        lacking: accuracy in metres of the best operation that it cannot use, for want of a grid,
+            and the names of the missing grids. None: it can use all.
+        best: whether the best of all is among ``pipelines``.
+        accuracy: accuracy in metres of the first of ``pipelines``; below 0 if unknown.
+        area: west, south, east, north of the area of use of the only operation, if that is a datum
+            shift; else None. East is less than west across the antimeridian.
     """
 
     pipelines: tuple[str, ...]

@@ -75,11 +75,15 @@ class SourceIdentity:
 class ItemPlan:
     """The plan that an operation made for an item.
 
-    ``chunk_bytes`` is the predicted peak memory of one chunk in a worker, ``output_bytes`` an upper
-    estimate of the published file. ``detail`` is the operation's own plan, JSON-ready: it goes into
-    the fingerprint, and is opaque to the engine. ``bounds_lonlat`` is west, south, east, north of
-    the output in degrees, if known. ``notes`` are JSON-ready facts for ``plan --json`` and the
-    receipt, not in the fingerprint.
+    Attributes:
+        grid: the chunks.
+        chunk_bytes: predicted peak memory of one chunk in a worker, in bytes.
+        output_bytes: upper estimate of the published file, in bytes.
+        detail: the operation's own plan, JSON-ready (for a raster: destination grid, bands,
+            dtype, nodata, kernel scale, codec). Goes into the fingerprint; opaque to the engine.
+        bounds_lonlat: west, south, east, north of the output in degrees, if known.
+        warnings: sentences for the operator.
+        notes: JSON-ready facts for ``plan --json`` and the receipt (not in the fingerprint).
     """
 
     grid: ChunkGrid

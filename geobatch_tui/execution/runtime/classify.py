@@ -256,9 +256,12 @@ def failure(
 ) -> Failure:
     """Make a Failure of an exception: its class, reaction and hint, and its full traceback.
 
-    ``source`` is the path or URL that the task reads, ``out`` the path of its output, whose
-    directory tells whether the output is still there. ``facts`` are kept beside the evidence that
-    the error carries.
+    Args:
+        error: that an operation raised, or code below it.
+        stage: of the task, in which it was raised.
+        source: path or URL that the task reads.
+        out: path of the output, whose directory tells whether the output is still there.
+        facts: evidence to keep, beside that which the error carries as ``evidence``.
     """
     number = getattr(error, "errno", None)
     text = evidence.message_of(error)
@@ -291,8 +294,11 @@ def complaint(
 ) -> Failure | None:
     """Find the failure of a task that raised nothing, in the messages of its libraries.
 
-    ``lines`` is the line on fd 2 that tells of lost bytes, or empty. ``reading_back``: the task
-    reads our own output only, so that a corrupt file is ours.
+    Args:
+        lines: the line on fd 2 that tells of lost bytes, or "".
+        messages: of GDAL.
+        source: path or URL that the task reads.
+        reading_back: the task reads our own output only, so that a corrupt file is ours.
     """
     if lines:
         return _complaint(by_message(lines, source) or VerifyError, lines, reading_back)

@@ -114,9 +114,13 @@ def compiling() -> Iterator[None]:
 class Recorder:
     """Records one task at a time, of one thread.
 
-    ``seconds`` is wall time by stage; that of a stage inside another counts for the inner one only.
-    ``failed_stage`` is the innermost stage that an exception left. ``messages`` are GDAL's.
-    ``on_compiling`` is called with True before the thread compiles, with False afterwards.
+    Args:
+        on_compiling: called with True before the thread compiles, with False afterwards.
+
+    Attributes:
+        seconds: wall time by stage; that of a stage inside another counts for the inner one only.
+        failed_stage: the innermost stage that an exception left, if any.
+        messages: of GDAL, in order.
     """
 
     def __init__(self, on_compiling: Callable[[bool], None] = lambda _: None) -> None:

@@ -58,8 +58,12 @@ class WorkerProcess:
     multiprocessing. A Process is not used itself: it imports the ``__main__`` of the engine in
     every worker, is joined at the engine's exit, and is polled by every start of another one.
 
-    ``error_path`` is the file for fd 1 and 2, ``scratch`` the directory for GDAL's temporary files,
-    ``ops`` the engine's GEOBATCH_OPS, which may have changed since the fork server started.
+    Attributes:
+        number: of the worker.
+        error_path: file for fd 1 and 2.
+        scratch: directory for GDAL's temporary files.
+        ops: the engine's GEOBATCH_OPS, which may have changed since the fork server started.
+        sandbox: its limits; None: those of its user.
     """
 
     number: int

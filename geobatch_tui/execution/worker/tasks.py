@@ -23,7 +23,11 @@ def run_task(
 ) -> messages.Outcome:
     """Run one task to its outcome. Raises nothing, whatever the operation does.
 
-    ``fd2`` is where fd 2 of this process leads, if it is this worker's alone.
+    Args:
+        task: what to do.
+        recorder: of this thread.
+        meter: of this process or thread.
+        fd2: where fd 2 of this process leads, if it is this worker's alone.
     """
     recorder.begin()
     meter.begin()

@@ -10,7 +10,7 @@ import numpy as np
 
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.kernels import pixel_loops
-from geobatch_tui.execution.raster.warp.resampler import PART, Target
+from geobatch_tui.execution.raster.warp.target import PART, Target
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import Points, Valid

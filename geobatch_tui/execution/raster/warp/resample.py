@@ -18,7 +18,8 @@ from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.warp import average, coordinates, separable, source_window, taps
 from geobatch_tui.execution.raster.warp.lattice import CELL, Cover, Lattice
-from geobatch_tui.execution.raster.warp.resampler import PART, TILE, Resampler, Target
+from geobatch_tui.execution.raster.warp.resampler import Resampler
+from geobatch_tui.execution.raster.warp.target import PART, TILE, Target
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import RasterPlan, Warp

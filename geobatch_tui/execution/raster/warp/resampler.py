@@ -1,5 +1,4 @@
-"""Resamples a window of an item at given positions, and the arrays that it fills: the base of all
-our ways to warp."""
+"""Resamples a window of an item at given positions: the base of all our ways to warp."""
 
 from __future__ import annotations
 
@@ -11,6 +10,7 @@ import numpy as np
 from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.kernels.weights import NUDGE
 from geobatch_tui.execution.raster.warp import gdal_warp
+from geobatch_tui.execution.raster.warp.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,75 +18,26 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.grid.projection import Mapper
     from geobatch_tui.execution.raster.plan import RasterPlan, Warp
-    from geobatch_tui.execution.raster.types import Flags, Pair, Pixels, Points
+    from geobatch_tui.execution.raster.types import Pair, Pixels, Points
     from geobatch_tui.execution.raster.warp.coordinates import Vectors
     from geobatch_tui.execution.raster.warp.lattice import Lattice
     from geobatch_tui.execution.raster.warp.source_window import Sampled, Sampler
     from geobatch_tui.execution.raster.warp.taps import Kernel
 
 
-#: Side of the parts in which invalid pixels are looked for.
-TILE = 128
-#: Side of the parts of the output whose positions are computed at once.
-PART = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The output pixels of ``window``: colour bands ``pixels`` (bands, h, w), ``touched`` (h, w)
-    where they have a value, and ``alpha`` (h, w) if the output has it.
-
-    Compiled loops take the whole arrays, which lie in memory in one piece and hold the window
-    ``outer``, and the ``corner`` (row, column) of ``window`` in them.
-    """
-
-    whole: tuple[Pixels, Flags, Pixels | None]
-    outer: Window
-    window: Window
-
-    @classmethod
-    def of(
-        cls, window: Window, pixels: Pixels, touched: Flags, alpha: Pixels | None = None
-    ) -> Target:
-        """Return the target of arrays that hold ``window`` of the item."""
-        return cls((pixels, touched, alpha), window, window)
-
-    @property
-    def corner(self) -> tuple[int, int]:
-        rows, cols = self._slices
-        return rows.start, cols.start
-
-    @property
-    def pixels(self) -> Pixels:
-        """A view of the window."""
-        return self.whole[0][:, *self._slices]
-
-    @property
-    def touched(self) -> Flags:
-        """A view of the window."""
-        return self.whole[1][self._slices]
-
-    @property
-    def alpha(self) -> Pixels | None:
-        """A view of the window; None if the output has none."""
-        return None if self.whole[2] is None else self.whole[2][self._slices]
-
-    @property
-    def _slices(self) -> tuple[slice, slice]:
-        return self.window.slices_in(self.outer)
-
-    def part(self, window: Window) -> Target:
-        """Return the target of a part of this window."""
-        return Target(self.whole, self.outer, window)
-
-
 @dataclass(slots=True)
 class Resampler:
     """An item and its open source, ready to be resampled; belongs to one thread.
 
-    ``warp`` is the plan's. ``kernel`` is None for nearest and average. Source coordinates are in
-    ``lattice`` by cells of the item's grid, in ``vectors`` by column and by row, if they are
-    separable. ``avoid``: the output's nodata, and the value of valid pixels that happen to have it.
+    Attributes:
+        plan: the item's plan.
+        warp: its warp.
+        mapper: maps its grid to the source.
+        sampler: reads windows of the source, with their validity.
+        kernel: weights of source pixels; None for nearest and average.
+        lattice: source coordinates in cells of the item's grid.
+        vectors: source coordinates by column and by row; None where they are not separable.
+        avoid: the output's nodata, and the value of valid pixels that happen to have it.
     """
 
     plan: RasterPlan

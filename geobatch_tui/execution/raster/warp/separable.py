@@ -13,7 +13,7 @@ import numpy as np
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.warp import taps
-from geobatch_tui.execution.raster.warp.resampler import TILE, Target
+from geobatch_tui.execution.raster.warp.target import TILE, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
