@@ -19,6 +19,7 @@ from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
 from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source.blocks import unreadable
 from geobatch_tui.execution.raster.warp import gdal_warp, resample
 from geobatch_tui.execution.sources import source_files
 
@@ -227,7 +228,7 @@ def explain(
         return TransientError(
             f"{item.source}: reading failed once ({error}), all {tried} blocks could be read after"
         )
-    return opened_source.unreadable(item.source, bad, f"{tried} blocks needed here", first)
+    return unreadable(item.source, bad, f"{tried} blocks needed here", first)
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:

@@ -9,17 +9,12 @@ import shlex
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.protocol.window import Window
-from geobatch_tui.execution.raster.encode.gdal_options import LOSSLESS
+from geobatch_tui.execution.raster.encode.gdal_options import LEVEL_KEYS, LOSSLESS
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ItemContext
 
-#: Options of GDAL's GTiff driver for the level or quality of a codec.
-_LEVELS = {
-    "DEFLATE": "ZLEVEL", "ZSTD": "ZSTD_LEVEL", "LERC_DEFLATE": "ZLEVEL", "LERC_ZSTD": "ZSTD_LEVEL",
-    "JPEG": "JPEG_QUALITY", "WEBP": "WEBP_LEVEL",
-}  # fmt: skip
 #: A file in GDAL's memory: the command leaves nothing on disk.
 _NOWHERE = "/vsimem/window.tif"
 
@@ -97,12 +92,13 @@ def _creation(plan: RasterPlan) -> list[str]:
 
 def _layout(plan: RasterPlan) -> dict[str, str]:
     encoding = plan.encoding
-    level = _LEVELS.get(encoding.compress)
+    is_cog = encoding.format == "COG"
+    keys = LEVEL_KEYS.get(encoding.compress.removeprefix("LERC_"))
+    level = {keys[0 if is_cog else 1]: str(encoding.level)} if keys else {}
     band = {"INTERLEAVE": "BAND"} if encoding.interleave == "band" else {}
-    if encoding.format == "COG":
+    if is_cog:
         layout = {"BLOCKSIZE": str(encoding.block_width)}
         layout["OVERVIEW_RESAMPLING"] = encoding.overview_resampling.upper()
-        level = level and ("QUALITY" if encoding.compress in {"JPEG", "WEBP"} else "LEVEL")
     else:
         layout = {
             "TILED": "YES",
@@ -113,4 +109,4 @@ def _layout(plan: RasterPlan) -> dict[str, str]:
             layout["WEBP_LOSSLESS"] = "YES"
         if encoding.compress == "JPEG" and plan.stored().count == 3:
             layout["PHOTOMETRIC"] = "YCBCR"
-    return band | layout | ({level: str(encoding.level)} if level else {})
+    return band | layout | level

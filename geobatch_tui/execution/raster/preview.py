@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +29,7 @@ from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import PreviewTask
     from geobatch_tui.execution.protocol.operation import Stage
-    from geobatch_tui.execution.raster.types import Flags, Indices, Pixels
+    from geobatch_tui.execution.raster.types import Flags, Pixels
 
 VALUE, NODATA, UNREADABLE, UNREAD = range(4)
 #: Shares of the values, in percent, that the stretch maps to black and white.
@@ -60,7 +59,7 @@ def preview(task: PreviewTask, stage: Stage) -> PreviewReceipt:
             window = _source_window(task, facts, plan)
             bands = _bands(task, facts)
             width, height = _affordable(facts, window, *_fitted(window, task.columns, task.rows))
-            picture = _Picture.blank(window, len(bands), width, height)
+            picture = _Picture(window, len(bands), width, height)
             blocks = _Blocks(
                 opened_source.OpenSource.of(task.source, facts, stack, dataset), bands, plan
             )
@@ -122,24 +121,15 @@ def _source_window(task: PreviewTask, facts: Facts, plan: RasterPlan | None) -> 
     return inside
 
 
-@dataclass(slots=True)
 class _Picture:
     """Samples of a window: ``columns`` and ``rows`` are their places in the source."""
 
-    window: Window
-    columns: Indices
-    rows: Indices
-    values: Pixels
-    marks: Flags
-    bad: int = 0
-    error: str = ""
-
-    @classmethod
-    def blank(cls, window: Window, bands: int, width: int, height: int) -> _Picture:
-        columns = window.col_off + (np.arange(width) * 2 + 1) * window.width // (2 * width)
-        rows = window.row_off + (np.arange(height) * 2 + 1) * window.height // (2 * height)
-        values = np.zeros((bands, height, width))
-        return cls(window, columns, rows, values, np.full((height, width), UNREAD, np.uint8))
+    def __init__(self, window: Window, bands: int, width: int, height: int) -> None:
+        self.columns = window.col_off + (np.arange(width) * 2 + 1) * window.width // (2 * width)
+        self.rows = window.row_off + (np.arange(height) * 2 + 1) * window.height // (2 * height)
+        self.values: Pixels = np.zeros((bands, height, width))
+        self.marks: Flags = np.full((height, width), UNREAD, np.uint8)
+        self.bad, self.error = 0, ""
 
     def sample(self, blocks: _Blocks, until: float) -> None:
         """Fill in the samples, block by block, until time runs out."""
@@ -192,7 +182,7 @@ class _Blocks:
         """
         block = self.grid.window(row * self.grid.columns + col)
         window = RasterWindow(*block.srcwin)
-        self._source.check(Window(block.col_off, block.row_off, 1, 1))
+        self._source.check(block)
         pixels: Pixels = self._dataset.read(list(self.bands), window=window)
         valid: Pixels = np.zeros(pixels.shape[1:], bool)
         for band, nodata in zip(pixels, self.nodata, strict=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
@@ -147,7 +147,7 @@ def avoided(nodata: Number | None, work: DType | str, dtype: str) -> Pixels:
 
     The result is an array (2,) of the type ``work``; both are 0 if there is no nodata value.
     """
-    if nodata is None or math.isnan(nodata):
+    if not is_number(nodata):
         return np.zeros(2, work)
     kind = np.dtype(dtype)
     if kind.kind != "f":
@@ -156,10 +156,15 @@ def avoided(nodata: Number | None, work: DType | str, dtype: str) -> Pixels:
     return np.array([value, np.nextafter(value, -most if value == most else most)], work)
 
 
+def is_number(nodata: Number | None) -> TypeGuard[Number]:
+    """Whether there is a nodata value other than NaN, which is invalid in any case."""
+    return nodata is not None and not math.isnan(nodata)
+
+
 def differs(band: Pixels, nodata: Number | None) -> Valid:
     """Return where ``band`` is neither nodata nor NaN."""
-    valid = np.ones(band.shape, bool) if band.dtype.kind != "f" else ~np.isnan(band)
-    if nodata is not None and not math.isnan(nodata):
+    valid = ~np.isnan(band) if band.dtype.kind in "fc" else np.ones(band.shape, bool)
+    if is_number(nodata):
         valid &= band != band.dtype.type(nodata)
     return valid
 

@@ -6,20 +6,12 @@ import struct
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.raster.encode import lossless
+from geobatch_tui.execution.raster.encode import tiff_tag as tag
+from geobatch_tui.execution.raster.encode.jpeg import JpegCodec
 from geobatch_tui.execution.raster.encode.lerc import VERSION, LercCodec
 from geobatch_tui.execution.raster.encode.lossless import Codec
-from geobatch_tui.execution.raster.encode.picture_codecs import JpegCodec, WebpCodec
-from geobatch_tui.execution.raster.encode.tiff_tag import (
-    COMPRESSION,
-    COMPRESSIONS,
-    JPEG_TABLES,
-    LERC_PARAMETERS,
-    LONG,
-    PREDICTOR,
-    UNDEFINED,
-    Tag,
-    short,
-)
+from geobatch_tui.execution.raster.encode.tiff_tag import Tag, short
+from geobatch_tui.execution.raster.encode.webp import WebpCodec
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.encode.tile_codec import TileCodec
@@ -63,11 +55,12 @@ def compression_tags(plan: RasterPlan) -> tuple[Tag, ...]:
     compress = encoding.compress
     if compress == "JPEG":
         tables = JpegCodec(encoding.level, plan.count).tables
-        return short(COMPRESSION, _JPEG), Tag(JPEG_TABLES, UNDEFINED, len(tables), tables)
+        shared = Tag(tag.JPEG_TABLES, tag.UNDEFINED, len(tables), tables)
+        return short(tag.COMPRESSION, _JPEG), shared
     if compress == "WEBP":
-        return (short(COMPRESSION, _WEBP),)
+        return (short(tag.COMPRESSION, _WEBP),)
     if compress in LERC_OUTER:
         parameters = struct.pack("<2I", VERSION, LERC_OUTER[compress][1])
-        return short(COMPRESSION, _LERC), Tag(LERC_PARAMETERS, LONG, 2, parameters)
-    number = short(COMPRESSION, COMPRESSIONS[compress])
-    return (number,) if compress == "NONE" else (number, short(PREDICTOR, encoding.predictor))
+        return short(tag.COMPRESSION, _LERC), Tag(tag.LERC_PARAMETERS, tag.LONG, 2, parameters)
+    number = short(tag.COMPRESSION, tag.COMPRESSIONS[compress])
+    return (number,) if compress == "NONE" else (number, short(tag.PREDICTOR, encoding.predictor))

@@ -13,31 +13,28 @@ for a relief shaded in colours level 5 is 26 % quicker than 6, for floats level 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from geobatch_tui.errors import PreflightError, SchemaError
 from geobatch_tui.execution.raster.encode import gdal_options
-from geobatch_tui.execution.raster.encode.gdal_options import LEVELS, LOSSLESS
+from geobatch_tui.execution.raster.encode.gdal_options import LEVEL_KEYS, LEVELS, LOSSLESS
 from geobatch_tui.execution.raster.kernels import convolution
 from geobatch_tui.execution.raster.plan import Encoding
+from geobatch_tui.execution.raster.types import Compress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from geobatch_tui.execution.protocol.messages import Json
-    from geobatch_tui.execution.raster.types import BigTiff, Compress, Validity
+    from geobatch_tui.execution.raster.types import BigTiff, Validity
 
-CODECS: tuple[Compress, ...] = (
-    "NONE", "LZW", "DEFLATE", "ZSTD", "JPEG", "WEBP", "LERC", "LERC_DEFLATE", "LERC_ZSTD",
-)  # fmt: skip
+CODECS: tuple[Compress, ...] = get_args(Compress.__value__)
 #: Codecs of pictures: bands of uint8 that belong together, by the number of them.
 _COLOURS = {"JPEG": {1, 3}, "WEBP": {3}}
 _DEFAULT_LEVEL = {"DEFLATE": 6, "ZSTD": 9}
 #: The default level of DEFLATE by predictor.
 _PREDICTED_LEVEL = {2: 5, 3: 2}
-_LEVEL_KEYS = {"DEFLATE": ("LEVEL", "ZLEVEL"), "ZSTD": ("LEVEL", "ZSTD_LEVEL")}
 _DEFAULT_QUALITY = 75
-_QUALITY_KEYS = {"JPEG": ("QUALITY", "JPEG_QUALITY"), "WEBP": ("QUALITY", "WEBP_LEVEL")}
 _OVERVIEWS = ("average", "nearest", "mode", "bilinear", "cubic")
 #: Resamplings of overviews that compute no new values, as the numbers of a palette need.
 _PICKING = ("nearest", "mode")
@@ -107,7 +104,7 @@ def _quality(compress: str, options: Mapping[str, str], image: Image) -> int:
         raise PreflightError("JPEG is never without loss; compress = WEBP is, or DEFLATE")
     quality = LOSSLESS
     if not lossless:
-        key = next((key for key in _QUALITY_KEYS[compress] if key in options), "QUALITY")
+        key = next((key for key in LEVEL_KEYS[compress] if key in options), "QUALITY")
         quality = gdal_options.number(options, key, _DEFAULT_QUALITY, (1, 100))
     if image.validity == "nodata" and (compress, quality) != ("WEBP", LOSSLESS):
         raise SchemaError(
@@ -118,7 +115,7 @@ def _quality(compress: str, options: Mapping[str, str], image: Image) -> int:
 
 
 def _level(compress: str, options: Mapping[str, str], predictor: int) -> int:
-    for key in _LEVEL_KEYS.get(compress, ()):
+    for key in LEVEL_KEYS.get(compress, ()):
         if key in options:
             return gdal_options.number(options, key, 0, LEVELS[compress])
     level = _DEFAULT_LEVEL.get(compress, 0)

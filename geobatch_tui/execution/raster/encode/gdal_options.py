@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 #: The scales of codecs with levels.
 LEVELS = {"DEFLATE": (1, 12), "ZSTD": (1, 22)}
+#: The options for the level or quality of a codec: of the COG driver, of the GTiff driver.
+LEVEL_KEYS = {
+    "DEFLATE": ("LEVEL", "ZLEVEL"),
+    "ZSTD": ("LEVEL", "ZSTD_LEVEL"),
+    "JPEG": ("QUALITY", "JPEG_QUALITY"),
+    "WEBP": ("QUALITY", "WEBP_LEVEL"),
+}
 #: The quality that GDAL's COG driver takes for lossless WEBP.
 LOSSLESS = 100
 YES, NO = {"YES", "TRUE", "ON", "1"}, {"NO", "FALSE", "OFF", "0"}

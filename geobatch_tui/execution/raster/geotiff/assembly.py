@@ -18,7 +18,8 @@ from geobatch_tui.execution.io.disk import write_all
 from geobatch_tui.execution.io.part_file import new_file, part_path, removed_on_error
 from geobatch_tui.execution.protocol.messages import ItemReceipt
 from geobatch_tui.execution.raster.geotiff import tags
-from geobatch_tui.execution.raster.geotiff.layout import directories_of, ghost_area, lay_out
+from geobatch_tui.execution.raster.geotiff.directories import directories_of
+from geobatch_tui.execution.raster.geotiff.layout import ghost_area, lay_out
 from geobatch_tui.execution.raster.geotiff.missing_tiles import Completer
 from geobatch_tui.execution.raster.geotiff.read_back import check_bytes, check_with_gdal
 from geobatch_tui.execution.raster.geotiff.spool import is_intact, read_rows

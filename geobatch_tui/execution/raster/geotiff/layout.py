@@ -16,28 +16,19 @@ import numpy as np
 
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.raster.encode import tiff_tag as tag
-from geobatch_tui.execution.raster.encode.codec import compression_tags
-from geobatch_tui.execution.raster.encode.tiff_tag import Tag, TiffForm, long, short
-from geobatch_tui.execution.raster.pyramid.encode_chunk import MASK_CODEC
+from geobatch_tui.execution.raster.encode.tiff_tag import Tag, TiffForm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from geobatch_tui.execution.raster.geotiff.tags import Template
-    from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, TileIndex
-    from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.types import Indices
 
     type Integers = NDArray[np.integer]
 
 #: Above this a file is BigTIFF: 4 GiB less 64 KiB of room for edits in place.
 CLASSIC_LIMIT = (1 << 32) - (1 << 16)
-#: NewSubfileType: bit 0 a reduced image, bit 2 a mask.
-_REDUCED, _MASK = 1, 4
-#: PhotometricInterpretation of a mask.
-_TRANSPARENCY_MASK = 4
 #: Values that lie behind all directories.
 _ARRAYS = (tag.TILE_OFFSETS, tag.TILE_BYTE_COUNTS)
 
@@ -60,55 +51,6 @@ class Layout:
     offsets: Indices
     size: int
     bigtiff: bool
-
-
-def directories_of(index: TileIndex, template: Template) -> list[Directory]:
-    """Return the directories in file order: image, its mask, overviews, masks of overviews."""
-    images = [
-        Directory(_image_tags(index.plan, entry, template), entry.image["length"])
-        for entry in index.levels
-    ]
-    if not index.masked:
-        return images
-    masks = [Directory(_mask_tags(entry), entry.mask["length"]) for entry in index.levels]
-    return [images[0], masks[0], *images[1:], *masks[1:]]
-
-
-def _image_tags(plan: RasterPlan, slots: LevelSlots, template: Template) -> tuple[Tag, ...]:
-    reduced = slots.number > 0
-    return (
-        *([long(tag.NEW_SUBFILE_TYPE, _REDUCED)] if reduced else []),
-        *_size_tags(slots),
-        *compression_tags(plan),
-        *(template.overview_tags if reduced else template.tags),
-    )
-
-
-def _mask_tags(slots: LevelSlots) -> tuple[Tag, ...]:
-    return (
-        long(tag.NEW_SUBFILE_TYPE, _MASK | (_REDUCED if slots.number else 0)),
-        *_size_tags(slots),
-        short(tag.BITS_PER_SAMPLE, 1),
-        short(tag.COMPRESSION, tag.COMPRESSIONS[MASK_CODEC.compress]),
-        short(tag.PHOTOMETRIC, _TRANSPARENCY_MASK),
-        short(tag.SAMPLES_PER_PIXEL, 1),
-        short(tag.PLANAR_CONFIGURATION, 1),
-        short(tag.PREDICTOR, MASK_CODEC.predictor),
-        short(tag.SAMPLE_FORMAT, 1),
-    )
-
-
-def _size_tags(slots: LevelSlots) -> tuple[Tag, ...]:
-    grid = slots.grid
-    sizes = {
-        tag.IMAGE_WIDTH: grid.width,
-        tag.IMAGE_LENGTH: grid.height,
-        tag.TILE_WIDTH: grid.chunk_width,
-        tag.TILE_LENGTH: grid.chunk_height,
-    }
-    return tuple(
-        short(code, size) if size <= 0xFFFF else long(code, size) for code, size in sizes.items()
-    )
 
 
 def ghost_area(*, by_band: bool, mask: bool) -> bytes:

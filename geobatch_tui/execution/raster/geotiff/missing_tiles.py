@@ -60,9 +60,7 @@ class Completer:
         levels, owned = self._index.levels, self._index.owned
         holes = int((levels[0].image["store"] == UNSET).sum())
         for slots in levels[:owned]:
-            self._fill_holes(slots)
-            if self._masked:
-                self._fill_masks(slots)
+            self._fill(slots)
         for below, slots in pairwise(levels[owned - 1 :]):
             self._build(below, slots)
         if self._masked and self._index.planes == 1:
@@ -70,19 +68,18 @@ class Completer:
                 self._settle_sparse(slots)
         return holes
 
-    def _fill_holes(self, slots: LevelSlots) -> None:
-        """Fill tiles that were never computed with nodata, transparent or masked pixels."""
+    def _fill(self, slots: LevelSlots) -> None:
+        """Fill tiles that were never computed with nodata, transparent or masked pixels; and masks
+        of chunks without an invalid pixel, which spool none."""
         for at in np.flatnonzero(slots.image["store"] == UNSET).tolist():
             plane, tile = divmod(at, len(slots.grid))
             window = slots.grid.window(tile)
             slots.image[at] = self._fill_tile(plane, window, sparse=True)
             if self._masked:
                 slots.mask[tile] = self._mask_tile(window, valid=False)
-
-    def _fill_masks(self, slots: LevelSlots) -> None:
-        """Fill the masks of chunks without an invalid pixel, which spool none."""
-        for tile in np.flatnonzero(slots.mask["store"] == UNSET).tolist():
-            slots.mask[tile] = self._mask_tile(slots.grid.window(tile), valid=True)
+        if self._masked:
+            for tile in np.flatnonzero(slots.mask["store"] == UNSET).tolist():
+                slots.mask[tile] = self._mask_tile(slots.grid.window(tile), valid=True)
 
     def _settle_sparse(self, slots: LevelSlots) -> None:
         """Leave an image tile out together with its mask tile or not at all, as interleaved masks

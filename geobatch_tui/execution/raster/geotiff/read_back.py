@@ -7,14 +7,13 @@ file counts as written when it has been read.
 from __future__ import annotations
 
 import os
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import VerifyError
@@ -24,7 +23,7 @@ from geobatch_tui.execution.io.part_file import readable_name
 from geobatch_tui.execution.protocol.messages import InspectReceipt
 from geobatch_tui.execution.raster.geotiff.tags import describe
 from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pack_mask
-from geobatch_tui.execution.runtime.recorder import filters
+from geobatch_tui.execution.raster.source.opened_source import open_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -149,7 +148,7 @@ def check_with_gdal(
         with readable_name(path) as name, rasterio.Env(**config):
             for slots in index.levels:
                 options = {"overview_level": slots.number - 1} if slots.number else {}
-                with _opened(name, **options) as dataset:
+                with open_by("GTiff", name, **options) as dataset:
                     if not slots.number:
                         _check_dataset(dataset, index, expected, identity["domains"])
                     if dataset.shape != (slots.grid.height, slots.grid.width):
@@ -171,12 +170,6 @@ def _placeless(identity: Identity) -> Mapping[str, object]:
     kept = {name: value for name, value in identity.items() if name not in ("crs", "transform")}
     tags = {name: text for name, text in identity["tags"].items() if name != "AREA_OR_POINT"}
     return kept | {"tags": tags}
-
-
-def _opened(name: str, **options: object) -> DatasetReader:
-    with filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(name, driver="GTiff", sharing=False, **options)
 
 
 def _check_dataset(

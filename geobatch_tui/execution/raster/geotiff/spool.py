@@ -56,8 +56,15 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
 ) -> tuple[Segment, int]:
     """Encode chunk ``index`` and append it, durably, to this thread's spool.
 
-    ``pixels``, ``valid`` and ``encoded`` are those of :func:`encode_chunk`. The item's ``work_dir``
-    is made if it is not there.
+    Args:
+        item: the item; its ``work_dir`` is made if it is not there.
+        plan: the item's plan.
+        index: which chunk of ``item.plan.grid``.
+        pixels: (bands, h, w) of exactly the chunk's window, in the plan's dtype.
+        valid: (h, w) bool, or None where all are valid or validity lies in the pixels.
+        epoch: of the run.
+        stage: names what is being done.
+        encoded: tiles at full resolution that are not to be encoded.
 
     Returns:
         Where the segment lies, and its length in bytes.

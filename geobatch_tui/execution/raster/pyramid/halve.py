@@ -23,13 +23,13 @@ where the top left child is. At an odd edge the missing children are left out.
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.raster.kernels import convolution, pixel_loops
+from geobatch_tui.execution.raster.validity import differs, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,9 +151,9 @@ def _average_band(band: Pixels, seen: Valid | None, nodata: Number | None) -> Pi
     """Average a band in one compiled loop, with the same result as :func:`_average`."""
     rows, cols = band.shape
     half: Pixels = np.empty((-(-rows // 2), -(-cols // 2)), band.dtype)
-    excluded = _is_number(nodata)
+    excluded = is_number(nodata)
     values = np.zeros(2, band.dtype)
-    if _is_number(nodata):
+    if is_number(nodata):
         values[0] = nodata
         values[1] = _neighbour(values[0])
     masked = seen is not None
@@ -194,13 +194,10 @@ def _reduce_alpha(band: Pixels, blend: Callable[[Pixels, Valid | None], Pixels])
 
 def _band_validity(band: Pixels, seen: Valid | None, nodata: Number | None) -> Valid | None:
     """Return where pixels of a band are valid (h, w); None if all are."""
-    valid = seen
-    if band.dtype.kind in "fc":
-        valid = ~np.isnan(band) if valid is None else valid & ~np.isnan(band)
-    if _is_number(nodata):
-        differs = band != band.dtype.type(nodata)
-        valid = differs if valid is None else valid & differs
-    return valid
+    if band.dtype.kind not in "fc" and not is_number(nodata):
+        return seen
+    valid = differs(band, nodata)
+    return valid if seen is None else valid & seen
 
 
 def _even(array: Pixels) -> Pixels:
@@ -293,7 +290,7 @@ def _mode(band: Pixels, valid: Valid | None) -> Pixels:
 
 def _keep_from_nodata(half: Pixels, valid: Valid | None, nodata: Number | None) -> Pixels:
     """Move valid means that equal nodata to the next value."""
-    if not _is_number(nodata):
+    if not is_number(nodata):
         return half
     value = half.dtype.type(nodata)
     hit = half == value
@@ -302,11 +299,6 @@ def _keep_from_nodata(half: Pixels, valid: Valid | None, nodata: Number | None) 
     if hit.any():
         half[hit] = _neighbour(value)
     return half
-
-
-def _is_number(nodata: Number | None) -> TypeGuard[Number]:
-    """Whether there is a nodata value other than NaN, which is invalid in any case."""
-    return nodata is not None and not math.isnan(nodata)
 
 
 def _neighbour(value: Any) -> Any:

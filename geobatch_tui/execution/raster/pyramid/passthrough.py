@@ -18,7 +18,7 @@ from geobatch_tui.execution.raster.encode.tiff_tag import COMPRESSIONS
 from geobatch_tui.execution.raster.pyramid.encode_chunk import TRAILER, EncodedTile
 from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pyramid
 from geobatch_tui.execution.raster.source.block_table import BlockTable
-from geobatch_tui.execution.raster.source.opened_source import attach_blocks
+from geobatch_tui.execution.raster.source.blocks import attach_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,6 +7,7 @@ blocks that are left out or have another size, are read by GDAL; the pixels are 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -15,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rasterio.windows import Window as RasterWindow
 
-from geobatch_tui.errors import VerifyError
+from geobatch_tui.errors import CorruptSourceError, VerifyError
 from geobatch_tui.execution.raster.encode import lossless
 from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.source.checksums import ends_well
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from rasterio.io import DatasetReader
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 #: strips it needs all beside it; a larger cache of tiles only costs, as each new page of memory
 #: does.
 KEPT_STRIPS, KEPT_TILES = 128 * 2**20, 48 * 2**20
+
+#: Blocks that the evidence of an error lists.
+MOST_LISTED = 1000
 
 
 @dataclass(slots=True)
@@ -125,3 +129,21 @@ def _by_band(raw: Pixels, shape: tuple[int, int, int], dtype: DType, predictor: 
     else:
         pixel_loops.join_bytes(raw.reshape(height, -1), out)
     return out.view(dtype)
+
+
+def attach_blocks(error: CorruptSourceError, blocks: Collection[tuple[int, int]]) -> None:
+    """Add evidence to ``error``: the first of the ``blocks`` that cannot be read."""
+    listed = [list(block) for block in itertools.islice(blocks, MOST_LISTED)]
+    error.evidence = {"blocks": listed, "blocks_total": len(blocks)}
+
+
+def unreadable(path: str, blocks: list[tuple[int, int]], of: str, why: str) -> CorruptSourceError:
+    """Return the error for ``blocks``, by row and column, that cannot be read; ``of`` says of
+    which."""
+    listed = ", ".join(f"{row},{col}" for row, col in blocks[:5])
+    error = CorruptSourceError(
+        f"{path}: {len(blocks)} of {of} cannot be read (row,column {listed}"
+        f"{' ...' if len(blocks) > 5 else ''}): {why}"
+    )
+    attach_blocks(error, blocks)
+    return error

@@ -12,10 +12,14 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import CorruptSourceError, UnsafeInputError, UnsupportedFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -58,7 +62,7 @@ def _references_by_another_process(path: str) -> str:
 def _references_in(path: str) -> str:
     """Return what the file takes from other files; empty if nothing."""
     library = _library()
-    with _Quiet(library):
+    with _quiet(library):
         file = library.H5Fopen(os.fsencode(path), 0, 0)  # read only, as GDAL does
         if file < 0:
             raise CorruptSourceError(f"{path} cannot be opened as HDF5")
@@ -109,20 +113,16 @@ def _outside(library: Any, group: int, name: bytes) -> list[str]:
         library.H5Oclose(opened)
 
 
-class _Quiet:
-    """Keeps HDF5 from printing its error stack."""
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
-        self._before = (ctypes.c_void_p(), ctypes.c_void_p())
-
-    def __enter__(self) -> None:
-        function, data = self._before
-        self._library.H5Eget_auto2(0, ctypes.byref(function), ctypes.byref(data))
-        self._library.H5Eset_auto2(0, None, None)
-
-    def __exit__(self, *_: object) -> None:
-        self._library.H5Eset_auto2(0, *self._before)
+@contextmanager
+def _quiet(library: Any) -> Iterator[None]:
+    """Keep HDF5 from printing its error stack."""
+    function, data = ctypes.c_void_p(), ctypes.c_void_p()
+    library.H5Eget_auto2(0, ctypes.byref(function), ctypes.byref(data))
+    library.H5Eset_auto2(0, None, None)
+    try:
+        yield
+    finally:
+        library.H5Eset_auto2(0, function, data)
 
 
 @cache

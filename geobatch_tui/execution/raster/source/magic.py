@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 #: Bytes that :func:`driver_of` needs to see.
 HEAD_BYTES = 512
 
+#: Beginnings of a TIFF: little-endian or big-endian, classic or BigTIFF.
+TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"II*\x00", "GTiff"),
-    (b"MM\x00*", "GTiff"),
-    (b"II+\x00", "GTiff"),
-    (b"MM\x00+", "GTiff"),
+    *((magic, "GTiff") for magic in TIFF),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JP2OpenJPEG"),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rasterio.io import DatasetReader
 
 #: Domains about the file and not about the data; ``rio_creation_kwds`` is rasterio's own.
@@ -47,12 +45,11 @@ def domains(
 def of_bands(dataset: DatasetReader, added: int) -> tuple[dict[str, str], ...]:
     """Return the metadata of each band, without statistics, and of ``added`` bands; empty if there
     is none."""
-    own = [_without_statistics(dataset.tags(band).items()) for band in dataset.indexes]
+    own = [
+        {k: str(v) for k, v in dataset.tags(band).items() if not k.startswith("STATISTICS_")}
+        for band in dataset.indexes
+    ]
     return (*own, *({} for _ in range(added))) if any(own) else ()
-
-
-def _without_statistics(tags: Iterable[tuple[str, str]]) -> dict[str, str]:
-    return {key: str(value) for key, value in tags if not key.startswith("STATISTICS_")}
 
 
 def warn_of_bits(dataset: DatasetReader, warnings: list[str]) -> None:

@@ -8,7 +8,6 @@ and closes it when it opens another.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import re
 import tempfile
@@ -36,7 +35,7 @@ from geobatch_tui.errors import (
 from geobatch_tui.execution.protocol.messages import ChunkGrid
 from geobatch_tui.execution.raster.source import hdf5, magic, sidecars, tiff_directory
 from geobatch_tui.execution.raster.source.block_table import BlockTable
-from geobatch_tui.execution.raster.source.blocks import Blocks
+from geobatch_tui.execution.raster.source.blocks import Blocks, attach_blocks, unreadable
 from geobatch_tui.execution.raster.source.checksums import Checksums
 from geobatch_tui.execution.raster.source_facts import Facts
 from geobatch_tui.execution.runtime import classify
@@ -44,7 +43,7 @@ from geobatch_tui.execution.runtime.recorder import filters
 from geobatch_tui.execution.sources import source_files, vrt
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from rasterio.io import DatasetReader
 
@@ -63,8 +62,6 @@ OPTIONS = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "YES", "GDAL_DISABLE_READDIR_ON_OPEN
 _NO_CODEC = re.compile(
     r"missing codec|compression (?:only supported|support is not)", re.IGNORECASE
 )
-#: Blocks that the evidence of an error lists.
-MOST_LISTED = 1000
 #: Files next to an image that GDAL reads with it.
 _SIDECARS = (".aux.xml", ".msk", ".ovr", ".hdr")
 _REPLACED = (".tfw", ".wld", ".prj", ".hdr", ".jgw", ".pgw")
@@ -160,11 +157,16 @@ def _openable(path: str) -> Iterator[str]:
         yield str(link)
 
 
+def open_by(driver: str, name: str, **options: object) -> DatasetReader:
+    """Open a dataset by one driver, without a warning where it has no georeference."""
+    with filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(name, driver=driver, sharing=False, **options)
+
+
 def _open_pinned(path: str, name: str, driver: str) -> DatasetReader:
     try:
-        with filters, warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return rasterio.open(name, driver=driver, sharing=False)
+        return open_by(driver, name)
     except RasterioIOError as error:
         if classify.is_passing(str(error)):
             raise RemoteIOError(f"{path}: {error}") from error
@@ -205,24 +207,6 @@ def refuse_missing_blocks(path: str) -> None:
     )
     attach_blocks(error, [(part.directory, index) for part in missing for index in part.blocks])
     raise error
-
-
-def attach_blocks(error: CorruptSourceError, blocks: Collection[tuple[int, int]]) -> None:
-    """Add evidence to ``error``: the first of the ``blocks`` that cannot be read."""
-    listed = [list(block) for block in itertools.islice(blocks, MOST_LISTED)]
-    error.evidence = {"blocks": listed, "blocks_total": len(blocks)}
-
-
-def unreadable(path: str, blocks: list[tuple[int, int]], of: str, why: str) -> CorruptSourceError:
-    """Return the error for ``blocks``, by row and column, that cannot be read; ``of`` says of
-    which."""
-    listed = ", ".join(f"{row},{col}" for row, col in blocks[:5])
-    error = CorruptSourceError(
-        f"{path}: {len(blocks)} of {of} cannot be read (row,column {listed}"
-        f"{' ...' if len(blocks) > 5 else ''}): {why}"
-    )
-    attach_blocks(error, blocks)
-    return error
 
 
 def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:

@@ -10,9 +10,9 @@ import os
 import stat
 
 from geobatch_tui.errors import UnsafeInputError
+from geobatch_tui.execution.raster.source.magic import TIFF
 
 _IMAGES = (".msk", ".MSK", ".ovr", ".OVR")
-_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _AUX = (".aux", ".AUX")
 #: GDAL takes an ``.aux`` that begins by these letters in any case. The driver VRT, which is asked
 #: first, looks for its own element in what follows, up to a zero.
@@ -34,7 +34,7 @@ def refuse_unsafe(path: str) -> None:
         head = _head(image)
         if head is None:
             continue
-        if not head.startswith(_TIFF):
+        if not head.startswith(TIFF):
             raise UnsafeInputError(
                 f"{image} is no TIFF, as a mask or overview beside a raster has to be",
                 hint="GDAL would open it as whatever it says it is: remove it, or write it anew "

@@ -14,14 +14,12 @@ from rasterio.enums import ColorInterp
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io.digest import crc32
+from geobatch_tui.execution.raster.encode import tile_codec
 from geobatch_tui.execution.raster.encode.codec import codec_of
+from geobatch_tui.execution.raster.encode.jpeg import JpegCodec
 from geobatch_tui.execution.raster.encode.lerc import LercCodec
 from geobatch_tui.execution.raster.encode.lossless import Codec
-from geobatch_tui.execution.raster.encode.picture_codecs import (
-    JpegCodec,
-    WebpCodec,
-    check_likeness,
-)
+from geobatch_tui.execution.raster.encode.webp import WebpCodec
 from geobatch_tui.execution.raster.geotiff import assembly, read_back
 
 PLAIN = Codec("NONE", 0, 1)
@@ -287,7 +285,7 @@ def test_other_pictures_are_caught(monkeypatch):
             codec.store(tile)
         assert "compress = DEFLATE" in caught.value.hint
     blank = np.zeros_like(tile)
-    check_likeness("JPEG", tile, blank, np.zeros((16, 16), np.bool_))
+    tile_codec.check_likeness("JPEG", tile, blank, np.zeros((16, 16), np.bool_))
 
 
 @pytest.mark.parametrize(
