@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
@@ -159,10 +160,10 @@ class Summary:
     out: int = 0
     dead: int = 0
     filtered: int = 0
-    kinds: dict[int, int] = field(default_factory=dict)
+    kinds: Counter[int] = field(default_factory=Counter)
     bbox: list[float] | None = None
-    facts: dict[str, int] = field(default_factory=dict)
-    cells: dict[int, int] = field(default_factory=dict)
+    facts: Counter[str] = field(default_factory=Counter)
+    cells: Counter[int] = field(default_factory=Counter)
     ids: Ends = field(default_factory=list)
 
     def add(self, stats: ChunkStats) -> None:
@@ -171,14 +172,12 @@ class Summary:
         self.out += stats["out"]
         self.dead += stats["dead"]
         self.filtered += stats["filtered"]
-        for kind, count in stats["kinds"].items():
-            self.kinds[int(kind)] = self.kinds.get(int(kind), 0) + count
-        for name, count in stats["facts"].items():
-            self.facts[name] = self.facts.get(name, 0) + count
+        self.kinds.update({int(kind): count for kind, count in stats["kinds"].items()})
+        self.facts.update(stats["facts"])
         self.bbox = merged(self.bbox, stats["bbox"])
         self.ids = following(self.ids, stats["ids"])
         for cell, rows, *_ in stats["pieces"]:
-            self.cells[cell] = self.cells.get(cell, 0) + rows
+            self.cells[cell] += rows
 
     @property
     def types(self) -> list[int]:

@@ -27,6 +27,8 @@ TOO_LARGE = "it has a whole number beyond the range of 64 bits, for which OGR re
 FIELD = "its field"
 LEFT_OUT = "OGR cannot read all of its geometry, and leaves out the rest"
 NO_GEOMETRY = "OGR cannot read its geometry, which is not null in the file"
+#: The least and the largest whole number of 64 bits.
+LEAST, LARGEST = -(2**63), 2**63 - 1
 #: Most records of a source that are set aside one by one; a file with more is refused.
 MOST_SET_ASIDE = 10_000
 #: Numbers or names that a message lists.

@@ -243,18 +243,14 @@ class Csv(SourceFormat):
         field = plan.geometry_column.removeprefix("geom_").upper() or "WKT"
 
         def check(features: pa.RecordBatch, read: pa.RecordBatch) -> pa.Array:
-            if not (rows := lost_geometries.null_rows(features)):
-                return lost_geometries.reasons(features, ())
+            rows = lost_geometries.null_rows(features)
             named = [n for n, name in enumerate(read.schema.names) if name.upper() == field]
             texts = read.column(named[0]) if named else pa.nulls(read.num_rows)
-            lost = {row for row in rows if _is_text(texts[row].as_py())}
+            values = {row: texts[row].as_py() for row in rows}
+            lost = [row for row, text in values.items() if isinstance(text, str) and text.strip()]
             return lost_geometries.reasons(features, lost)
 
         return check
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
 
 
 class FileGeodatabase(SourceFormat):

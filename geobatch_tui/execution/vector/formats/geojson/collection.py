@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector.formats.geojson.geojson_coordinates import is_whole
 from geobatch_tui.execution.vector.formats.geojson.text_sequence import decoded, records, value_at
-from geobatch_tui.execution.vector.formats.lost_geometries import MOST_SET_ASIDE
+from geobatch_tui.execution.vector.formats.lost_geometries import LARGEST, LEAST, MOST_SET_ASIDE
 from geobatch_tui.execution.vector.ogr import archive
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 #: Flags of a feature: it has a geometry with coordinates; a whole number beyond 64 bits; a geometry
 #: that cannot be read whole.
 GEOMETRY, BEYOND, BROKEN = 1, 2, 4
-#: The least and the largest whole number of 64 bits.
-LEAST, LARGEST = -(2**63), 2**63 - 1
 _PIECE = 1 << 20
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _FLAT = rb'\{(?:[^"{}]++|%b)*+\}' % _STRING

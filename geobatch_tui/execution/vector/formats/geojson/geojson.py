@@ -17,6 +17,8 @@ from geobatch_tui.execution.vector.formats.geojson import (
     text_sequence,
 )
 from geobatch_tui.execution.vector.formats.lost_geometries import (
+    LARGEST,
+    LEAST,
     LEFT_OUT,
     NO_GEOMETRY,
     TOO_LARGE,
@@ -183,8 +185,8 @@ def _at_ends(batch: pa.RecordBatch) -> NDArray[np.bool_]:
         if not pa.types.is_int64(values.type):
             continue
         ends = pc.min_max(values)
-        if ends["min"].as_py() == collection.LEAST or ends["max"].as_py() == collection.LARGEST:
-            wanted = pa.array([collection.LEAST, collection.LARGEST], pa.int64())
+        if ends["min"].as_py() == LEAST or ends["max"].as_py() == LARGEST:
+            wanted = pa.array([LEAST, LARGEST], pa.int64())
             at = pc.is_in(values, value_set=wanted)
             found |= lists_with(column, at) if is_list else at.to_numpy(zero_copy_only=False)
     return found

@@ -113,50 +113,39 @@ def _descriptions(described: bytes) -> Iterator[bytes]:
 
 def encoding_of(file: IO[bytes]) -> str:
     """Return ``ASCII``, ``UTF8``, ``WINDOWS`` or ``UNKNOWN``, by all of the text in a table."""
+    is_utf8 = is_windows = True
+    found = ASCII
+    for texts in _texts(file):
+        high = texts[(texts >= _HIGH).any(axis=1)]
+        if not len(high):
+            continue
+        is_windows = is_windows and not np.isin(high, _UNUSED).any()
+        is_utf8 = is_utf8 and (_are_utf8(high) or all(map(_is_cut, high)))
+        found = UTF8 if is_utf8 else WINDOWS if is_windows else UNKNOWN
+        if found == UNKNOWN:
+            break
+    return found
+
+
+def _texts(file: IO[bytes]) -> Iterator[NDArray[np.uint8]]:
+    """Give the names of fields, and columns of text that are not all ASCII, some rows at a time."""
     count, start, each = layout(file.read(HEAD))
     described = file.read(max(start - HEAD, 0))
     if not each:
-        return ASCII
-    names, places, at = [], [], _FIRST
+        return
+    places, at = [], _FIRST
     for field in _descriptions(described):
-        names.append(field[:_NAME].partition(b"\0")[0])
+        yield np.frombuffer(field[:_NAME].partition(b"\0")[0], np.uint8).reshape(1, -1)
         if field[_KIND] not in _NO_TEXT:
             places.append(slice(at, at + field[_WIDTH]))
         at += field[_WIDTH]
-    texts = _Candidates()
-    for name in filter(None, names):
-        texts.look(np.frombuffer(name, np.uint8).reshape(1, -1))
     rows = max(_BLOCK // each, 1)
     while count > 0 and (data := file.read(min(rows, count) * each)):
         block = np.frombuffer(data[: len(data) // each * each], np.uint8).reshape(-1, each)
         count -= rows
         if len(block) and block.max() >= _HIGH:
             for one in places:
-                texts.look(np.ascontiguousarray(block[:, one]))
-        if not (texts.utf8 or texts.windows):
-            break
-    return texts.encoding()
-
-
-class _Candidates:
-    """Encodings that all texts so far can be in."""
-
-    def __init__(self) -> None:
-        self.ascii = self.utf8 = self.windows = True
-
-    def look(self, texts: NDArray[np.uint8]) -> None:
-        """Take in texts of one width."""
-        high = texts[(texts >= _HIGH).any(axis=1)]
-        if not len(high):
-            return
-        self.ascii = False
-        self.windows = self.windows and not np.isin(high, _UNUSED).any()
-        self.utf8 = self.utf8 and (_are_utf8(high) or all(map(_is_cut, high)))
-
-    def encoding(self) -> str:
-        if self.ascii:
-            return ASCII
-        return UTF8 if self.utf8 else WINDOWS if self.windows else UNKNOWN
+                yield np.ascontiguousarray(block[:, one])
 
 
 def _are_utf8(texts: NDArray[np.uint8]) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from geobatch_tui.execution.vector.formats.lost_geometries import LARGEST, LEAST
 from geobatch_tui.execution.vector.formats.xml.xml_reader import (
     BROKEN,
     MORE,
@@ -48,7 +49,6 @@ _WHOLE = re.compile(r"\s*+[+-]?\d++\s*+", re.ASCII)
 _TIME = r"(\d\d):(\d\d)(?::(\d\d))?+"
 _MOMENT = re.compile(rf"\s*+(\d{{4}})-(\d\d)-(\d\d)(?:[T ]{_TIME})?+", re.ASCII)
 _TIME_ALONE = re.compile(rf"\s*+{_TIME}", re.ASCII)
-_LEAST, _LARGEST = -(2**63), 2**63 - 1
 
 
 class Features(XmlReader):
@@ -104,7 +104,7 @@ def _checks(schema: pa.Schema) -> dict[str, Check]:
 
 
 def _fits(text: str) -> bool:
-    return not _WHOLE.fullmatch(text) or _LEAST <= int(text) <= _LARGEST
+    return not _WHOLE.fullmatch(text) or LEAST <= int(text) <= LARGEST
 
 
 def _is_moment(text: str) -> bool:
