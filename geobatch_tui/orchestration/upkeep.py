@@ -156,8 +156,7 @@ async def repair(directory: str | Path, *, log_stream: Callable[[str], None] | N
 def _set_aside(state: StateDir) -> str | None:
     """Rename a ledger that cannot be used; returns its new name, or None if it is sound."""
     ledger = Path(state.ledger)
-    lock = RunLock.acquire(state.lock)
-    try:
+    with RunLock.acquire(state.lock):
         if not ledger.exists():
             return None
         try:
@@ -170,5 +169,3 @@ def _set_aside(state: StateDir) -> str | None:
                 ledger.with_name(ledger.name + suffix).unlink(missing_ok=True)
             return str(kept)
         return None
-    finally:
-        lock.release()

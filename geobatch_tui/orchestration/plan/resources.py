@@ -18,7 +18,7 @@ from geobatch_tui.orchestration.plan.plan_report import WORKER_BYTES
 from geobatch_tui.orchestration.schedule.scheduler import Scheduler, SchedulerConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from geobatch_tui.config.schema import Job
     from geobatch_tui.execution.protocol.messages import Json
@@ -171,7 +171,11 @@ def written_by_workers(job: Job, inputs: Sequence[Input]) -> list[str]:
         for name, field in fields.items()
         if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("writes")
     }
-    directories |= dict.fromkeys(_with_logs(inputs))
+    for each in inputs:
+        if each.path.lower().endswith((".gpkg", ".sqlite")):
+            database = Path(each.path).resolve()
+            if Path(f"{database}-wal").exists():
+                directories[os.fspath(database.parent)] = None
     directories.pop("", None)
     return list(directories)
 
@@ -180,11 +184,3 @@ def linked_for_outputs(output_dir: Path, inputs: Sequence[Input]) -> list[str]:
     """List directories elsewhere that outputs go to, by links of the user in ``output_dir``."""
     folders = {os.path.dirname(each.key) for each in inputs}  # noqa: PTH120 - of each input
     return list(followed_links(output_dir, (output_dir / folder for folder in sorted(folders))))
-
-
-def _with_logs(inputs: Sequence[Input]) -> Iterator[str]:
-    for each in inputs:
-        if each.path.lower().endswith((".gpkg", ".sqlite")):
-            database = Path(each.path).resolve()
-            if Path(f"{database}-wal").exists():
-                yield os.fspath(database.parent)

@@ -163,15 +163,10 @@ class Placement:
         self.crew.condemn(worker, cause)
         self._decide(u.KillWorker(worker.number, cause))
 
-    def limit(self, kind: u.Kind) -> float:
-        given = self.config.chunk_timeout
-        if given is not None and kind in (u.Kind.CHUNK, u.Kind.PROBE):
-            return given
-        return self.durations.timeout(kind)
-
     def kill_overdue(self, now: float, compiling: frozenset[int]) -> None:
         """End workers whose unit runs for too long; for those that compile, time begins anew."""
-        limits: dict[u.Kind, float] = {}
+        given = self.config.chunk_timeout
+        limits = {} if given is None else {u.Kind.CHUNK: given, u.Kind.PROBE: given}
         for worker in self.crew.up.values():
             if not worker.queue or worker.dying:
                 continue
@@ -180,7 +175,7 @@ class Placement:
                 continue
             kind = worker.queue[0].unit.kind
             if kind not in limits:
-                limits[kind] = self.limit(kind)
+                limits[kind] = self.durations.timeout(kind)
             if now - worker.since > limits[kind]:
                 worker.limit = limits[kind]
                 self.kill(worker, "timeout")

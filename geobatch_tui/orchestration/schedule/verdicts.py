@@ -17,7 +17,7 @@ from geobatch_tui.execution.protocol.messages import Failure
 
 if TYPE_CHECKING:
     from geobatch_tui.errors import GeobatchError
-    from geobatch_tui.execution.protocol.messages import WorkerCause
+    from geobatch_tui.execution.protocol.messages import Json, WorkerCause
     from geobatch_tui.orchestration.schedule.backlog import Entry
     from geobatch_tui.orchestration.schedule.events import Unit
     from geobatch_tui.orchestration.schedule.limits import RetryBudget, RetryPolicy
@@ -129,19 +129,21 @@ class Judge:
             return self._killed(entry, failure, now, others)
         match cause:
             case "retired":
-                return Verdict(Action.RELEASE, unit, failure or _failure(WorkerCrashError, "ended"))
+                return Verdict(
+                    Action.RELEASE, unit, failure or failure_of(WorkerCrashError, "ended")
+                )
             case "oom" | "memory":
                 who = "the kernel ended" if cause == "oom" else "geobatch ended"
                 text = f"{who} the worker: it used more memory than there is"
-                failure = failure or _failure(MemoryBudgetError, text)
+                failure = failure or failure_of(MemoryBudgetError, text)
                 return _short(unit, replace(failure, reaction=Reaction.RESOURCE))
             case "timeout":
-                failure = failure or _failure(ChunkTimeoutError, f"ran longer than {limit:g} s")
+                failure = failure or failure_of(ChunkTimeoutError, f"ran longer than {limit:g} s")
                 evidence = {**failure.evidence, "timeout_s": limit}
                 failure = replace(failure, reaction=Reaction.POISON, evidence=evidence)
                 return _crashed(unit, failure, alone=False)
             case _:
-                failure = failure or _failure(WorkerCrashError, "the worker process died")
+                failure = failure or failure_of(WorkerCrashError, "the worker process died")
                 failure = replace(failure, reaction=Reaction.POISON)
                 return _crashed(unit, failure, alone=entry.suspect)
 
@@ -212,8 +214,10 @@ def _bury(unit: Unit, failure: Failure, why: str) -> Verdict:
     return Verdict(Action.BURY, unit, failure)
 
 
-def _failure(error: type[GeobatchError], message: str) -> Failure:
-    return Failure(error.__name__, error.reaction, message, hint=error.default_hint)
+def failure_of(error: type[GeobatchError], message: str, evidence: Json | None = None) -> Failure:
+    """Return the failure of a class of which nobody raised an error."""
+    hint = error.default_hint
+    return Failure(error.__name__, error.reaction, message, hint=hint, evidence=evidence or {})
 
 
 def hopeless(unit: Unit, budget: int) -> Failure:
@@ -222,4 +226,4 @@ def hopeless(unit: Unit, budget: int) -> Failure:
         f"needs about {unit.bytes / 2**20:.0f} MiB at once, and the memory budget is "
         f"{budget / 2**20:.0f} MiB"
     )
-    return _failure(MemoryBudgetError, message)
+    return failure_of(MemoryBudgetError, message)

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import (
     ChunkTimeoutError,
-    GeobatchError,
     MemoryBudgetError,
     ProcessLimitError,
     WorkerCrashError,
 )
-from geobatch_tui.execution.protocol.messages import Failure
 from geobatch_tui.execution.runtime import evidence
 from geobatch_tui.execution.worker.process import LIMITED
+from geobatch_tui.orchestration.schedule.verdicts import failure_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from geobatch_tui.execution.protocol.messages import WorkerCause
+    from geobatch_tui.execution.protocol.messages import Failure, WorkerCause
 
 #: Exit codes that our own kill gives.
 _OURS = {-signal.SIGTERM, -signal.SIGKILL}
@@ -53,32 +52,28 @@ def death(
         return "retired", None
     if exitcode == -signal.SIGKILL and oom:
         text = "the kernel killed the worker: this machine or its cgroup ran out of memory"
-        return "oom", _failure(MemoryBudgetError, text, facts)
+        return "oom", failure_of(MemoryBudgetError, text, facts)
     if exitcode is None:
         text = "the worker is gone together with the fork server: somebody killed that"
-        return "signal", _failure(WorkerCrashError, text, facts)
+        return "signal", failure_of(WorkerCrashError, text, facts)
     if exitcode == LIMITED:
         text = "the worker could start no thread: there are as many as this user may have"
-        return "exit", _failure(ProcessLimitError, text, facts)
+        return "exit", failure_of(ProcessLimitError, text, facts)
     text = f"the worker {evidence.exit_words(exitcode)}"
     if exitcode == -signal.SIGKILL:
         text += ", which no crash sends: somebody killed it"
     if torn:
         text += f"; {torn}"
-    return ("signal" if exitcode < 0 else "exit"), _failure(WorkerCrashError, text, facts)
+    return ("signal" if exitcode < 0 else "exit"), failure_of(WorkerCrashError, text, facts)
 
 
 def _asked(cause: WorkerCause, facts: dict[str, object]) -> Failure:
     if cause == "timeout":
-        return _failure(ChunkTimeoutError, "it ran longer than its timeout and was ended", facts)
+        return failure_of(ChunkTimeoutError, "it ran longer than its timeout and was ended", facts)
     if cause in ("memory", "oom"):
         text = "it grew over the memory budget and was ended"
-        return _failure(MemoryBudgetError, text, facts)
-    return _failure(WorkerCrashError, f"the worker was ended ({cause})", facts)
-
-
-def _failure(kind: type[GeobatchError], text: str, facts: dict[str, object]) -> Failure:
-    return Failure(kind.__name__, kind.reaction, text, hint=kind.default_hint, evidence=facts)
+        return failure_of(MemoryBudgetError, text, facts)
+    return failure_of(WorkerCrashError, f"the worker was ended ({cause})", facts)
 
 
 def read_tail(path: Path) -> str:

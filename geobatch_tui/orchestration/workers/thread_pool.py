@@ -119,6 +119,7 @@ class ThreadPool(Roster[_Worker]):
                 self._abandon(worker, "retired")
 
     def _run(self, worker: _Worker, loop: asyncio.AbstractEventLoop) -> None:
+        """Body of a worker thread."""
 
         def tell(call: Callable[..., None], *args: object) -> None:
             try:
