@@ -204,9 +204,9 @@ async def retry(  # noqa: PLR0913 - each one is a flag of the command line
                 f"{loaded.job.op.name} has no chunks of pixels to split",
                 hint="retry with a lower engine.chunk_features instead",
             )
-        halves = splitting(Path(directory), loaded.job.output.creation, classes, chunks)
-        replanned = halves.items
-        loaded = load_run(Path(directory), (*overrides, *halves.overrides))
+        creation = loaded.job.output.creation
+        replanned, sizes = splitting(Path(directory), creation, classes, chunks)
+        loaded = load_run(Path(directory), (*overrides, *sizes))
     return await execute(
         loaded,
         Options(

@@ -7,7 +7,6 @@ not depend on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import ConfigError
@@ -26,19 +25,6 @@ _TILE: Final = 512  #: default side of a tile
 Pair = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Splitting:
-    """Ids of items to plan anew, and the new size of their chunks in pixels."""
-
-    items: tuple[int, ...]
-    chunk: Pair
-
-    @property
-    def overrides(self) -> tuple[str, ...]:
-        """``KEY=VALUE`` for ``retry``."""
-        return f"engine.chunk_cols={self.chunk[0]}", f"engine.chunk_rows={self.chunk[1]}"
-
-
 def tile_of(creation: Json) -> Pair:
     """Return columns and rows of a tile of the output: a chunk is never smaller."""
     side = creation.get("blocksize") or _TILE
@@ -55,8 +41,9 @@ def halved(chunk: Pair, tile: Pair) -> Pair | None:
 
 def splitting(
     directory: Path, creation: Json, classes: Sequence[str], keys: Sequence[str]
-) -> Splitting:
-    """Plan the splitting of dead chunks of a raster job, of which ``creation`` is the job's
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Plan the splitting of dead chunks of a raster job: return the ids of items to plan anew, and
+    ``KEY=VALUE`` that give the new size of chunks. Of the job, ``creation`` is the job's
     ``output.creation``; only of letters of these ``classes`` and with these ``keys``, if any.
     Raises ConfigError where none can be split, StateError where the ledger cannot be read."""
     chosen: dict[int, Pair] = {}
@@ -77,6 +64,5 @@ def splitting(
             "none of these dead letters can be split",
             hint="only chunks of a raster can, of more than one tile, whose output is held back",
         )
-    sizes = list(chosen.values())
-    smallest = min(cols for cols, _ in sizes), min(rows for _, rows in sizes)
-    return Splitting(tuple(chosen), smallest)
+    cols, rows = (min(sides) for sides in zip(*chosen.values(), strict=True))
+    return tuple(chosen), (f"engine.chunk_cols={cols}", f"engine.chunk_rows={rows}")

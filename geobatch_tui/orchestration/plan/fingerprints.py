@@ -111,16 +111,14 @@ def _identify_known(path: str, row: ItemRow | None) -> Identified:
             return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
         return identify(path)
     except (InvalidInputError, RemoteIOError) as error:
-        return _unread(type(error), error.message, error.hint)
+        failed: GeobatchError = error
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) else None
         kind = RemoteIOError if number in PASSING else SourceNotFoundError
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return _unread(kind, f"{path}: {reason}", kind.default_hint)
-
-
-def _unread(kind: type[GeobatchError], message: str, hint: str) -> Failure:
-    return Failure(kind.__name__, kind.reaction, message, stage="open", hint=hint)
+        failed = kind(f"{path}: {error.strerror if isinstance(error, OSError) else error}")
+    return Failure(
+        type(failed).__name__, failed.reaction, failed.message, stage="open", hint=failed.hint
+    )
 
 
 async def has_digest(path: Path, digest: str) -> bool:

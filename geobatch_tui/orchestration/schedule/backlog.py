@@ -59,10 +59,6 @@ class Backlog:
         return self.ready + len(self.lane) + len(self._waiting)
 
     @property
-    def waiting(self) -> int:
-        return len(self._waiting)
-
-    @property
     def finalising(self) -> bool:
         return bool(self._queues[0])
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from geobatch_tui.orchestration.schedule.events import WorkerUp
-
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from geobatch_tui.execution.protocol.messages import Failure, Outcome, Task, WorkerCause
+    from geobatch_tui.orchestration.schedule.events import WorkerUp
 
 
 #: A worker that compiles for longer hangs.
@@ -42,7 +41,7 @@ class Lost:
     failure: Failure | None
 
 
-PoolEvent = WorkerUp | Answered | Lost
+type PoolEvent = WorkerUp | Answered | Lost
 
 
 class Roster[W]:

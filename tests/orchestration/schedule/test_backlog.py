@@ -49,9 +49,9 @@ def test_waiting_wakes_in_time():
     backlog.wait(entry(u.Kind.CHUNK, 2), 20.0)
     backlog.wait(entry(u.Kind.CHUNK, 3), 10.0)
     backlog.wake(9.9)
-    assert backlog.waiting == 2
+    assert len(backlog) - backlog.ready == 2
     backlog.wake(10.0)
-    assert backlog.waiting == 1
+    assert len(backlog) - backlog.ready == 1
     assert len(backlog) == 3
     assert [key[1] for key in drain(backlog)] == [3, 1]
 
@@ -91,4 +91,4 @@ def test_of_two_units_due_at_once_the_first_to_wait_wakes_last():
         backlog.wait(entry(u.Kind.CHUNK, ident), 5.0)
     backlog.wake(5.0)
     assert [key[1] for key in drain(backlog)] == [2, 1]
-    assert backlog.waiting == 0
+    assert len(backlog) - backlog.ready == 0
