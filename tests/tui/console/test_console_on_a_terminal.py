@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hardships import fill_up
 from pseudo_terminal import Terminal
 
 from geobatch_tui.ledger.place.lock import RunLock, is_held
@@ -113,7 +114,8 @@ def test_a_lost_terminal_drains_the_run(terminal, job, tmp_path):
     job(chunks=2000, milliseconds=30)
     shown = terminal("-m", "geobatch_tui", "run", "job.toml", **ENV)
     shown.wait_for(b"RUNNING")
-    shown.read(1.0)
+    while not run(tmp_path)[1]:
+        shown.read(0.05)
     shown.hang_up()
     assert shown.ended(30) == 130
     found, done = run(tmp_path)
@@ -124,17 +126,12 @@ def test_a_lost_terminal_drains_the_run(terminal, job, tmp_path):
 
 def test_a_terminal_that_does_not_read_holds_nothing_up(terminal, job, tmp_path):
     """The engine has a loop of its own: it goes on while nobody reads the terminal."""
-    job(chunks=4000, milliseconds=5)
+    job(chunks=4000, milliseconds=20)
     shown = terminal("-m", "geobatch_tui", "run", "job.toml", columns=200, rows=60, **ENV)
     shown.wait_for(b"RUNNING")
     shown.read(0.5)
-    # From here on nobody reads. Keys make the console paint all of the screen, again and again,
-    # until the terminal's buffer is full and its writer blocks.
-    for _ in range(60):
-        shown.type(b"?")
-        time.sleep(0.02)
-        shown.type(b"?")
-    time.sleep(0.5)
+    # From here on nobody reads, and the console's writer blocks.
+    fill_up(shown)
     before, until = run(tmp_path)[1], time.monotonic() + 20
     while run(tmp_path)[1] <= before + 50:
         assert time.monotonic() < until, "the run stands still"

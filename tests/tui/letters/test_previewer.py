@@ -5,6 +5,7 @@ from multiprocessing import resource_tracker
 
 import pytest
 from corpus import corrupt_tile
+from scripted_run import until
 
 from geobatch_tui.errors import Reaction
 from geobatch_tui.execution.protocol.messages import Failure, Outcome, PreviewReceipt, PreviewTask
@@ -120,7 +121,7 @@ async def test_an_idle_worker_is_let_go():
     pool = Scripted(done)
     previewer = Previewer(pool, idle=0.01)
     await previewer.look(TASK)
-    await asyncio.sleep(0.1)
+    await until(lambda: pool.retired)
     assert pool.retired == [1]
     await previewer.close()
 
@@ -133,9 +134,10 @@ async def test_a_caller_that_leaves_gives_up_its_turn():
         if answered or task.band == 2:
             done(pool, worker, task)
 
-    previewer = Previewer(Scripted(slow))
+    pool = Scripted(slow)
+    previewer = Previewer(pool)
     first = asyncio.ensure_future(previewer.look(TASK))
-    await asyncio.sleep(0.01)
+    await until(lambda: pool.spawned)
     first.cancel()
     from dataclasses import replace
 
