@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.sources import source_files
 from geobatch_tui.ledger.place.owner import is_ours
-from geobatch_tui.observability.text import harmless, harmless_lines, proper, safe
-from geobatch_tui.tui.kit.fixed_width import clock
-from geobatch_tui.tui.log.entry import lines_about, time_of
-from geobatch_tui.tui.run.tail import said
+from geobatch_tui.observability.text import harmless, harmless_lines, proper
+from geobatch_tui.tui.log.entry import line_of, lines_about
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,18 +19,8 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.read.columns import Letter
     from geobatch_tui.ledger.read.reader import AttemptRow, LedgerReader
     from geobatch_tui.ledger.schema.updates import ItemRow
+    from geobatch_tui.tui.log.entry import LogLine
     from geobatch_tui.tui.run.store import RunStore
-
-LOG_LINES: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """A line of the log about the chunk; ``text`` is harmless."""
-
-    time: str
-    level: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +46,7 @@ class Dossier:
     letter: Letter
     item: ItemRow | None
     attempts: Sequence[AttemptRow] = ()
-    log: Sequence[LogEntry] = ()
+    log: Sequence[LogLine] = ()
     files: Sequence[FileFact] = ()
     neighbours: Sequence[Sequence[int | None]] = ()
     command: str = ""
@@ -87,25 +74,19 @@ class Dossier:
 
 def gather(store: RunStore, dead_id: int) -> Dossier | None:
     """Read all about a letter; None if it is a dead letter no more. For a thread: the log may be
-    long, and the files may lie far away.
-
-    Raises:
-        StateError: the ledger cannot be read.
-    """
+    long, and the files may lie far away. Raises StateError where the ledger cannot be read."""
     trusted = is_ours(store.state_root)
 
     def read(reader: LedgerReader) -> Dossier | None:
-        letters = reader.letters(dead_id - 1, 1)
-        if not letters or letters[0].dead_id != dead_id:
+        letter = next(iter(reader.letters(dead_id - 1, 1)), None)
+        if letter is None or letter.dead_id != dead_id:
             return None
-        letter = letters[0]
         run = reader.run()
         job = {} if run is None else run.job.get("job", {})
-        attempts = [] if letter.chunk_id is None else reader.attempts(letter.chunk_id)
         return Dossier(
             letter,
             reader.item(letter.item_id),
-            attempts,
+            () if letter.chunk_id is None else reader.attempts(letter.chunk_id),
             command=proper(str(letter.record.get("reproduce") or "")) if trusted else "",
             op=str(job.get("op", {}).get("name", "")),
             job=job,
@@ -114,17 +95,12 @@ def gather(store: RunStore, dead_id: int) -> Dossier | None:
     found = store.reading(read)
     if found is None:
         return None
-    names = _names(found)
-    return Dossier(
-        found.letter,
-        found.item,
-        found.attempts,
-        [_entry(entry) for entry in lines_about(store.log_path, names, LOG_LINES)],
-        list(_files(found, store.directory.absolute())),
-        around(store, found.letter.item_id, found.letter.chunk_id),
-        found.command,
-        found.op,
-        found.job,
+    about = lines_about(store.log_path, _names(found))
+    return replace(
+        found,
+        log=[line_of(entry) for entry in about],
+        files=_files(found, store.directory.absolute()),
+        neighbours=around(store, found.letter.item_id, found.letter.chunk_id),
     )
 
 
@@ -138,24 +114,17 @@ def _names(found: Dossier) -> list[str]:
     return names
 
 
-def _entry(entry: Json) -> LogEntry:
-    t = time_of(entry)
-    return LogEntry(
-        "" if t is None else clock(t),
-        safe(str(entry.get("level", ""))),
-        said({"event": "", **entry}),
-    )
-
-
-# --- files ---------------------------------------------------------------------------------------
-
-
 def _files(found: Dossier, directory: Path) -> list[FileFact]:
     item = found.item
     if item is None:
         return []
-    facts = [_source(item.source, item)] if item.source else []
-    return [*facts, _output(str(directory / item.key))] if item.out_path else facts
+    facts = []
+    if item.source:
+        facts.append(FileFact("source", harmless(item.source), *_source(item)))
+    if item.out_path:
+        path = directory / item.key
+        facts.append(FileFact("output", harmless(str(path)), *_output(path)))
+    return facts
 
 
 def changed_sources(reader: LedgerReader, items: Iterable[int]) -> set[int]:
@@ -174,36 +143,32 @@ def changed_sources(reader: LedgerReader, items: Iterable[int]) -> set[int]:
     return found
 
 
-def _source(path: str, item: ItemRow) -> FileFact:
+def _source(item: ItemRow) -> tuple[str, bool]:
+    """Return the state of a source, and whether it is not as planned."""
     try:
-        size, mtime_ns = source_files.status(path)
+        size, mtime_ns = source_files.status(item.source)
     except OSError as error:
-        return FileFact("source", harmless(path), error.strerror or str(error), alarm=True)
-    state = f"{size:,} bytes, {_day(mtime_ns / 1e9)}"
+        return error.strerror or str(error), True
+    state = _size_and_time(size, mtime_ns / 1e9)
     if not item.plan:
-        return FileFact("source", harmless(path), state)
+        return state, False
     if (size, mtime_ns) != (item.src_size, item.src_mtime_ns):
-        return FileFact(
-            "source", harmless(path), f"{state}: changed since the run was planned", alarm=True
-        )
-    return FileFact("source", harmless(path), f"{state}: as planned")
+        return f"{state}: changed since the run was planned", True
+    return f"{state}: as planned", False
 
 
-def _output(path: str) -> FileFact:
+def _output(path: Path) -> tuple[str, bool]:
     try:
-        status = os.stat(path)  # noqa: PTH116
+        status = path.stat()
     except FileNotFoundError:
-        return FileFact("output", harmless(path), "not published")
+        return "not published", False
     except OSError as error:
-        return FileFact("output", harmless(path), error.strerror or str(error), alarm=True)
-    return FileFact("output", harmless(path), f"{status.st_size:,} bytes, {_day(status.st_mtime)}")
+        return error.strerror or str(error), True
+    return _size_and_time(status.st_size, status.st_mtime), False
 
 
-def _day(t: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(t))
-
-
-# --- neighbours ----------------------------------------------------------------------------------
+def _size_and_time(size: int, t: float) -> str:
+    return f"{size:,} bytes, {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(t))}"
 
 
 def around(store: RunStore, item_id: int, chunk_id: int | None) -> list[list[int | None]]:

@@ -1,13 +1,17 @@
-"""Entries of a log: a line as its fields, and the lines about a chunk."""
+"""Entries of a log: as their fields, as lines for people, and those about a chunk."""
 
 from __future__ import annotations
 
 import json
 import os
+import time
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.place.regular_file import open_read
+from geobatch_tui.observability.figures import duration
+from geobatch_tui.observability.text import harmless, safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,18 +23,33 @@ if TYPE_CHECKING:
 _LONG: Final = 1 << 20  #: bytes of a line that are looked at
 
 FIELDS: Final[Mapping[str, str]] = {
-    "level": "text",
-    "event": "text",
-    "message": "text",
-    "chunk": "text",
-    "item": "text",
-    "class": "text",
-    "stage": "text",
-    "logger": "text",
-    "worker": "text",
+    **dict.fromkeys(("level", "event", "message", "chunk", "item", "class", "stage"), "text"),
+    **dict.fromkeys(("logger", "worker"), "text"),
     "attempts": "number",
 }
 """Fields that a filter can name."""
+
+#: What events without a message are called on the screen.
+_EVENTS: Final = {
+    "chunk.start": "started",
+    "chunk.done": "done",
+    "chunk.retry": "will be tried again",
+    "chunk.dead": "given up",
+    "item.dead": "given up",
+    "item.published": "published",
+    "item.held": "held back: a chunk of it is dead",
+    "run.unsuspend": "goes on",
+    "worker.up": "worker started",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """An entry in short: local ``HH:MM:SS`` or "", its level, and one harmless line."""
+
+    time: str
+    level: str
+    text: str
 
 
 def entry_of(line: bytes) -> Json:
@@ -51,6 +70,33 @@ def time_of(entry: Json) -> float | None:
         return datetime.fromisoformat(str(entry["time"])).timestamp()
     except (ValueError, KeyError, OverflowError):
         return None
+
+
+def said(entry: Json) -> str:
+    """Return an entry as one harmless line, without its time and level."""
+    event = str(entry.get("event") or "")
+    words = [str(entry.get("message") or _EVENTS.get(event, event))]
+    if isinstance(entry.get("duration_ms"), int | float):
+        words.append(duration(entry["duration_ms"] / 1000, fine=True))
+    place = entry.get("chunk") or entry.get("item")
+    if place:
+        words.insert(0, str(place))
+    if entry.get("error_message") and str(entry["error_message"]) not in words[-1]:
+        words.append(f"{entry.get('error_class') or 'error'}: {entry['error_message']}")
+    return " ".join(harmless(word) for word in words)
+
+
+def line_of(entry: Json) -> LogLine:
+    """Return an entry in short."""
+    t = time_of(entry)
+    clock = "" if t is None else time.strftime("%H:%M:%S", time.localtime(t))
+    return LogLine(clock, safe(str(entry.get("level", ""))), said(entry))
+
+
+def parse(line: bytes) -> LogLine | None:
+    """Parse a line of the log; None where it has no time, as half a line."""
+    found = line_of(entry_of(line))
+    return found if found.time else None
 
 
 def row_of(entry: Json) -> Row:

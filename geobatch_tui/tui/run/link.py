@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from geobatch_tui.errors import StateError
 from geobatch_tui.observability import figures
 from geobatch_tui.orchestration.run.control import REPLY_SECONDS, send
+from geobatch_tui.tui.log.tail import LogTail
 from geobatch_tui.tui.run.store import RunStore
-from geobatch_tui.tui.run.tail import LogTail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ class RunLink:
         """The run that would try dead letters again, in words."""
         if self.can_steer():
             return "in the run that is live"
-        place = "of this console" if self.host is not None else "in the background"
+        place = "in the background" if self.host is None else "of this console"
         return f"by a run {place}, as the job was"
 
     def poll(self) -> Delta:
@@ -72,10 +72,7 @@ class RunLink:
 
     def send(self, verb: str, **arguments: object) -> str:
         """Send a command; return a sentence on its effect. Blocks up to seconds: for a thread.
-
-        Raises:
-            StateError: the console is read-only, nothing is live, or the run refused.
-        """
+        Raises StateError if the console is read-only, nothing is live, or the run refused."""
         if self.read_only:
             raise StateError("this console is read-only")
         if self.host is not None and self.hosted:

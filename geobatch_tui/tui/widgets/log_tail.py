@@ -12,8 +12,9 @@ from geobatch_tui.tui.parts.line_widget import Lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from geobatch_tui.tui.log.entry import LogLine
+    from geobatch_tui.tui.log.tail import LogTail
     from geobatch_tui.tui.run.model import Delta, View
-    from geobatch_tui.tui.run.tail import LogLine, LogTail
 
 _LEVELS: Final = {
     "debug": ("DEBUG", "$quiet"),
@@ -61,7 +62,7 @@ class LogPanel(Lines):
 def _line(line: LogLine, width: int) -> Content:
     level, style = _LEVELS.get(line.level, (line.level.upper(), "$quiet"))
     return Content.assemble(
-        (f"{fmt.clock(line.t)} ", "$quiet"),
+        (f"{line.time} ", "$quiet"),
         (f"{fmt.fit(level, 5)} ", style),
         fmt.fit(line.text, max(0, width - 15)),
     )

@@ -12,12 +12,11 @@ from textual.visual import Visual
 
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless
-from geobatch_tui.tui.log.entry import entry_of, time_of
+from geobatch_tui.tui.log.entry import entry_of, said, time_of
 from geobatch_tui.tui.log.index import LEVELS, LogIndex
 from geobatch_tui.tui.log.selection import LogSelection
 from geobatch_tui.tui.parts.line_widget import differ
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
-from geobatch_tui.tui.run.tail import said
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
@@ -221,7 +220,7 @@ class LogView(ScrollLines):
             ">" if at_cursor else " ",
             (f"{clock(entry, utc=self.utc)} ", "$quiet"),
             (f"{name:<5} ", _STYLES.get(level, "$quiet")),
-            said({"event": "", **entry})[:_LONGEST],
+            said(entry)[:_LONGEST],
         )
 
     def _rows_of(self, number: int) -> list[Strip]:

@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.place.regular_file import open_read
-from geobatch_tui.observability.figures import duration
-from geobatch_tui.observability.text import harmless, safe
+from geobatch_tui.tui.log.entry import parse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.tui.log.entry import LogLine
 
 _BACK: Final = 128 * 1024  #: bytes read of a log that was there before
 _ONCE: Final = 1 << 20  #: bytes taken in by one poll
 _KEPT: Final = 400
-
-
-#: What events without a message are called on the screen.
-_EVENTS: Final = {
-    "chunk.start": "started",
-    "chunk.done": "done",
-    "chunk.retry": "will be tried again",
-    "chunk.dead": "given up",
-    "item.dead": "given up",
-    "item.published": "published",
-    "item.held": "held back: a chunk of it is dead",
-    "run.unsuspend": "goes on",
-    "worker.up": "worker started",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line of the log. ``t`` is UNIX time; ``text`` is one harmless line."""
-
-    t: float
-    level: str
-    text: str
 
 
 class LogTail:
@@ -88,26 +61,3 @@ class LogTail:
             if parsed is not None:
                 self.lines.append(parsed)
                 self.version += 1
-
-
-def parse(line: bytes) -> LogLine | None:
-    """Parse a line of the log; None for one that is no JSON object."""
-    try:
-        entry = json.loads(line)
-        t = datetime.fromisoformat(entry["time"]).timestamp()
-        return LogLine(t, safe(str(entry.get("level", ""))), said(entry))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def said(entry: Json) -> str:
-    """Return an entry of the log as one harmless line."""
-    words = [str(entry.get("message") or _EVENTS.get(str(entry.get("event"))) or entry["event"])]
-    if isinstance(entry.get("duration_ms"), int | float):
-        words.append(duration(entry["duration_ms"] / 1000, fine=True))
-    place = entry.get("chunk") or entry.get("item")
-    if place:
-        words.insert(0, str(place))
-    if entry.get("error_message") and str(entry["error_message"]) not in words[-1]:
-        words.append(f"{entry.get('error_class') or 'error'}: {entry['error_message']}")
-    return " ".join(harmless(word) for word in words)

@@ -7,7 +7,8 @@ import os
 from scripted_run import log_line
 
 from geobatch_tui.observability.lines import LineMaker
-from geobatch_tui.tui.run.tail import LogTail, parse
+from geobatch_tui.tui.log.entry import parse
+from geobatch_tui.tui.log.tail import LogTail
 
 
 def said(*words, **fields):
