@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Final
 
@@ -11,17 +12,18 @@ from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.detached import LOG, Background
 from geobatch_tui.orchestration.run import control
-from geobatch_tui.tui.run.host import hosted_retry
+from geobatch_tui.tui.run.host import HostedRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from geobatch_tui.tui.run.host import HostedRun
     from geobatch_tui.tui.run.link import RunLink
 
 
-_COMMAND_BYTES: Final = 32 * 1024  #: of names in one command; a longer line is refused
+#: Bytes of names, and letters of some 30 bytes each, in one command: a longer line is refused.
+_COMMAND_BYTES: Final = 32 * 1024
+_COMMAND_LETTERS: Final = 1000
 _TAIL: Final = 20  #: lines that are looked at for the reason of a failure
 _SAID: Final = 300
 
@@ -61,7 +63,13 @@ def rerun(
         ]
         return said[-1] or "they are tried again in this run"
     if link.host is not None:
-        return _here(link, hosted_retry(link.directory, classes, keys, changes, split=split))
+        from geobatch_tui.orchestration.api import retry
+
+        chosen = partial(retry, classes=classes, chunks=keys, overrides=changes, split=split)
+        directory = link.directory
+        again = HostedRun(directory, lambda control: chosen(directory, control=control))
+        _replace_host(link, again)
+        return "they are tried again"
     words = ["retry", str(link.directory.absolute()), "--json"]
     words += [f"--class={name}" for name in classes]
     words += [f"--chunk={key}" for key in keys]
@@ -71,14 +79,13 @@ def rerun(
     return "a run in the background tries them again"
 
 
-def _here(link: RunLink, again: HostedRun) -> str:
-    """Start a run in this process that replaces the one that ended."""
+def _replace_host(link: RunLink, again: HostedRun) -> None:
+    """Start a run of this process in place of the one that ended."""
     again.start()
     again.wait_ready()
     if again.failed:
         again.result()
     link.host = again
-    return "they are tried again"
 
 
 def batches(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -97,11 +104,7 @@ def batches(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 def start_in_background(words: Sequence[str], root: Path) -> None:
     """Start ``geobatch WORDS`` in a session of its own; returns once it holds the run, or has
-    already ended well.
-
-    Args:
-        words: of the command line.
-        root: the state directory, whose ``detached.log`` takes its output.
+    already ended well. Its output goes into ``detached.log`` of the state directory ``root``.
 
     Raises:
         StateError: it ended at once, with what it said.
@@ -119,9 +122,6 @@ def start_in_background(words: Sequence[str], root: Path) -> None:
         )
 
 
-_AT_ONCE: Final = 1000  #: letters of one command, some 30 bytes each; a longer line is refused
-
-
 def dismiss(link: RunLink, letters: Sequence[tuple[int, float]], note: str | None) -> str:
     """Dismiss letters, or take that back; return a sentence. Blocks: for a thread.
 
@@ -137,7 +137,7 @@ def dismiss(link: RunLink, letters: Sequence[tuple[int, float]], note: str | Non
     if link.read_only:
         raise StateError("this console is read-only")
     if link.can_steer():
-        for part in batched(letters, _AT_ONCE):
+        for part in batched(letters, _COMMAND_LETTERS):
             link.send("dismiss", letters=[list(letter) for letter in part], note=note)
         count = len(letters)
     else:
