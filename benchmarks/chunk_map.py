@@ -51,8 +51,6 @@ class Source:
                 ItemView(
                     item_id=index + 1,
                     key=f"{index}.tif",
-                    source="",
-                    out_path="",
                     first=first,
                     first_chunk=first + 1,
                     columns=side,

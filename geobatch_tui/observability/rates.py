@@ -6,8 +6,16 @@ chunks are so slow that a minute holds too few of them to say anything.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NAMES = ("chunks_per_s", "units_per_s", "bytes_in_per_s", "bytes_out_per_s")
+"""Rates of a run, in notes and results. ``units`` are pixels times bands, or features."""
 
 _ENOUGH = 8  # chunks; a window holds at least as many, however far back they go
 _TOO_FEW = 2  # chunks; with fewer, no time to the end is told
@@ -94,9 +102,7 @@ class Rates:
 
     def overall(self, seconds: float) -> dict[str, float]:
         """Rates of everything counted over ``seconds``, for the result of a run."""
-        names = ("chunks_per_s", "units_per_s", "bytes_in_per_s", "bytes_out_per_s")
-        pairs = zip(names, self._totals, strict=True)
-        return {name: round(total / seconds, 3) if seconds > 0 else 0.0 for name, total in pairs}
+        return overall(self._totals, seconds)
 
     def _drop(self, now: float) -> None:
         """Leaves behind whole buckets that the window has passed, while enough chunks remain."""
@@ -107,6 +113,12 @@ class Rates:
             self._buckets.popleft()
             _add(self._recent, [-part for part in oldest.sums])
             self._since = oldest.last
+
+
+def overall(totals: Iterable[int], seconds: float) -> dict[str, float]:
+    """Rates of so many chunks, units, bytes in and bytes out over ``seconds``, by ``NAMES``."""
+    span = seconds if seconds > 0 else math.inf
+    return {name: round(total / span, 3) for name, total in zip(NAMES, totals, strict=True)}
 
 
 def named(units_per_s: float, unit_name: str) -> dict[str, float]:

@@ -67,8 +67,6 @@ def items(
             ItemView(
                 item_id=index + 1,
                 key=key.format(index + 1),
-                source=f"/data/{index + 1}.tif",
-                out_path=f"/out/{index + 1}.tif",
                 first=first,
                 first_chunk=first + 1,
                 columns=columns,

@@ -34,7 +34,7 @@ FIGURES: Final[Mapping[str, str]] = {
 }
 
 _OUTLINE: Final = """
-SELECT item_id, state, first_chunk, n_chunks, key, source, out_path,
+SELECT item_id, state, first_chunk, n_chunks, key,
     plan ->> '$.grid.width', plan ->> '$.grid.height',
     plan ->> '$.grid.chunk_width', plan ->> '$.grid.chunk_height',
     plan -> '$.bounds_lonlat'
@@ -51,8 +51,6 @@ class ItemOutline:
     first_chunk: int
     n_chunks: int
     key: str
-    source: str
-    out_path: str
     width: int
     height: int
     chunk_width: int
@@ -173,8 +171,8 @@ class ColumnReader:
 def _outline(row: Row) -> ItemOutline:
     values = list(row)
     values[1] = ItemState(values[1])
-    values[7:11] = (int(value or 0) for value in values[7:11])
-    values[11] = _bounds(values[11])
+    values[5:9] = (int(value or 0) for value in values[5:9])
+    values[9] = _bounds(values[9])
     return ItemOutline(*values)
 
 

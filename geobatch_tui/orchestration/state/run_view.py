@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,7 +10,7 @@ from geobatch_tui.errors import ExitCode, StateError
 from geobatch_tui.ledger.place.lock import is_held, live_holder
 from geobatch_tui.ledger.place.owner import is_ours
 from geobatch_tui.ledger.read.reader import LedgerReader
-from geobatch_tui.observability.rates import named
+from geobatch_tui.observability.rates import named, overall
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.outcome import RunStatus
 from geobatch_tui.orchestration.state.published import published
@@ -95,7 +94,8 @@ class RunView:
         # Nobody saw a run crash: the last that it wrote is the nearest to it.
         end = row.t1 or (time.time() if live else max(row.t0, reader.last_sign()))
         seconds = max(0.0, end - row.t0)
-        rates = (reader.last_event("progress") or {}) if live else _overall(row, seconds)
+        totals = (row.n_done, row.units, row.bytes_in, row.bytes_out)
+        rates = (reader.last_event("progress") or {}) if live else overall(totals, seconds)
         unit = str(planned.get("unit_name", ""))
         return RunStatus(
             run_id=row.run_id,
@@ -137,14 +137,6 @@ def exit_code_of(status: Json) -> int:
     code of a failed environment: it can be resumed as well."""
     code = status["exit_code"]
     return ExitCode.ENVIRONMENT if code is None else int(code)
-
-
-def _overall(row: RunRow, seconds: float) -> dict[str, float]:
-    """Return the rates of all that a run finished, as its result has them."""
-    totals = {"chunks": row.n_done, "units": row.units}
-    totals |= {"bytes_in": row.bytes_in, "bytes_out": row.bytes_out}
-    span = seconds or math.inf
-    return {f"{name}_per_s": round(total / span, 3) for name, total in totals.items()}
 
 
 def open_run(directory: str | Path) -> RunView:

@@ -17,16 +17,9 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.run.model import ItemView, LetterView
 
 FIELDS: Final[Mapping[str, str]] = {
-    "class": "text",
-    "message": "text",
-    "chunk": "text",
-    "item": "text",
-    "source": "text",
-    "stage": "text",
-    "suggestion": "text",
-    "note": "text",
-    "attempts": "number",
-    "crashes": "number",
+    **dict.fromkeys(("class", "message", "chunk", "item", "source", "stage"), "text"),
+    **dict.fromkeys(("suggestion", "note"), "text"),
+    **dict.fromkeys(("attempts", "crashes"), "number"),
 }
 """Fields that a filter can name."""
 
@@ -146,8 +139,7 @@ def by_cause(letters: Sequence[LetterView]) -> list[Group]:
 
 
 def by_place(letters: Sequence[LetterView], item: Callable[[int], ItemView | None]) -> list[Group]:
-    """Group letters of chunks that touch, item by item; items that are dead as a whole come
-    first."""
+    """Group letters of chunks that touch, item by item; items dead as a whole come first."""
     by_item: dict[int, list[LetterView]] = defaultdict(list)
     for letter in letters:
         by_item[letter.item_id].append(letter)

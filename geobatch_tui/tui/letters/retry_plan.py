@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.orchestration.splitting import halved
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from geobatch_tui.tui.run.model import ItemView, LetterView
-
+    from geobatch_tui.tui.run.store import RunStore
 
 MAX_KEY_BYTES: Final = 1 << 20
 """Of all keys of one request: they travel as arguments of a command, or over a socket."""
@@ -77,8 +77,8 @@ class Consequence:
         split: items of which every chunk is computed again, in smaller ones.
         reassembled: items whose chunks are done, and which are put together again.
         remade: published items with holes, of which every chunk is computed again.
-        left: letters that a live run cannot take: their items were never planned.
-        stale: letters of a live run whose source is another one now: it refuses that again.
+        left, stale: letters that a live run cannot take, as their items were never planned, and
+            that it refuses again, as their source is another one now.
         classes: letters by class, most first.
         lines: each letter's name, class, and what becomes of it.
     """
@@ -180,18 +180,8 @@ def _fate(letter: LetterView, item: ItemView | None, *, live: bool, changed: boo
     return CHUNK if letter.chunk_id is not None else ASSEMBLED
 
 
-class Places(Protocol):
-    """A source of positions of chunks; `RunStore` is one."""
-
-    def position(self, chunk_id: int) -> int | None:
-        """Return the position of a chunk of the ledger; None: it is not part of the job."""
-
-    def item(self, item_id: int) -> ItemView | None:
-        """The item of an id."""
-
-
 def dead_within(
-    places: Places, letters: Iterable[LetterView], runs: Sequence[tuple[int, int]]
+    store: RunStore, letters: Iterable[LetterView], runs: Sequence[tuple[int, int]]
 ) -> tuple[int, ...]:
     """Return the ids of letters whose chunk lies in one of ``runs``, which are first and end
     positions in order. The letter of a whole item lies where any of its chunks does."""
@@ -204,10 +194,10 @@ def dead_within(
     found = []
     for letter in letters:
         if letter.chunk_id is not None:
-            position = places.position(letter.chunk_id)
+            position = store.position(letter.chunk_id)
             span = None if position is None else (position, position + 1)
         else:
-            item = places.item(letter.item_id)
+            item = store.item(letter.item_id)
             span = None if item is None else (item.first, item.first + item.n)
         if span is not None and meets(*span):
             found.append(letter.dead_id)

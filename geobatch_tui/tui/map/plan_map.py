@@ -52,8 +52,6 @@ class PlannedChunks:
             ItemView(
                 item_id=number + 1,
                 key=safe(entry.key),
-                source="",
-                out_path="",
                 first=len(self.states),
                 first_chunk=len(self.states) + 1,
                 columns=grid.columns,

@@ -32,11 +32,10 @@ _COUNTED: Final = (
 
 
 class Chunks:
-    """Positions, states and items. All methods that take a reader read the ledger.
+    """Positions, states and items; methods that take a reader read the ledger.
 
     Attributes:
-        states: a byte a chunk (`ChunkState`), in item order; appended to and changed in place,
-            or replaced as a whole.
+        states: a byte a chunk (`ChunkState`), in item order; changed in place, or replaced.
         items: the items that are part of the job, in the order of their ids.
     """
 
@@ -48,8 +47,6 @@ class Chunks:
         self._by_chunk: tuple[list[int], list[ItemView]] = ([], [])
         self._busy: dict[int, int] = {}
         self._lattice = lru_cache(_LATTICES)(read_lattice)
-
-    # --- lookups --------------------------------------------------------------------------------
 
     def position(self, chunk_id: int) -> int | None:
         """Return the position of a chunk in ``states``; None: it is not part of the job."""
@@ -85,15 +82,13 @@ class Chunks:
             found.extend(reader.figures(name, first, count))
         return found
 
-    # --- reading --------------------------------------------------------------------------------
-
     def load(self, reader: LedgerReader) -> None:
         """Read all items and states anew."""
         self.items, self.states, self._index = [], bytearray(), {}
         self._busy = {}
         self._lattice.cache_clear()
         self.grow(reader)
-        self._settle(reader)
+        self._settle(reader, set())
 
     def grow(self, reader: LedgerReader) -> bool:
         """Read the items after the last one; return whether there were any."""
@@ -112,7 +107,8 @@ class Chunks:
         for item in added:
             self._index[item.item_id] = len(self.items)
             self.items.append(item)
-        self._order()
+        ordered = sorted(self.items, key=lambda item: item.first_chunk)
+        self._by_chunk = [item.first_chunk for item in ordered], ordered
         return len(self.items) > before
 
     def reshape(self, reader: LedgerReader, events: Iterable[EventRow]) -> bool:
@@ -147,13 +143,14 @@ class Chunks:
                 continue
             if event.chunk_id is not None:
                 self._set(event.chunk_id, state, changed)
-            elif event.item_id is not None:
-                self._reread(reader, event.item_id, changed)
+            elif event.item_id is not None and (item := self.item(event.item_id)) is not None:
+                states = reader.states(item.first_chunk, item.n)
+                for chunk_id, now in enumerate(states, item.first_chunk):
+                    self._set(chunk_id, now, changed)
         return self._settle(reader, changed)
 
-    def _settle(self, reader: LedgerReader, changed: set[int] | None = None) -> set[int]:
+    def _settle(self, reader: LedgerReader, changed: set[int]) -> set[int]:
         """Mark chunks that run or wait, and read again those that did; return changed positions."""
-        changed = set() if changed is None else changed
         busy = reader.busy()
         left = [chunk for chunk in self._busy if chunk not in busy]
         now = reader.states_of(left) if left else {}
@@ -161,12 +158,6 @@ class Chunks:
             self._set(chunk_id, state, changed)
         self._busy = busy
         return changed
-
-    def _reread(self, reader: LedgerReader, item_id: int, changed: set[int]) -> None:
-        item = self.item(item_id)
-        if item is not None:
-            for index, state in enumerate(reader.states(item.first_chunk, item.n)):
-                self._set(item.first_chunk + index, state, changed)
 
     def _set(self, chunk_id: int, state: int, changed: set[int]) -> None:
         position = self.position(chunk_id)
@@ -178,10 +169,6 @@ class Chunks:
         if item.state is not state:
             self.items[self._index[item.item_id]] = replace(item, state=state)
 
-    def _order(self) -> None:
-        items = sorted(self.items, key=lambda item: item.first_chunk)
-        self._by_chunk = [item.first_chunk for item in items], items
-
     def _item(self, outline: ItemOutline, first: int) -> ItemView:
         columns, rows = 1, outline.n_chunks
         if outline.chunk_width and outline.chunk_height:
@@ -192,8 +179,6 @@ class Chunks:
         return ItemView(
             item_id=outline.item_id,
             key=safe(outline.key),
-            source=safe(outline.source),
-            out_path=outline.out_path,
             first=first,
             first_chunk=outline.first_chunk,
             columns=columns,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from geobatch_tui.execution.protocol.messages import Json
+from geobatch_tui.ledger.read.reader import Counts, ItemCounts
 from geobatch_tui.observability import figures
 
 if TYPE_CHECKING:
@@ -14,26 +15,11 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.read.reader import RunRow
     from geobatch_tui.ledger.schema.updates import ItemState
 
-
 type Lattice = Json
 """``cols`` x ``rows`` nodes ``points`` (lon, lat or None) at equal steps over an item's units."""
 
-NO_COUNTS: Final[Mapping[str, int]] = {
-    "total": 0,
-    "pending": 0,
-    "running": 0,
-    "retry": 0,
-    "done": 0,
-    "dead": 0,
-}
-NO_ITEMS: Final[Mapping[str, int]] = {
-    "total": 0,
-    "planned": 0,
-    "held": 0,
-    "published": 0,
-    "dead": 0,
-    "orphan": 0,
-}
+NO_COUNTS: Final[Mapping[str, int]] = dict.fromkeys(Counts.__annotations__, 0)
+NO_ITEMS: Final[Mapping[str, int]] = dict.fromkeys(ItemCounts.__annotations__, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +38,6 @@ class ItemView:
 
     item_id: int
     key: str
-    source: str
-    out_path: str
     first: int
     first_chunk: int
     columns: int
@@ -97,7 +81,6 @@ class Sample:
     units_per_s: float
     bytes_in_per_s: float
     bytes_out_per_s: float
-    rss_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +140,6 @@ class View:
     """A run at one moment.
 
     Attributes:
-        seq: number of the last event that is in it.
         state: ``waiting`` before the first run, ``planning``, ``running``, ``paused``,
             ``draining``, ``crashed``, or as the run ended.
         live: whether a process holds the run.
@@ -168,13 +150,11 @@ class View:
         suspended: why nothing new is admitted, or "".
     """
 
-    seq: int = 0
     run: RunRow | None = None
     state: str = "waiting"
     live: bool = False
     now: float = 0.0
     host: str = ""
-    holder_pid: int = 0
     counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)
     items: Mapping[str, int] = field(default_factory=lambda: NO_ITEMS)
     current: int = 0
@@ -215,7 +195,6 @@ class View:
             units_per_s=run.units / seconds,
             bytes_in_per_s=run.bytes_in / seconds,
             bytes_out_per_s=run.bytes_out / seconds,
-            rss_bytes=self.rss_bytes,
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.config.fields import leaves
@@ -22,14 +22,9 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.read.reader import RunRow
 
 FIELDS: Final[Mapping[str, str]] = {
-    "job": "text",
-    "state": "text",
-    "dir": "text",
-    "run": "text",
-    "done": "number",
-    "dead": "number",
+    **dict.fromkeys(("job", "state", "dir", "run"), "text"),
+    **dict.fromkeys(("done", "dead"), "number"),
 }
-
 _RUNS: Final = 50  #: of one directory
 
 
@@ -100,16 +95,12 @@ def _of(directory: Path) -> list[PastRun]:
             rows, counts = reader.runs()[:_RUNS], reader.counts()
     except (GeobatchError, OSError) as error:
         return [PastRun(directory, None, "unreadable", note=safe(str(error)))]
-    runs = []
-    for number, row in enumerate(rows):
-        newest = number == 0
-        said = state_now(row, live=newest and is_live(row, state.lock))
+    runs = [PastRun(directory, row, state_now(row, live=False), newest=False) for row in rows]
+    if rows:
+        said = state_now(rows[0], live=is_live(rows[0], state.lock))
         left = counts["pending"] + counts["running"] + counts["retry"]
-        runs.append(
-            PastRun(directory, row, said, newest, left, counts["dead"], counts["total"])
-            if newest
-            else PastRun(directory, row, said, newest=False)
-        )
+        dead, total = counts["dead"], counts["total"]
+        runs[0] = PastRun(directory, rows[0], said, left=left, dead=dead, total=total)
     return runs
 
 
@@ -128,36 +119,40 @@ def compare(before: PastRun, after: PastRun) -> list[Difference]:
     if before.row is None or after.row is None:
         return []
     first, second = before.row, after.row
-    rows = [
-        ("duration", figures.duration(before.seconds), figures.duration(after.seconds)),
-        ("chunks/min", rate_of(before), rate_of(after)),
-        ("done", figures.count(first.n_done), figures.count(second.n_done)),
-        ("dead", figures.count(first.n_dead), figures.count(second.n_dead)),
-        ("retried", figures.count(first.n_retry), figures.count(second.n_retry)),
-        ("work", figures.duration(first.seconds), figures.duration(second.seconds)),
-        ("bytes out", figures.size(first.bytes_out), figures.size(second.bytes_out)),
-    ]
-    found = [Difference(what, a, b) for what, a, b in rows if a != b]
+    found = _differing(_figures(before, first), _figures(after, second))
     found += changed(first.job.get("job", {}), second.job.get("job", {}))
-    return found + [
-        Difference(safe(name), _text(first.versions.get(name)), _text(second.versions.get(name)))
-        for name in sorted({*first.versions, *second.versions})
-        if first.versions.get(name) != second.versions.get(name)
-    ]
+    versions = _differing(first.versions, second.versions)
+    return found + sorted(versions, key=lambda entry: entry.what)
+
+
+def _figures(run: PastRun, row: RunRow) -> dict[str, str]:
+    return {
+        "duration": figures.duration(run.seconds),
+        "chunks/min": rate_of(run),
+        "done": figures.count(row.n_done),
+        "dead": figures.count(row.n_dead),
+        "retried": figures.count(row.n_retry),
+        "work": figures.duration(row.seconds),
+        "bytes out": figures.size(row.bytes_out),
+    }
 
 
 def changed(before: Json, after: Json) -> list[Difference]:
     """Return values of two jobs that differ, those that change outputs first."""
-    old, new = flat(before), flat(after)
     kinds = _kinds(after) | _kinds(before)
     found = [
-        Difference(
-            safe(key), _text(old.get(key)), _text(new.get(key)), _kind(key, kinds) == "semantic"
-        )
+        replace(entry, semantic=_kind(entry.what, kinds) == "semantic")
+        for entry in _differing(flat(before), flat(after))
+    ]
+    return sorted(found, key=lambda entry: not entry.semantic)
+
+
+def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> list[Difference]:
+    return [
+        Difference(safe(key), _text(old.get(key)), _text(new.get(key)))
         for key in dict.fromkeys((*old, *new))
         if old.get(key) != new.get(key)
     ]
-    return sorted(found, key=lambda entry: not entry.semantic)
 
 
 def _kinds(job: Json) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.observability import figures
+from geobatch_tui.observability.rates import NAMES
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.run.model import Sample, WorkerRow
 
@@ -17,14 +18,7 @@ if TYPE_CHECKING:
 
 def sample(t: float, data: Json) -> Sample:
     """Return the rates of a note; ``t`` is UNIX time. Fields that an older engine lacks are 0."""
-    return Sample(
-        t=t,
-        chunks_per_s=float(data.get("chunks_per_s") or 0),
-        units_per_s=float(data.get("units_per_s") or 0),
-        bytes_in_per_s=float(data.get("bytes_in_per_s") or 0),
-        bytes_out_per_s=float(data.get("bytes_out_per_s") or 0),
-        rss_bytes=int(data.get("rss_bytes") or 0),
-    )
+    return Sample(t, **{name: float(data.get(name) or 0) for name in NAMES})
 
 
 def latest(progress: Json) -> Json:

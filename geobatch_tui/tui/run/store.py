@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.read.columns import Letter
     from geobatch_tui.ledger.read.reader import Counts, EventRow, ItemCounts, RunRow
-    from geobatch_tui.tui.run.model import Lattice
+    from geobatch_tui.tui.run.model import DeadGroup, Lattice
 
 _PAGE: Final = 4096
 _MANY: Final = 50_000  #: events; above, reading all states anew is cheaper
@@ -36,20 +36,17 @@ _MENDS: Final = 3
 
 _RESTARTING: Final = frozenset({"run_started", "recovered", "requeued"})
 _RESHAPING: Final = frozenset({"planned", "adopted", "item", "published"})
-_DISMISSING: Final = "dismissed"
 _BURYING: Final = frozenset({"dead", "planned", "adopted", "item"})
 
 
 class RunStore:
-    """Reads a run and follows it. Its methods may be called from any thread; they take turns.
-
-    Args:
-        directory: output directory of the run.
-        clock: UNIX time.
+    """Reads the run of an output directory and follows it. Its methods may be called from any
+    thread; they take turns.
 
     Attributes:
         letters: dead letters by id, in the order of their death. Replaced, never changed.
         view: the run as the last poll found it.
+        position, item, item_at: look items and positions up, as :class:`Chunks` does.
 
     Raises:
         PlanMismatchError: there is no run in ``directory``.
@@ -66,12 +63,14 @@ class RunStore:
         self._reader = LedgerReader(self._dir.ledger)
         self._inode = self._identity()
         self._chunks = Chunks(self._read_lattice)
+        self.position, self.item = self._chunks.position, self._chunks.item
+        self.item_at = self._chunks.item_at
         self._version = -1
         self._seq = 0
         self._loaded = False
         self._doubts = 0
         self._mends = 0
-        self._groups_stale = True
+        self._groups: tuple[DeadGroup, ...] = ()
         self._history: deque[Sample] = deque(maxlen=_HISTORY)
 
     @property
@@ -107,33 +106,19 @@ class RunStore:
 
     # --- lookups --------------------------------------------------------------------------------
 
-    def position(self, chunk_id: int) -> int | None:
-        """Return the position of a chunk in ``states``; None: it is not part of the job."""
-        return self._chunks.position(chunk_id)
-
-    def item(self, item_id: int) -> ItemView | None:
-        """Return the item of an id."""
-        return self._chunks.item(item_id)
-
-    def item_at(self, position: int) -> ItemView:
-        """Return the item whose chunk stands at ``position``. Raises IndexError outside."""
-        return self._chunks.item_at(position)
-
     def chunk_id(self, position: int) -> int:
         """Return the ledger's id of the chunk at ``position``. Raises IndexError outside."""
         item = self._chunks.item_at(position)
         return item.first_chunk + position - item.first
 
     def label(self, position: int) -> str:
-        """Return the name of the chunk at ``position``: ``item@row,col``. Raises IndexError
-        outside."""
+        """Return the name ``item@row,col`` of the chunk at ``position``, or raise IndexError."""
         item = self._chunks.item_at(position)
         return item.label(position - item.first)
 
     def figures(self, name: str) -> array[float]:
-        """A figure of every chunk in the order of ``states``: one of ``columns.FIGURES``
-        (seconds, attempts, rss_bytes, nodata, spool). Read anew at each call: 10^6 chunks take
-        about a second, so call it from a thread."""
+        """A figure of ``columns.FIGURES`` of every chunk, in the order of ``states``. Read anew at
+        each call: 10^6 chunks take about a second, so call it from a thread."""
         return self.reading(lambda reader: self._chunks.figures(reader, name))
 
     def figures_at(self, positions: Iterable[int], name: str) -> dict[int, float]:
@@ -157,11 +142,7 @@ class RunStore:
     # --- following ------------------------------------------------------------------------------
 
     def poll(self) -> Delta:
-        """Read what changed in the ledger.
-
-        Raises:
-            StateError: the ledger is gone or damaged.
-        """
+        """Read what changed in the ledger. Raises StateError where it is gone or damaged."""
         with self._lock:
             self._follow_file()
             version = self._reader.data_version()
@@ -205,7 +186,7 @@ class RunStore:
         self._seq = last
         reshaped = bool(kinds & _RESHAPING) and self._chunks.reshape(self._reader, events)
         changed = self._chunks.apply(self._reader, events)
-        if _DISMISSING in kinds:
+        if "dismissed" in kinds:
             self._read_letters({})
         elif kinds & _BURYING or _newest(self.letters) != self._reader.newest_letter():
             # Letters of features come with a chunk that is done: no event tells of them.
@@ -237,8 +218,7 @@ class RunStore:
         return True, ()
 
     def _check(self, version: int) -> None:
-        """Read all anew if our states contradict the ledger's counters twice over: something moved
-        chunks without an event."""
+        """Read all anew if our states contradict the ledger's counters twice over."""
         if self._chunks.agrees(self.view.counts):
             self._doubts = 0
             return
@@ -260,8 +240,7 @@ class RunStore:
         if known and (total != len(letters) or _newest(letters) != self._reader.newest_letter()):
             self._read_letters({})
             return
-        self.letters = letters
-        self._groups_stale = True
+        self.letters, self._groups = letters, grouped(letters.values())
 
     # --- the view -------------------------------------------------------------------------------
 
@@ -282,25 +261,21 @@ class RunStore:
         facts = dict(latest(progress))
         if not live:
             facts |= {"workers": (), "eta_s": None, "suspended": ""}
-        if self._groups_stale:
-            facts["groups"] = grouped(self.letters.values())
-            self._groups_stale = False
         history = tuple(self._history)
         return replace(
             self.view,
-            seq=self._seq,
             run=run,
             state=_state(run, progress, planned=bool(planned), live=live),
             live=live,
             now=self._clock(),
             host=safe(holder.host) if holder else "",
-            holder_pid=holder.pid if holder else 0,
             counts=_numbers(reader.counts()),
             items=_numbers(reader.item_counts()),
             current=int(planned.get("current", 0)),
             history=history,
             latest=history[-1] if history else None,
             unit_name=_unit(run),
+            groups=self._groups,
             **facts,
         )
 

@@ -26,8 +26,6 @@ def item(item_id=1, columns=10, rows=10, key="a.tif", state=ItemState.PLANNED, w
     return ItemView(
         item_id=item_id,
         key=key,
-        source=f"/data/{key}",
-        out_path=f"/out/{key}",
         first=0,
         first_chunk=1000 * item_id,
         columns=columns,

@@ -21,7 +21,7 @@ def bar(**facts):
 def counts_line(width, count):
     """The third line, of a live run in whose every state ``count`` chunks are."""
     counts = dict.fromkeys(NO_COUNTS, count) | {"total": 7 * count}
-    sample = Sample(0.0, 670 / 60, 0.0, 1.8e6, 1.2e6, 0)
+    sample = Sample(0.0, 670 / 60, 0.0, 1.8e6, 1.2e6)
     view = View(state="running", live=True, counts=counts, latest=sample, rss_bytes=380_000_000)
     return Overview().build(view, width, 3)[2].plain
 

@@ -36,7 +36,7 @@ def plot(view, *, unit=0, height=10):
 
 
 def sample(t, rate):
-    return Sample(t, rate, 0.0, 0.0, 0.0, 0)
+    return Sample(t, rate, 0.0, 0.0, 0.0)
 
 
 def rates(*times):
