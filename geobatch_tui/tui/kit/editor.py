@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import shutil
@@ -10,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,33 +16,33 @@ from textual.app import SuspendNotSupported
 
 from geobatch_tui.errors import ConfigError, GeobatchError, StateError
 from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.kit.terminal import on_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from textual.app import App
 
-EDITORS: Final = ("VISUAL", "EDITOR")
-VARIABLES: Final = (*EDITORS, "PAGER")
+_EDITORS: Final = ("VISUAL", "EDITOR")
+_VARIABLES: Final = (*_EDITORS, "PAGER")
 _USUAL: Final = ("less", "nano", "vi", "more")
-_EDITORS: Final = ("nano", "vi")
+_USUAL_EDITORS: Final = ("nano", "vi")
 
 
 def program(*, editing: bool = False) -> list[str]:
-    """Return the command that shows a file, without the file: that of the first of ``VARIABLES``
-    that is set, else the first usual one that is installed. With ``editing`` no pager will do.
+    """Return the command that shows a file: that of the first of ``$VISUAL``, ``$EDITOR`` and
+    ``$PAGER`` that is set, else the first usual one that is installed; for ``editing`` no pager.
 
-    Raises:
-        ConfigError: the variable is no command line, or there is none.
+    Raises ConfigError where the variable is no command line, or there is none.
     """
-    variables, usuals = (EDITORS, _EDITORS) if editing else (VARIABLES, _USUAL)
+    variables = _EDITORS if editing else _VARIABLES
     for name in variables:
         if value := os.environ.get(name, "").strip():
             try:
                 return shlex.split(value)
             except ValueError as error:
                 raise ConfigError(f"${name} is no command: {safe(value)}: {error}") from error
-    for usual in usuals:
+    for usual in _USUAL_EDITORS if editing else _USUAL:
         if found := shutil.which(usual):
             return [found]
     raise ConfigError("there is no editor", hint=_hint(variables))
@@ -55,40 +53,31 @@ def _hint(variables: Sequence[str]) -> str:
 
 
 def offer[Result](app: App[Result], text: str, name: str) -> None:
-    """Show a text as :func:`show_outside` does, and its errors as notices."""
-    try:
-        show_outside(app, text, name)
-    except GeobatchError as error:
-        said = f"{error}\n{error.hint}" if error.hint else str(error)
-        app.notify(said, title="editor", severity="error", markup=False)
-
-
-def show_outside[Result](app: App[Result], text: str, name: str) -> None:
-    """Show a text until the operator closes the program. The console stands still meanwhile; a run
-    in this process goes on, as it has a thread of its own. What is changed in the file is lost.
+    """Show a text until the operator closes the program, and errors as notices. The console stands
+    still meanwhile; a run in this process goes on, as it has a thread of its own. What is changed
+    in the file is lost.
 
     Args:
         app: the console.
         text: harmless text.
         name: of the file; its suffix tells the program what it is.
-
-    Raises:
-        ConfigError: there is no program, or it cannot be started.
-        StateError: the terminal cannot be lent, as in a browser.
     """
-    words = program()
-    with tempfile.TemporaryDirectory(prefix="geobatch-") as place:  # of mode 0700
-        path = Path(place) / name
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-        _lend(app, [*words, str(path)])
+    try:
+        words = program()
+        with tempfile.TemporaryDirectory(prefix="geobatch-") as place:  # of mode 0700
+            path = Path(place) / name
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
+            _lend(app, [*words, str(path)])
+    except GeobatchError as error:
+        said = f"{error}\n{error.hint}" if error.hint else str(error)
+        app.notify(said, title="editor", severity="error", markup=False)
 
 
 def edit_outside[Result](app: App[Result], path: Path) -> None:
     """Let the operator edit a file in place; returns when the editor is closed.
 
-    Raises:
-        ConfigError: there is no editor, or it cannot be started.
-        StateError: the terminal cannot be lent, as in a browser.
+    Raises ConfigError where there is no editor that can be started, and StateError where the
+    terminal cannot be lent, as in a browser.
     """
     _lend(app, [*program(editing=True), str(path)])
 
@@ -97,7 +86,9 @@ def _lend[Result](app: App[Result], words: Sequence[str]) -> None:
     """Run a program that has the terminal meanwhile."""
     problem: OSError | None = None
     try:
-        with app.suspend(), _interrupts_ignored():
+        # Ctrl-C is the other program's alone: here it would end the run. Not by SIG_IGN, which the
+        # program would inherit.
+        with app.suspend(), on_signals({signal.SIGINT: lambda: None}):
             # Descriptors 1 and 2 lead to a file while the console runs.
             terminal = sys.__stderr__
             try:
@@ -111,19 +102,5 @@ def _lend[Result](app: App[Result], words: Sequence[str]) -> None:
         raise StateError("this terminal cannot be lent to another program") from error
     if problem is not None:
         raise ConfigError(
-            f"cannot start {safe(words[0])}: {problem.strerror}", hint=_hint(VARIABLES)
+            f"cannot start {safe(words[0])}: {problem.strerror}", hint=_hint(_VARIABLES)
         ) from problem
-
-
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Let Ctrl-C be the other program's alone: here it would end the run. Not by ``SIG_IGN``, which
-    the program would inherit."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -29,8 +29,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A wish to run a job in a console: that of a job file, or of a directory that was run
-    before."""
+    """A wish to run a job in a console: of a job file, or of a directory that was run before."""
 
     job: Path
 
@@ -39,8 +38,7 @@ Wish = Watch | Start
 
 
 class Shown(NamedTuple):
-    """A console's ending, the next wish, and, if it failed, the failure and where its traceback
-    is."""
+    """A console's ending, the next wish, and its failure, with the place of its traceback."""
 
     ending: Ending | None = None
     wish: Wish | None = None

@@ -15,8 +15,9 @@ Terms are separated by spaces, and all must hold:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import eq, ge, gt, le, lt
 from typing import Final
 
 Row = Mapping[str, str | float]
@@ -32,6 +33,14 @@ ALIASES: Final[Mapping[str, str]] = {
     "tries": "attempts",
 }
 
+_COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    ":": eq,
+    "=": eq,
+    ">": gt,
+    "<": lt,
+    ">=": ge,
+    "<=": le,
+}
 _TERM = re.compile(r'(!?)(?:([A-Za-z_]+)(>=|<=|:|=|>|<))?("[^"]*"?|\S*)')
 
 
@@ -60,21 +69,7 @@ class Term:
         if isinstance(value, str) or self.number is None:
             text = str(value).lower()
             return text == self.value if self.operator == "=" else self.value in text
-        return _compare(value, self.operator, self.number)
-
-
-def _compare(value: float, operator: str, number: float) -> bool:
-    match operator:
-        case ">":
-            return value > number
-        case "<":
-            return value < number
-        case ">=":
-            return value >= number
-        case "<=":
-            return value <= number
-        case _:
-            return value == number
+        return _COMPARISONS[self.operator](value, self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +95,8 @@ class Filter:
 
 
 def parse(text: str, fields: Mapping[str, str]) -> Filter:
-    """Parse a filter that an operator typed.
-
-    Args:
-        text: terms, separated by spaces.
-        fields: names of the list's fields, each with its kind: ``text`` or ``number``.
-    """
+    """Parse a filter that an operator typed; ``fields`` are names of the list's fields, each with
+    its kind: ``text`` or ``number``."""
     terms: list[Term] = []
     problems: list[str] = []
     for negation, name, operator, raw in _TERM.findall(text):
@@ -136,7 +127,7 @@ def _term(
     if not name:
         return Term("", ":", value.lower(), None, negated)
     if fields[field] != "number":
-        if operator in {">", "<", ">=", "<="}:
+        if operator not in {":", "="}:
             return f"{name} is no number"
         return Term(field, operator, value.lower(), None, negated)
     try:

@@ -104,13 +104,7 @@ MOVES: Final = frozenset(
 
 
 def bind(
-    identifier: str,
-    action: str,
-    *,
-    show: bool = True,
-    priority: bool = False,
-    name: str = "",
-    does: str = "",
+    identifier: str, action: str, *, show: bool = True, name: str = "", does: str = ""
 ) -> Binding:
     """A binding of a key of the registry; with a name of its own in the footer, and what it does in
     the help, if there are words that fit better there. Raises KeyError for an unknown id."""
@@ -121,7 +115,6 @@ def bind(
         name or key.name,
         show=show,
         key_display=key.display,
-        priority=priority,
         tooltip=does or key.help,
         id=identifier,
     )

@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Final
 from geobatch_tui.ledger.place.regular_file import open_fd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from types import FrameType
 
 WATCH_SECONDS: Final = 5.0
 """Time between two looks whether the terminal is still there."""
-
-LOST: Final = frozenset({signal.SIGHUP})
-STOPPED: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 class Screen(io.TextIOWrapper):
@@ -107,26 +105,29 @@ def guarded(native_log: Path) -> Iterator[None]:
             screen.close()
 
 
+def signals_handled(
+    lost: Callable[[], None], stopped: Callable[[], None]
+) -> AbstractContextManager[None]:
+    """Call back while the block runs if the terminal is gone (HUP), or somebody ends the process
+    (INT, TERM)."""
+    return on_signals({signal.SIGHUP: lost, signal.SIGINT: stopped, signal.SIGTERM: stopped})
+
+
 @contextlib.contextmanager
-def signals_handled(lost: Callable[[], None], stopped: Callable[[], None]) -> Iterator[None]:
-    """Call back on HUP, INT and TERM while the block runs; from outside the main thread do nothing.
+def on_signals(calls: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """Call back on signals while the block runs; from outside the main thread do nothing.
 
     Plain handlers, not the loop's: when the terminal does not read, the console's loop stands
     still, and the engine must be told to drain all the same.
-
-    Args:
-        lost: the terminal is gone (HUP).
-        stopped: somebody ends the process (INT, TERM).
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def handler(number: int, frame: FrameType | None) -> None:
-        del frame
-        (lost if number in LOST else stopped)()
+    def handler(number: int, _: FrameType | None) -> None:
+        calls[signal.Signals(number)]()
 
-    before = {number: signal.signal(number, handler) for number in (*LOST, *STOPPED)}
+    before = {number: signal.signal(number, handler) for number in calls}
     try:
         yield
     finally:
