@@ -44,10 +44,7 @@ _TRAIL: Final = 50  #: screens on the way that are remembered
 
 
 class Shell(Console):
-    """A console.
-
-    Args:
-        watching: whether it looks after its terminal and its themes; not in tests.
+    """A console. ``watching``: it looks after its terminal and its themes; not in tests.
 
     Attributes:
         wish: what is to be opened once it has closed.
@@ -120,8 +117,7 @@ class Shell(Console):
     def _handle_exception(self, error: Exception) -> None:
         """Keep what failed for whoever opened the console.
 
-        Once it closes, nothing can fail any more: a screen that is put up then is taken down half
-        made, and its handlers miss their widgets.
+        Nothing can fail while it closes: a screen that is put up then is taken down half made.
         """
         self.failure = self.failure or error
         if not self.closes:
@@ -199,8 +195,7 @@ class Shell(Console):
             self.refresh_css()
 
     def lose_terminal(self) -> None:
-        """Close the console as its terminal is gone; a run in this process drains. May be called
-        from a signal handler."""
+        """Close the console as its terminal is gone; a run in this process drains."""
         self.close_with(Ending.LOST)
 
     def end_by_signal(self) -> None:
@@ -274,25 +269,16 @@ class Shell(Console):
     @override
     async def destinations(self, text: str, screen: Screen[object]) -> list[Destination]:
         """Return screens, what the screen has, and runs of this user."""
-        modes = [
-            Destination(
-                KEYS[f"mode.{name}"].name, KEYS[f"mode.{name}"].help, partial(self._go, name)
-            )
-            for name in self.MODES
-        ]
-        own = screen.destinations(text) if isinstance(screen, Frame) else ()
-        runs = await asyncio.to_thread(known)
-        return [
-            *modes,
-            *own,
-            *(
-                Destination(safe(str(path)), "Open this run", partial(self.open, Watch(path)))
-                for path in runs
-            ),
-        ]
-
-    async def _go(self, mode: str) -> None:
-        await self.switch_mode(mode)
+        found = []
+        for name in self.MODES:
+            key = KEYS[f"mode.{name}"]
+            found.append(Destination(key.name, key.help, partial(self.switch_mode, name)))
+        if isinstance(screen, Frame):
+            found += screen.destinations(text)
+        for path in await asyncio.to_thread(known):
+            go = partial(self.open, Watch(path))
+            found.append(Destination(safe(str(path)), "Open this run", go))
+        return found
 
     def action_keys(self) -> None:
         """Show the keys that work here."""

@@ -19,7 +19,7 @@ from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.jump import matching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from textual.screen import Screen
 
@@ -63,27 +63,26 @@ class Steering(Shell, RunConsole):
             text,
             (
                 Choice("", "No", "leave them as they are"),
-                Choice("retry", "Retry all", "in this run, after the chunks that wait"),
+                Choice("retry_dead", "Retry all", "in this run, after the chunks that wait"),
             ),
-            {"retry": lambda: self.command("retry_dead")},
+            self.command,
         )
 
     def on_retry_requested(self, message: RetryRequested) -> None:
         """Retry the dead letters that the operator has chosen."""
         message.stop()
-        work = partial(self._rerun, message)  # a coroutine would be left over, if it is cancelled
-        self.run_worker(work, group="commands", exit_on_error=False, name="retry")  # type: ignore[arg-type]
-
-    async def _rerun(self, asked: RetryRequested) -> None:
-        try:
-            said = await asyncio.to_thread(
-                rerun, self.link, asked.classes, asked.keys, asked.changes, split=asked.split
-            )
-        except GeobatchError as error:
-            text = f"{error}\n{error.hint}" if error.hint else str(error)
-            self.notify(text, title="retry", severity="error", markup=False)
-            return
-        self.notify(said, title="retry", markup=False)
+        self._request(
+            "retry",
+            partial(
+                rerun,
+                self.link,
+                message.classes,
+                message.keys,
+                message.changes,
+                split=message.split,
+            ),
+            hints=True,
+        )
 
     def on_show_on_map(self, message: ShowOnMap) -> None:
         """Show chunks or items on the map, as another screen asks for."""
@@ -136,7 +135,7 @@ class Steering(Shell, RunConsole):
                 Choice("drain", "Drain instead", "finish the chunks in flight, then stop"),
                 Choice("cancel", "Stop now", "abandon the chunks in flight"),
             ),
-            {"drain": lambda: self.command("drain"), "cancel": lambda: self.command("cancel")},
+            self.command,
         )
 
     def action_leave(self) -> None:
@@ -153,15 +152,14 @@ class Steering(Shell, RunConsole):
             "The run lives in this process.",
             (
                 Choice("", "Stay", "keep watching"),
-                Choice("stop", "Drain and stop", f"finish {chunks}, resume later"),
+                Choice(Ending.LEFT.value, "Drain and stop", f"finish {chunks}, resume later"),
                 Choice(
-                    "detach", "Go on in the background", "drain, then resume without a terminal"
+                    Ending.DETACH.value,
+                    "Go on in the background",
+                    "drain, then resume without a terminal",
                 ),
             ),
-            {
-                "stop": lambda: self.drain_and_leave(Ending.LEFT),
-                "detach": lambda: self.drain_and_leave(Ending.DETACH),
-            },
+            lambda answer: self.drain_and_leave(Ending(answer)),
         )
 
     def open(self, wish: Wish) -> None:
@@ -196,30 +194,32 @@ class Steering(Shell, RunConsole):
             self.exit(Ending.LEFT)
 
     def ask(
-        self,
-        title: str,
-        text: str,
-        choices: tuple[Choice, ...],
-        answers: Mapping[str, Callable[[], object]],
+        self, title: str, text: str, choices: tuple[Choice, ...], act: Callable[[str], object]
     ) -> None:
-        """Ask a question, and call the function of its answer."""
+        """Ask a question, and call ``act`` with its answer, unless it was left."""
 
         def answered(answer: str | None) -> None:
             if answer:
-                answers[answer]()
+                act(answer)
 
         self.push_screen(Question(title, text, choices), answered)
 
     def command(self, verb: str, **arguments: object) -> None:
         """Send a command to the run, and show its reply or error as a notice."""
-        work = partial(self._send, verb, arguments)
-        self.run_worker(work, group="commands", exit_on_error=False, name=verb)  # type: ignore[arg-type]
+        self._request(verb, partial(self.link.send, verb, **arguments))
 
-    async def _send(self, verb: str, arguments: Mapping[str, object]) -> None:
-        try:
-            said = await asyncio.to_thread(self.link.send, verb, **arguments)
-        except GeobatchError as error:
-            self.notify(str(error), title=verb, severity="error", markup=False)
-            return
-        if said:
-            self.notify(said, title=verb, markup=False)
+    def _request(self, title: str, ask: Callable[[], str], *, hints: bool = False) -> None:
+        """Call a function that may block, and show what it returns or raises as a notice."""
+
+        async def work() -> None:
+            try:
+                said = await asyncio.to_thread(ask)
+            except GeobatchError as error:
+                text = f"{error}\n{error.hint}" if hints and error.hint else str(error)
+                self.notify(text, title=title, severity="error", markup=False)
+                return
+            if said:
+                self.notify(said, title=title, markup=False)
+
+        # The function, not its coroutine: that would be left over, if the worker is cancelled.
+        self.run_worker(work, group="commands", exit_on_error=False, name=title)  # type: ignore[arg-type]

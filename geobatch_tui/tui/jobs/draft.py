@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
 
 from geobatch_tui.config.fields import Leaf, leaves
-from geobatch_tui.config.layers import LoadedJob, flat, from_plan_json, load_job
+from geobatch_tui.config.layers import LoadedJob, from_plan_json, load_job
 from geobatch_tui.config.problems import InvalidJobError
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.observability.text import safe
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
 
 
-FIELDS: Final[Mapping[str, str]] = dict.fromkeys(
-    ("key", "value", "layer", "kind", "help", "problem"), "text"
-)
+FIELDS: Final = dict.fromkeys(("key", "value", "layer", "kind", "help", "problem"), "text")
 """What a filter of the form knows."""
 
 
@@ -75,8 +73,7 @@ class Draft:
     @classmethod
     def of_example(cls, path: Path, out: Path) -> Self:
         """Make a draft of an example, with outputs in ``out`` and no file of its own yet."""
-        run_job = load_job(path, overrides=[f"output.dir={out}"]).to_json()
-        return cls.of_run(run_job)
+        return cls.of_run(load_job(path, overrides=[f"output.dir={out}"]).to_json())
 
     @classmethod
     def of_run(cls, run_job: Json) -> Self:
@@ -115,8 +112,7 @@ class Draft:
         return replace(self, edits=edits, loaded=loaded, problems=_masked(loaded))
 
     def fields(self) -> list[Field]:
-        """Return all keys in the order of the schema, with those of the operation that is
-        chosen."""
+        """Return all keys in the order of the schema, with those of the chosen operation."""
         try:
             known = leaves(self.edits.get("op.name", self.loaded.job.op.name))
         except ConfigError:
@@ -140,10 +136,6 @@ class Draft:
         ]
         layer, where = (origins[0].layer, origins[0].where) if origins else ("default", "")
         return Field(leaf, safe(text_of(value)), layer, safe(where), problem)
-
-    def flat(self) -> Json:
-        """Return values by dotted key, with secrets masked."""
-        return flat(self.loaded.job.effective(redacted=True))
 
 
 def _masked(loaded: LoadedJob) -> dict[str, str]:

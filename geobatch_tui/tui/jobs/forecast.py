@@ -30,12 +30,8 @@ Piece = tuple[str, str]
 
 
 def forecast(report: Json, loaded: LoadedJob) -> Content:
-    """Return a plan report as text: work, memory, disk, what was refused, what is stale and why.
-
-    Args:
-        report: as ``geobatch plan --json`` has it.
-        loaded: the job that was planned.
-    """
+    """Return the report of a job's plan, as ``geobatch plan --json`` has it, as text: work, memory,
+    disk, what was refused, what is stale and why."""
     lines = [_work(report), *_reasons(report), _resources(report)]
     differences = against_last(loaded)
     if differences is not None:
@@ -58,14 +54,9 @@ def forecast(report: Json, loaded: LoadedJob) -> Content:
 def _work(report: Json) -> list[Piece]:
     todo = sum(count for reason, count in report["reasons"].items() if reason not in _NO_WORK)
     todo -= len(report["refused"])
-    items, chunks = (
-        figures.plural(report["items"], "item"),
-        figures.plural(report["chunks"], "chunk"),
-    )
-    return [
-        (f"{items}, {chunks}  ", "bold"),
-        (f"{figures.count(todo)} to do", "bold $accent"),
-    ]
+    items = figures.plural(report["items"], "item")
+    chunks = figures.plural(report["chunks"], "chunk")
+    return [(f"{items}, {chunks}  ", "bold"), (f"{figures.count(todo)} to do", "bold $accent")]
 
 
 def _reasons(report: Json) -> list[list[Piece]]:

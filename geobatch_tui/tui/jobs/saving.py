@@ -21,11 +21,8 @@ _BACKUP = ".bak"
 
 
 async def save(app: Console, draft: Draft) -> Path | None:
-    """Ask for a path and write the job there, whole or not at all; return it, None: left.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
+    """Ask for a path and write the job there, whole or not at all; return it, None: left. Raises
+    ConfigError where it cannot be written."""
     proposed = draft.path or Path.cwd() / f"{draft.loaded.job.job.name}.toml"
     said = "As TOML, with absolute paths; what is the default is left out."
     path = await app.push_screen_wait(PathDialog("Save", said, proposed.with_suffix(".toml")))
@@ -39,8 +36,7 @@ async def save(app: Console, draft: Draft) -> Path | None:
 
 
 async def _lose(app: Console, path: Path, found: int) -> bool:
-    """Ask what becomes of comments, and back the file up if that is wanted; return whether to go
-    on."""
+    """Ask what becomes of comments; back the file up if wanted. Return whether to go on."""
     backup = path.with_name(f"{path.name}{_BACKUP}")
     answer = await app.push_screen_wait(
         Question(

@@ -36,12 +36,8 @@ class Unseen:
 
 
 def wanted(found: Dossier, *, band: int = 0) -> PreviewTask | Unseen:
-    """Return the preview task of a dead letter, or why there can be none.
-
-    Args:
-        found: the letter.
-        band: which band, from 1; 0: the first, or three as colours.
-    """
+    """Return the preview task of a dead letter, or why there can be none. ``band``: one from 1;
+    0: the first, or three as colours."""
     if not found.op.startswith("raster."):
         return Unseen(f"{found.op or 'this operation'} reads no raster: there is no preview")
     if found.item is None or not found.item.source.startswith("/"):
