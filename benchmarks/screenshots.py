@@ -58,7 +58,10 @@ async def picture(app: Any, name: str, size: tuple[int, int], keys: Sequence[str
         if name == "job":
             await app.switch_mode("config")
             edits = {"op.resampling": "lanczos", "output.dir": "out/demo"}
-            app.screen_stack[0].edit(Draft.of_file(Path("demo.toml"), edits))
+            draft = Draft.of_file(Path("demo.toml"))
+            for key, text in edits.items():
+                draft = draft.put(key, text)
+            app.screen_stack[0].edit(draft)
             app.screen_stack[0].list.go("op.resampling")
         for key in keys:
             await pilot.press(key)

@@ -64,11 +64,9 @@ class Draft:
     problems: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of_file(cls, path: Path, edits: Mapping[str, str] | None = None) -> Self:
+    def of_file(cls, path: Path) -> Self:
         """Read a job file. Raises ConfigError if it is invalid."""
-        edits = edits or {}
-        loaded = load_job(path, overrides=_overrides(edits))
-        return cls(path, loaded, edits=edits)
+        return cls(path, load_job(path))
 
     @classmethod
     def of_example(cls, path: Path, out: Path) -> Self:
@@ -97,11 +95,12 @@ class Draft:
         edits = {name: value for name, value in self.edits.items() if name != key}
         if text.strip():
             edits[key] = text.strip()
+        overrides = [f"{name}={value}" for name, value in edits.items()]
         try:
             if self.run_job is not None:
-                loaded = from_plan_json(self.run_job, overrides=_overrides(edits))
+                loaded = from_plan_json(self.run_job, overrides=overrides)
             else:
-                loaded = load_job(self.path, overrides=_overrides(edits))
+                loaded = load_job(self.path, overrides=overrides)
         except InvalidJobError as error:
             problems: dict[str, str] = {}
             for problem in error.problems:
@@ -157,7 +156,3 @@ def text_of(value: object) -> str:
 
 def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _overrides(edits: Mapping[str, str]) -> list[str]:
-    return [f"{key}={text}" for key, text in edits.items()]
