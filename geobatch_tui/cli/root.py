@@ -16,7 +16,9 @@ from geobatch_tui.cli.commands import (
     ops,
     outputs,
     plan,
+    retry,
     run,
+    status,
     trial,
     watch,
 )
@@ -62,9 +64,9 @@ app.command("plan", rich_help_panel=_JOBS)(plan.plan)
 app.add_typer(config.app, name="config", rich_help_panel=_JOBS)
 app.command("watch", rich_help_panel=_RUNS)(watch.watch)
 app.command("wait", rich_help_panel=_RUNS)(watch.wait)
-app.command("status", rich_help_panel=_RUNS)(watch.status)
+app.command("status", rich_help_panel=_RUNS)(status.status)
 app.command("dead-letters", rich_help_panel=_RUNS)(dead_letters.dead_letters)
-app.command("retry", rich_help_panel=_RUNS)(run.retry)
+app.command("retry", rich_help_panel=_RUNS)(retry.retry)
 app.command("outputs", rich_help_panel=_RUNS)(outputs.outputs)
 app.command("verify", rich_help_panel=_RUNS)(outputs.verify)
 app.command("repair", rich_help_panel=_RUNS)(outputs.repair)

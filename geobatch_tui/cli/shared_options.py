@@ -99,9 +99,11 @@ def load(
 ) -> LoadedJob:
     """Load the job with all its layers; of an output directory, the job that it was run with.
 
-    It is named by the command's argument, ``job_file``, or by option, ``config``. ``overrides`` are
-    words of ``--set``, ``flags`` values of short options by the dotted key that they set (None: not
-    given).
+    Args:
+        job_file: the argument of the command: a job file, or the output directory of a run.
+        config: the same by option; exactly one of the two must be given.
+        overrides: words of ``--set``.
+        flags: values of short options by the dotted key that they set; None: not given.
 
     Raises:
         ConfigError: any of it is wrong, or there is not exactly one job file.

@@ -1,4 +1,4 @@
-"""``geobatch run`` and ``retry``: run a job, or go on with it; dead letters once more."""
+"""``geobatch run``: plan and run a job, or go on with it."""
 
 from __future__ import annotations
 
@@ -31,34 +31,6 @@ Fresh = Annotated[
 ]
 RetryDead = Annotated[
     bool, _how("--retry-dead", help="Try the dead letters of the earlier run again.")
-]
-Classes = Annotated[
-    list[str] | None,
-    typer.Option("--class", metavar="C", help="Only dead letters of this cause. Repeatable."),
-]
-Chunks = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--chunk",
-        metavar="KEY",
-        help="Only this chunk (item@row,col) or item, as `dead-letters` shows it. Repeatable.",
-    ),
-]
-Split = Annotated[
-    bool,
-    typer.Option(
-        "--split",
-        help="Plan their items anew, in chunks half as wide and high, to find the bad part.",
-    ),
-]
-Replace = Annotated[
-    Path | None,
-    typer.Option(
-        "--replace",
-        metavar="FILE",
-        help="Repaired features, made from the quarantine file of the item in --chunk: their "
-        "geometries are taken in place of the source's.",
-    ),
 ]
 
 
@@ -98,30 +70,6 @@ def run(
     return give(run_job(loaded, fresh=fresh, retry_dead=retry_dead), as_json=as_json)
 
 
-def retry(
-    directory: shared_options.RunDir,
-    classes: Classes = None,
-    chunks: Chunks = None,
-    split: Split = False,
-    replace: Replace = None,
-    set_: shared_options.Overrides = None,
-    as_json: shared_options.AsJson = False,
-) -> int:
-    """Requeue dead letters of a run, and run them."""
-    import geobatch_tui
-
-    again = partial(
-        geobatch_tui.retry,
-        directory,
-        classes=tuple(classes or ()),
-        chunks=tuple(chunks or ()),
-        overrides=tuple(set_ or ()),
-        split=split,
-        replace=replace,
-    )
-    return give(_shown(again, "auto"), as_json=as_json)
-
-
 def _words(job: Path, flags: Mapping[str, object], overrides: Sequence[str]) -> list[str]:
     """Return the arguments of ``geobatch`` that run the job in a process of its own."""
     from geobatch_tui.config.sources import OPTIONS
@@ -140,10 +88,13 @@ def run_shown(loaded: LoadedJob, *, fresh: bool = False, retry_dead: bool = Fals
     import geobatch_tui
 
     begin = partial(geobatch_tui.run, loaded, fresh=fresh, retry_dead=retry_dead)
-    return _shown(begin, loaded.job.log.format)
+    return run_in_front(begin, loaded.job.log.format)
 
 
-def _shown(begin: Callable[..., Coroutine[Any, Any, RunResult]], log_format: str) -> RunResult:
+def run_in_front(
+    begin: Callable[..., Coroutine[Any, Any, RunResult]], log_format: str
+) -> RunResult:
+    """Run what ``begin`` begins, with progress or log lines on stderr, and return its result."""
     from geobatch_tui.cli.display.progress import follow
 
     with follow(log_format) as shown:

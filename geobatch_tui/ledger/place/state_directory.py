@@ -20,9 +20,12 @@ NAME: Final = ".geobatch"
 
 @dataclass(frozen=True, slots=True)
 class StateDir:
-    """The state directory ``root`` of one output directory. ARCHITECTURE.md lists the files in it.
+    """The state directory of one output directory. ARCHITECTURE.md lists the files in it.
 
-    ``output_dir`` is absolute; ``ledger`` lies outside of ``root`` where that was asked for.
+    Attributes:
+        output_dir: absolute.
+        root: ``output_dir/.geobatch``.
+        ledger: the database; outside ``root`` where that was asked for.
     """
 
     output_dir: Path

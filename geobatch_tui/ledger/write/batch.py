@@ -55,8 +55,13 @@ MESSAGE_LENGTH: Final = 2_000  #: characters of an attempt's message; the dead l
 class Batch:
     """Writes the updates of one transaction, which the caller begins and commits.
 
-    ``epoch`` is that of the run that writes, ``last_item`` the highest item id in the database (a
-    higher one is new), ``now`` the UNIX time of the commit.
+    Args:
+        connection: in a transaction.
+        spools, docs: shared texts.
+        publisher: renames finished files.
+        epoch: of the run that writes.
+        last_item: the highest item id in the database; a higher one is new.
+        now: UNIX time of the commit.
     """
 
     def __init__(

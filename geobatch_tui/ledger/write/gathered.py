@@ -94,7 +94,14 @@ def _item_row(item: ItemRow, docs: Interner) -> Row:
 
 
 class Gathered:
-    """Updates that may be written in any order among those of other chunks and items."""
+    """Updates that may be written in any order among those of other chunks and items.
+
+    Args:
+        connection: in a transaction.
+        docs: shared texts.
+        publisher: renames finished files.
+        now: UNIX time of the commit.
+    """
 
     def __init__(
         self, connection: sqlite3.Connection, docs: Interner, publisher: Publisher, now: float

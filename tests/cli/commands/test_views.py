@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 import geobatch_tui
-from geobatch_tui.cli.commands import dead_letters, ops, plan, watch
+from geobatch_tui.cli.commands import dead_letters, ops, plan, status
 
 LETTER = {
     "item": "a.tif",
@@ -122,7 +122,7 @@ def test_status_tells_a_time_left_while_there_is_one(state, eta, shown):
         "rates": {"chunks_per_s": 2.0, "eta_s": eta},
         "duration_s": 5.0,
     }
-    assert ("about" in text_of(watch.table_of(said))) is shown
+    assert ("about" in text_of(status.table_of(said))) is shown
 
 
 def test_commands_of_gdal_are_there_to_be_copied(monkeypatch, capsys):
