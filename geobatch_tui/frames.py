@@ -18,6 +18,7 @@ import geopandas as gpd
 import shapely
 
 from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.orchestration.state.published import AMOUNTS, COLUMNS
 from geobatch_tui.orchestration.state.run_view import RunView, open_run
 from geobatch_tui.orchestration.state.session import state_of_run
 
@@ -47,19 +48,6 @@ _LETTER_FIELDS: Final = (
 )
 _WINDOW: Final = ("col_off", "row_off", "width", "height")
 _LETTER_COLUMNS: Final = ("time", *_LETTER_FIELDS, *_WINDOW, "dismissed")
-_OUTPUT_COLUMNS: Final = (
-    "path",
-    "item",
-    "source",
-    "size",
-    "sha256",
-    "crs",
-    "width",
-    "height",
-    "bands",
-    "features",
-    "seconds",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +95,7 @@ def outputs_frame(run: RunView | str | Path, *, crs: str | None = None) -> gpd.G
         _Place(shapely.box(*entry["bounds"]) if entry["bounds"] else None, entry["crs"] or "")
         for entry in outputs
     ]
-    return _frame(outputs, _OUTPUT_COLUMNS, places, crs)
+    return _frame(outputs, (*COLUMNS, *AMOUNTS), places, crs)
 
 
 def _row_of(letter: Letter) -> dict[str, object]:

@@ -30,9 +30,9 @@ def local_directory(text: str) -> Path:
     return Path(text)
 
 
-_RUNNING, _JOB = "How it runs", "The job"
-_of_job = partial(typer.Option, rich_help_panel=_JOB, show_default=False)
-_of_run = partial(typer.Option, rich_help_panel=_RUNNING, show_default=False)
+_of_job = partial(typer.Option, rich_help_panel="The job", show_default=False)
+of_run = partial(typer.Option, rich_help_panel="How it runs", show_default=False)
+of_result = partial(typer.Option, rich_help_panel="Result")
 
 JobFile = Annotated[
     Path | None,
@@ -72,23 +72,15 @@ Workers = Annotated[
 Output = Annotated[str | None, _of_job(metavar="DIR", help="Output directory: output.dir.")]
 MaxFailures = Annotated[
     str | None,
-    _of_run(metavar="N|P%", help="Stop after this many dead letters: failures.max_failures."),
+    of_run(metavar="N|P%", help="Stop after this many dead letters: failures.max_failures."),
 ]
 MaxDuration = Annotated[
     str | None,
-    _of_run(metavar="TIME", help="Drain and end, resumable, after this time: 90s, 30m, 6h."),
+    of_run(metavar="TIME", help="Drain and end, resumable, after this time: 90s, 30m, 6h."),
 ]
-Headless = Annotated[
-    bool,
-    typer.Option("--headless", help="No console: lines on stderr.", rich_help_panel=_RUNNING),
-]
-Tui = Annotated[
-    bool,
-    typer.Option("--tui", help="The full-screen console.", rich_help_panel=_RUNNING),
-]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="The result as JSON.", rich_help_panel="Result")
-]
+Headless = Annotated[bool, of_run("--headless", help="No console: lines on stderr.")]
+Tui = Annotated[bool, of_run("--tui", help="The full-screen console.")]
+AsJson = Annotated[bool, of_result("--json", help="The result as JSON.")]
 
 
 def load(

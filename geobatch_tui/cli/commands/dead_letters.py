@@ -34,10 +34,9 @@ def dead_letters(
     ] = None,
     geojson: Annotated[
         Path | None,
-        typer.Option(
+        shared_options.of_result(
             metavar="FILE",
             help="Write them as GeoJSON, each with the outline of its window. - is stdout.",
-            rich_help_panel="Result",
         ),
     ] = None,
     as_json: shared_options.AsJson = False,

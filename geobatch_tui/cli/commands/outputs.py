@@ -7,8 +7,6 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from geobatch_tui.cli import shared_options
 from geobatch_tui.cli.display import streams
 from geobatch_tui.errors import ConfigError, ExitCode
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 def outputs(
     directory: shared_options.RunDir,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="The result as a table.", rich_help_panel="Result")
+        bool, shared_options.of_result("--csv", help="The result as a table.")
     ] = False,
     as_json: shared_options.AsJson = False,
 ) -> int:

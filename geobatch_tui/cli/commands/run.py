@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from geobatch_tui.cli import console, shared_options
 from geobatch_tui.cli.display import streams
+from geobatch_tui.cli.shared_options import of_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -18,19 +17,18 @@ if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.orchestration.state.outcome import RunResult
 
-_how = partial(typer.Option, rich_help_panel="How it runs")
-
 Detach = Annotated[
     bool,
-    _how(
+    of_run(
         "--detach", help="Run in the background; print the run directory. Follow it with `watch`."
     ),
 ]
 Fresh = Annotated[
-    bool, _how("--fresh", help="Forget the earlier run of this output directory; redo everything.")
+    bool,
+    of_run("--fresh", help="Forget the earlier run of this output directory; redo everything."),
 ]
 RetryDead = Annotated[
-    bool, _how("--retry-dead", help="Try the dead letters of the earlier run again.")
+    bool, of_run("--retry-dead", help="Try the dead letters of the earlier run again.")
 ]
 
 

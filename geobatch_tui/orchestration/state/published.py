@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 MANIFEST: Final = "outputs.json"
 #: Beginning of each manifest; a file with another beginning is not replaced.
 _MARK: Final = '{"geobatch_outputs": '
-_COLUMNS: Final = ("path", "item", "source", "size", "sha256", "crs")
+COLUMNS: Final = ("path", "item", "source", "size", "sha256", "crs")
 _SIDES: Final = ("minx", "miny", "maxx", "maxy")
-_AMOUNTS: Final = ("width", "height", "bands", "features", "seconds")
+AMOUNTS: Final = ("width", "height", "bands", "features", "seconds")
 _CODE: Final = re.compile(r',(?:ID|AUTHORITY)\["([A-Za-z]+)","?(\w+)"?\]\]$')
 
 
@@ -111,10 +111,10 @@ def _refuse_foreign(path: Path) -> None:
 def stream_csv(entries: Iterable[Json], file: TextIO) -> None:
     """Write a table (RFC 4180), an output in each row; the sides of ``bounds`` are columns."""
     writer = csv.writer(file)
-    writer.writerow([*_COLUMNS, *_SIDES, *_AMOUNTS])
+    writer.writerow([*COLUMNS, *_SIDES, *AMOUNTS])
     for one in entries:
         sides = one["bounds"] or [""] * len(_SIDES)
-        facts = ([cell(one[name]) for name in names] for names in (_COLUMNS, _AMOUNTS))
+        facts = ([cell(one[name]) for name in names] for names in (COLUMNS, AMOUNTS))
         writer.writerow([*next(facts), *sides, *next(facts)])
 
 
