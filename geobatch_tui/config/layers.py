@@ -330,7 +330,6 @@ class Row:
     kind: str
 
     def to_json(self) -> Json:
-        """Return the row as a mapping."""
         return asdict(self)
 
 

@@ -68,7 +68,6 @@ class Rates:
     def add(
         self, now: float, chunks: int = 1, units: int = 0, bytes_in: int = 0, bytes_out: int = 0
     ) -> None:
-        """Counts chunks that were finished at ``now``."""
         sums = [chunks, units, bytes_in, bytes_out]
         _add(self._totals, sums)
         if self._started is None:

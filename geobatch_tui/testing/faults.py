@@ -68,7 +68,6 @@ class Faults:
         _ = 9**9**9
 
     def do_deaf(self, _: int) -> None:
-        """Hang, and ignore SIGTERM."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self.do_hang(0)
 
@@ -134,7 +133,6 @@ class Faults:
         _kept.append(bytearray(b"x") * size)
 
     def do_child(self, _: int) -> None:
-        """Start a process, then hang."""
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
         self.do_hang(0)
 

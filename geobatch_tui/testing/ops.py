@@ -131,7 +131,6 @@ class Noop:
         return f"true  # {item.key}"
 
     def reproduce(self, item: ItemContext, window: Window) -> str:
-        """The chunk by its number."""
         return shlex.join(["true", "chunk", str(window.col_off), item.key])
 
 

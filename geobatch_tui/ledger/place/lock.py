@@ -120,7 +120,6 @@ class RunLock:
         return lock
 
     def update(self, **run: Unpack[RunFields]) -> None:
-        """Change fields of the body about the run."""
         self.holder = replace(self.holder, **run)
         self._write()
 

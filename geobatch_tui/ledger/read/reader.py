@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypedDict
 
@@ -13,16 +14,16 @@ from geobatch_tui.ledger.read.audit import audit
 from geobatch_tui.ledger.read.columns import ColumnReader
 from geobatch_tui.ledger.schema.database import translated
 from geobatch_tui.ledger.schema.rows import (
+    ITEM,
     NO_ORPHAN,
     OPEN_CHUNK,
     OPEN_ITEM,
     Row,
     columns_of,
     document,
+    item_of,
     iter_items,
     path_text,
-    read_item,
-    read_items,
     state_of,
 )
 from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState
@@ -202,29 +203,23 @@ class LedgerReader(ColumnReader):
             after = page[-1][0]
 
     def item(self, item_id: int) -> ItemRow | None:
-        """Read the item of this id."""
-        with translated(self.path):
-            return read_item(self._connection, "i.item_id = ?", item_id)
+        found = self._items("i.item_id = ?", item_id)
+        return found[0] if found else None
 
     def items_of(self, ids: Collection[int]) -> list[ItemRow]:
         """Read the items of these ids, in order; unknown ids are left out."""
-        with translated(self.path):
-            return read_items(self._connection, ids)
+        condition = "i.item_id IN (SELECT value FROM json_each(?)) ORDER BY i.item_id"
+        return self._items(condition, json.dumps(sorted(ids)))
 
     def item_by_key(self, key: str) -> ItemRow | None:
-        """Read the item of this output name."""
-        with translated(self.path):
-            return read_item(self._connection, "key = CAST(? AS TEXT)", path_text(key))
+        found = self._items("key = CAST(? AS TEXT)", path_text(key))
+        return found[0] if found else None
 
     def items_named(self, prefix: str) -> list[ItemRow]:
         """Read the items whose output names begin with ``prefix``."""
         low = path_text(prefix)
-        with translated(self.path):
-            ids = self._rows(
-                "SELECT item_id FROM item WHERE key >= CAST(?1 AS TEXT) AND key < CAST(?2 AS TEXT)",
-                (low, low[:-1] + bytes([low[-1] + 1])),
-            )
-            return read_items(self._connection, [item_id for (item_id,) in ids])
+        condition = "key >= CAST(? AS TEXT) AND key < CAST(? AS TEXT) ORDER BY i.item_id"
+        return self._items(condition, low, low[:-1] + bytes([low[-1] + 1]))
 
     def open_chunks(self, after_id: int = 0, limit: int = _PAGE) -> list[ChunkRow]:
         """Read chunks of planned items that are pending or wait for a retry, in order of ids."""
@@ -235,7 +230,6 @@ class LedgerReader(ColumnReader):
         return self._chunks(condition, (after_id,), limit)
 
     def chunk(self, chunk_id: int) -> ChunkRow | None:
-        """Read the chunk of this id."""
         page = self._chunks("c.chunk_id = ?", (chunk_id,), 1)
         return page[0] if page else None
 
@@ -341,6 +335,9 @@ class LedgerReader(ColumnReader):
 
     # --- within ---------------------------------------------------------------------------------
 
+    def _items(self, condition: str, *values: object) -> list[ItemRow]:
+        return [item_of(row) for row in self._rows(ITEM + condition, values)]
+
     def _bounds(self, item_id: int) -> tuple[int, int]:
         rows = self._rows("SELECT first_chunk, n_chunks FROM item WHERE item_id = ?", (item_id,))
         if not rows:
@@ -358,7 +355,6 @@ class LedgerReader(ColumnReader):
     def _chunks(
         self, condition: str, values: tuple[object, ...], limit: int = _PAGE
     ) -> list[ChunkRow]:
-        """Read up to ``limit`` chunks for which ``condition`` holds, in order of ids."""
         sql = f"{_CHUNK} WHERE {condition} ORDER BY c.chunk_id LIMIT {limit}"
         return [_chunk_of(row) for row in self._rows(sql, values)]
 

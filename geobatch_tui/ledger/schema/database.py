@@ -111,7 +111,6 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def _has_content(file: Path) -> bool:
-    """Whether a file is there and not empty."""
     try:
         return file.stat().st_size > 0
     except FileNotFoundError:
@@ -211,7 +210,6 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def _schema_of(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
-    """Read everything that the database declares, as text."""
     sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
     return connection.execute(sql).fetchall()
 
@@ -272,7 +270,6 @@ MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    """Bring the schema up to date, in one transaction."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = int(scalar(connection, "PRAGMA user_version"))

@@ -14,7 +14,7 @@ from geobatch_tui.ledger.schema.database import scalar
 from geobatch_tui.ledger.schema.updates import ChunkState, ItemRow, ItemState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from sqlite3 import Connection
 
     from geobatch_tui.execution.protocol.messages import Json
@@ -92,7 +92,8 @@ class Interner:
 
 ITEM_FIELDS: Final = tuple(field.name for field in fields(ItemRow))
 _ELSEWHERE: Final = {"item_id": "i.item_id", "params": "doc.body"}
-_ITEM: Final = f"""
+#: Selects items; a condition follows.
+ITEM: Final = f"""
 SELECT {", ".join(_ELSEWHERE.get(name, name) for name in ITEM_FIELDS)}
 FROM item AS i LEFT JOIN item_count USING (item_id) LEFT JOIN doc ON doc_id = params_doc WHERE """
 
@@ -102,7 +103,8 @@ def columns_of(record: type) -> str:
     return ", ".join(field.name for field in fields(record))
 
 
-def _item_of(row: Row) -> ItemRow:
+def item_of(row: Row) -> ItemRow:
+    """Make an item of a row of ``ITEM``."""
     values = dict(zip(ITEM_FIELDS, row, strict=True))
     for name in ("params", "plan", "facts"):
         values[name] = document(values[name])
@@ -117,28 +119,13 @@ def state_of(value: int) -> ItemState:
         raise LedgerCorruptError(f"the ledger is damaged: {error}") from error
 
 
-def read_item(connection: Connection, condition: str, value: object) -> ItemRow | None:
-    """Read the item for which ``condition``, which has one parameter, holds."""
-    row = connection.execute(_ITEM + condition, (value,)).fetchone()
-    return None if row is None else _item_of(row)
-
-
-def read_items(connection: Connection, ids: Collection[int]) -> list[ItemRow]:
-    """Read the items of these ids, in order."""
-    rows = connection.execute(
-        _ITEM + "i.item_id IN (SELECT value FROM json_each(?)) ORDER BY i.item_id",
-        (json.dumps(sorted(ids)),),
-    ).fetchall()
-    return [_item_of(row) for row in rows]
-
-
 def iter_items(
     connection: Connection, after: int = 0, limit: int | None = None
 ) -> Iterator[ItemRow]:
     """Read items with ids above ``after``; no statement stays open between pages."""
-    sql = _ITEM + "i.item_id > ? ORDER BY i.item_id LIMIT ?"
+    sql = ITEM + "i.item_id > ? ORDER BY i.item_id LIMIT ?"
     left = math.inf if limit is None else limit
     while left > 0 and (rows := connection.execute(sql, (after, min(_PAGE, left))).fetchall()):
-        yield from map(_item_of, rows)
+        yield from map(item_of, rows)
         after = rows[-1][0]
         left -= len(rows)

@@ -102,7 +102,6 @@ class Batch:
         }
 
     def add(self, update: Update) -> None:
-        """Take in one update, in order."""
         self._handlers[type(update)](update)
 
     def finish(self) -> None:

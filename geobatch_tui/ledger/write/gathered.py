@@ -87,7 +87,6 @@ _TOUCH: Final = "UPDATE item SET src_mtime_ns = d.column2 FROM {d} WHERE item_id
 
 
 def _item_row(item: ItemRow, docs: Interner) -> Row:
-    """Make a row of ``_ITEM``."""
     values = [(name, getattr(item, name)) for name in _ITEM_COLUMNS]
     bound = [_BOUND[name](value) if name in _BOUND else value for name, value in values]
     return (*bound, docs[json_text(item.params)])
@@ -115,7 +114,6 @@ class Gathered:
         self.clear()
 
     def clear(self) -> None:
-        """Forget what was gathered."""
         self.items: dict[int, ItemRow] = {}
         self.moves: dict[int, int] = {}
         self.waits: dict[int, Row] = {}

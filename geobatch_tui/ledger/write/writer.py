@@ -16,11 +16,12 @@ from geobatch_tui.ledger.place.durable import Reserve, failpoint
 from geobatch_tui.ledger.schema.database import open_writer, scalar, translated
 from geobatch_tui.ledger.schema.rows import (
     BUSY_CHUNK,
+    ITEM,
     Interner,
+    item_of,
     iter_items,
     json_text,
     path_text,
-    read_item,
 )
 from geobatch_tui.ledger.schema.updates import ChunkState
 from geobatch_tui.ledger.write.batch import Batch
@@ -137,8 +138,9 @@ class Ledger:
         return iter_items(self._connection)
 
     def item_by_key(self, key: str) -> ItemRow | None:
-        """Read the item of this output name."""
-        return read_item(self._connection, "key = CAST(? AS TEXT)", path_text(key))
+        sql = ITEM + "key = CAST(? AS TEXT)"
+        row = self._connection.execute(sql, (path_text(key),)).fetchone()
+        return None if row is None else item_of(row)
 
     def apply(self, updates: Sequence[Update]) -> None:
         """Write updates in one transaction, in order; durable when this returns.
