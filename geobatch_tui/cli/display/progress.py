@@ -13,7 +13,7 @@ from geobatch_tui.cli.display import streams
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
     from geobatch_tui.observability.snapshot import Snapshot
 
@@ -32,8 +32,7 @@ def follow(log_format: str) -> Iterator[JsonLines | LiveView]:
     if log_format == "json" or not sys.stderr.isatty():
         yield JsonLines()
         return
-    view = LiveView(streams.console(stderr=True))
-    with view:
+    with LiveView(streams.console(stderr=True)) as view:
         yield view
 
 
@@ -109,16 +108,10 @@ class LiveView:
                 redirect_stderr=False,
             ) as live,
         ):
-            while not self._over.wait(PERIOD):
-                self._step(live.update, glance)
-            self._step(live.update, glance)
-
-    def _step(
-        self,
-        update: Callable[..., None],
-        view: Callable[[Snapshot, int], RenderableType],
-    ) -> None:
-        while self._lines:
-            self.console.print(streams.foreign(self._lines.popleft()))
-        if self._latest is not None:
-            update(view(self._latest, self.console.width), refresh=True)
+            over = False
+            while not over:
+                over = self._over.wait(PERIOD)
+                while self._lines:
+                    self.console.print(streams.foreign(self._lines.popleft()))
+                if self._latest is not None:
+                    live.update(glance(self._latest, self.console.width), refresh=True)
