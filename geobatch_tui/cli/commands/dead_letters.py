@@ -13,7 +13,6 @@ from geobatch_tui.cli.display import streams
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import command_line, proper
-from geobatch_tui.orchestration.state.letter_export import stream_geojson, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,6 +107,8 @@ def card(letter: Json) -> Table:
 
 
 def _write_geojson(letters: Iterable[Json], path: Path) -> None:
+    from geobatch_tui.orchestration.state.letter_export import stream_geojson, write_file
+
     if str(path) == "-":
         stream_geojson(letters, sys.stdout)
         return
