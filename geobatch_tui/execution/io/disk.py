@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -153,6 +152,8 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written or named.
     """
+    import secrets  # which workers, that replace no file, need not load
+
     part = path.with_name(f".{path.name[:32]}.{secrets.token_hex(8)}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
