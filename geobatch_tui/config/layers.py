@@ -214,16 +214,16 @@ class _Assembly:
 
     def _put(self, leaf: Leaf, key: str, value: object, given: Given) -> None:
         origin = given.origin
-        if self.file and origin.layer == "file":
-            origin = Origin("file", self.file.where(key))
+        file = self.file if origin.layer == "file" else None
+        if file:
+            origin = Origin("file", file.where(key))
         name = key.removeprefix(f"{leaf.key}.")
         if leaf.key == "output.creation" and name not in CREATION_OPTIONS:
             text = f"{name!r} is not a creation option; {nearest_option(name)}"
             self.problems.append(Problem(origin.where, key, text))
             return
         if leaf.path:
-            beside = self.file and origin.layer == "file"
-            value = absolute(value, self.file.path.parent if self.file and beside else Path.cwd())
+            value = absolute(value, file.path.parent if file else Path.cwd())
         self.values[key] = value
         self.origins[key] = origin
 
