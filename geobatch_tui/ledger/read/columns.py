@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import Json
 
-_CHUNKS: Final = 65_536
-_LETTERS: Final = 512
+_SPAN: Final = 65_536
+_PAGE: Final = 512
 
 #: SQL of each figure of a chunk. ``spool`` numbers the worker process that wrote the chunk.
 FIGURES: Final[Mapping[str, str]] = {
@@ -90,7 +90,7 @@ class ColumnReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def outlines(self, after: int = 0, limit: int = _LETTERS) -> list[ItemOutline]:
+    def outlines(self, after: int = 0, limit: int = _PAGE) -> list[ItemOutline]:
         """Read up to ``limit`` items with ids above ``after``, in order, without documents."""
         try:
             return [_outline(row) for row in self._rows(_OUTLINE, (after, limit))]
@@ -119,8 +119,8 @@ class ColumnReader:
     def _spans(self, column: str, first: int, count: int) -> Iterator[tuple[int, int, list[Row]]]:
         """Read ids and a column of chunks, some at a time: first id, end, and rows of each."""
         sql = f"SELECT chunk_id, {column} FROM chunk WHERE chunk_id >= ? AND chunk_id < ?"
-        for start in range(first, first + count, _CHUNKS):
-            end = min(start + _CHUNKS, first + count)
+        for start in range(first, first + count, _SPAN):
+            end = min(start + _SPAN, first + count)
             yield start, end, self._rows(sql, (start, end))
 
     def states_of(self, ids: Sequence[int]) -> dict[int, int]:
@@ -137,7 +137,7 @@ class ColumnReader:
         """Read the states of the chunks that are running or wait for a retry, by id."""
         return dict(self._rows(f"SELECT chunk_id, state FROM chunk WHERE {BUSY_CHUNK}"))
 
-    def letters(self, after: int = 0, limit: int = _LETTERS) -> list[Letter]:
+    def letters(self, after: int = 0, limit: int = _PAGE) -> list[Letter]:
         """Read up to ``limit`` dead letters with ids above ``after``, oldest first."""
         # A ledger of schema 1, which a reader does not migrate, has no letters of features.
         feature = "feature" if int(self._scalar("PRAGMA user_version")) > 1 else "-1"
