@@ -158,9 +158,6 @@ class GeoPackage(Sqlite):
         return tuple(outside)
 
 
-SQLITE, GEOPACKAGE = Sqlite(), GeoPackage()
-
-
 @contextlib.contextmanager
 def _sqlite(path: str) -> Iterator[sqlite3.Connection]:
     """Open a database to read from, by SQLite alone."""

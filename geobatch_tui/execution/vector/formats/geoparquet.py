@@ -29,9 +29,6 @@ class GeoParquet(SourceFormat):
     by_number = "rows"
 
 
-GEOPARQUET = GeoParquet()
-
-
 def parquet_file(path: str | Path, *, memory_map: bool = False) -> pq.ParquetFile:
     """Open a Parquet file to read features from; checksums of its pages are checked."""
     with readable_name(path) as name:

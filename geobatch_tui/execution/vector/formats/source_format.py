@@ -260,34 +260,30 @@ class FileGeodatabase(SourceFormat):
     by_number = "window"
 
 
-CSV, FILE_GEODATABASE = Csv(), FileGeodatabase()
 #: By names of OGR's drivers, and ``Parquet``, which pyarrow reads: the module in this room that has
 #: the format, and its name. A worker loads the modules of its own sources: all of them would take
 #: 25 ms of each run.
 FORMATS: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
     {
-        "CSV": ("source_format", "CSV"),
-        "ESRI Shapefile": ("shapefile.shapefile", "SHAPEFILE"),
-        "FlatGeobuf": ("flatgeobuf.flatgeobuf", "FLATGEOBUF"),
-        "GML": ("xml.xml_formats", "GML"),
-        "GPKG": ("geopackage", "GEOPACKAGE"),
-        "GeoJSON": ("geojson.geojson", "GEOJSON"),
-        "GeoJSONSeq": ("geojson.geojson", "GEOJSONSEQ"),
-        "KML": ("xml.xml_formats", "KML"),
-        "LIBKML": ("xml.xml_formats", "LIBKML"),
-        "OpenFileGDB": ("source_format", "FILE_GEODATABASE"),
-        "Parquet": ("geoparquet", "GEOPARQUET"),
-        "SQLite": ("geopackage", "SQLITE"),
+        "CSV": ("source_format", "Csv"),
+        "ESRI Shapefile": ("shapefile.shapefile", "Shapefile"),
+        "FlatGeobuf": ("flatgeobuf.flatgeobuf", "FlatGeobuf"),
+        "GML": ("xml.xml_formats", "Gml"),
+        "GPKG": ("geopackage", "GeoPackage"),
+        "GeoJSON": ("geojson.geojson", "GeoJson"),
+        "GeoJSONSeq": ("geojson.geojson", "GeoJsonSeq"),
+        "KML": ("xml.xml_formats", "Kml"),
+        "LIBKML": ("xml.xml_formats", "LibKml"),
+        "OpenFileGDB": ("source_format", "FileGeodatabase"),
+        "Parquet": ("geoparquet", "GeoParquet"),
+        "SQLite": ("geopackage", "Sqlite"),
     }
 )
-_ANY = SourceFormat()
 
 
 @cache
 def format_of(driver: str) -> SourceFormat:
     """Return the format that a driver reads; one that has nothing of its own if it is unknown."""
-    if driver not in FORMATS:
-        return _ANY
-    module, name = FORMATS[driver]
-    form: SourceFormat = getattr(import_module(f"{__package__}.{module}"), name)
+    module, name = FORMATS.get(driver, ("source_format", "SourceFormat"))
+    form: SourceFormat = getattr(import_module(f"{__package__}.{module}"), name)()
     return form

@@ -54,9 +54,6 @@ class FlatGeobuf(SourceFormat):
         return way(item, plan, plain, read)
 
 
-FLATGEOBUF = FlatGeobuf()
-
-
 def _within_bounds(
     item: ItemContext, plan: VectorPlan, plain: Plain, read: Read
 ) -> Iterator[pa.RecordBatch]:

@@ -171,9 +171,6 @@ class GeoJsonSeq(_Json):
         return sorted({*lost, *text_sequence.shared(layer.path, lost)})
 
 
-GEOJSON, GEOJSONSEQ = GeoJson(), GeoJsonSeq()
-
-
 def _at_ends(batch: pa.RecordBatch) -> NDArray[np.bool_]:
     """Mark features with a whole number that is the least or the largest of 64 bits."""
     import pyarrow.compute as pc

@@ -103,9 +103,6 @@ class Shapefile(SourceFormat):
         return lost
 
 
-SHAPEFILE = Shapefile()
-
-
 def with_points(path: str, records: list[int]) -> Iterator[int]:
     """Choose the ``records`` whose shape in the file is not null, and has points."""
     index = archive.Plain(path, path).beside(*row_counts.INDEX)

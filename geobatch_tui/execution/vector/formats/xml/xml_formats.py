@@ -92,12 +92,17 @@ class _Xml(SourceFormat):
 class Kml(_Xml):
     """KML, as one of OGR's two drivers reads it."""
 
-    def __init__(self, *, is_libkml: bool) -> None:
-        self._is_libkml = is_libkml
+    _is_libkml = False
 
     @override
     def reader(self, schema: pa.Schema) -> XmlReader:
         return Placemarks(is_libkml=self._is_libkml)
+
+
+class LibKml(Kml):
+    """KML, as the other one reads it."""
+
+    _is_libkml = True
 
 
 class Gml(_Xml):
@@ -142,9 +147,6 @@ class Gml(_Xml):
     @override
     def lost_reasons(self, path: str, plan: VectorPlan) -> Iterable[str]:
         return (f"OGR cannot read the geometry of feature {number}" for number in plan.lost)
-
-
-KML, LIBKML, GML = Kml(is_libkml=False), Kml(is_libkml=True), Gml()
 
 
 def _read(reader: XmlReader, plain: Plain) -> None:
