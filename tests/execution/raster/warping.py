@@ -37,7 +37,7 @@ class Compared:
     def near_edges(self):
         """Where (h, w) PROJ's own position lies within the threshold of a pixel's edge."""
         cols, rows = np.arange(self.plan.width) + 0.5, np.arange(self.plan.height) + 0.5
-        at = coordinates.Exact.of(self.mapper)(*np.meshgrid(cols, rows))
+        at = coordinates.exact(self.mapper, *np.meshgrid(cols, rows))
         return np.any([np.abs(x - np.round(x)) <= THRESHOLD for x in at], axis=0)
 
     def rim(self):

@@ -18,7 +18,7 @@ from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster.grid import projection
 
 if TYPE_CHECKING:
-    from pyproj import Transformer
+    from pyproj import CRS, Transformer
 
     from geobatch_tui.execution.raster.grid.projection import Mapper
     from geobatch_tui.execution.raster.types import Pair, Points
@@ -29,37 +29,32 @@ SEPARABLE = 1e-9
 _PROOF = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Exact:
-    """Source positions by PROJ; ``transformer`` is None where both CRSs are the same."""
+@crs_lookup.by_text
+def _between(src: CRS, dst: CRS) -> Transformer | None:
+    """Return the transformer between two CRSs; None if they are the same."""
+    return None if src == dst else crs_lookup.transformer(src, dst)
 
-    mapper: Mapper
-    transformer: Transformer | None
 
-    @classmethod
-    def of(cls, mapper: Mapper) -> Exact:
-        src, dst = mapper.grid.crs, mapper.source.crs
-        return cls(mapper, None if src == dst else crs_lookup.transformer(src, dst))
-
-    def __call__(self, cols: Points, rows: Points) -> Pair:
-        """Return source positions of output positions, with GDAL's order of operations."""
-        a, b, c, d, e, f = self.mapper.grid.transform
-        x, y = c + cols * a + rows * b, f + cols * d + rows * e
-        if self.transformer is not None:
-            x, y = projection.finite(*self.transformer.transform(x, y))
-        if self.mapper.centre is not None:
-            x = projection.unroll(x, self.mapper.centre)
-        a, b, c, d, e, f = self.mapper.source.transform
-        if b == 0 and d == 0:
-            return -c / a + x * (1 / a), -f / e + y * (1 / e)
-        return projection.invert(self.mapper.source.transform, x, y)
+def exact(mapper: Mapper, cols: Points, rows: Points) -> Pair:
+    """Return source positions of output positions by PROJ, with GDAL's order of operations."""
+    a, b, c, d, e, f = mapper.grid.transform
+    x, y = c + cols * a + rows * b, f + cols * d + rows * e
+    transformer = _between(mapper.grid.crs, mapper.source.crs)
+    if transformer is not None:
+        x, y = projection.finite(*transformer.transform(x, y))
+    if mapper.centre is not None:
+        x = projection.unroll(x, mapper.centre)
+    a, b, c, d, e, f = mapper.source.transform
+    if b == 0 and d == 0:
+        return -c / a + x * (1 / a), -f / e + y * (1 / e)
+    return projection.invert(mapper.source.transform, x, y)
 
 
 def separable(mapper: Mapper) -> Vectors | None:
     """Return source x of every column and y of every row, at their centres, by PROJ; None if x does
     not depend on the column alone, or y on the row alone, at points spread over the whole grid."""
     width, height = mapper.grid.width, mapper.grid.height
-    x, y = Exact.of(mapper)(*np.meshgrid(_spread(width), _spread(height)))
+    x, y = exact(mapper, *np.meshgrid(_spread(width), _spread(height)))
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return None
     if np.ptp(x, axis=0).max() >= SEPARABLE or np.ptp(y, axis=1).max() >= SEPARABLE:
@@ -89,7 +84,8 @@ class Vectors:
         cols = np.arange(mapper.grid.width + more, dtype=np.float64) + offset
         rows = np.arange(mapper.grid.height + more, dtype=np.float64) + offset
         # Both in one call: along the middle row, and along the middle column.
-        x, y = Exact.of(mapper)(
+        x, y = exact(
+            mapper,
             np.concatenate([cols, np.full(len(rows), mapper.grid.width // 2 + 0.5)]),
             np.concatenate([np.full(len(cols), mapper.grid.height // 2 + 0.5), rows]),
         )

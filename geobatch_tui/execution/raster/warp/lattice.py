@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.execution.raster.kernels import pixel_loops
+from geobatch_tui.execution.raster.warp.coordinates import exact
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
+    from geobatch_tui.execution.raster.grid.projection import Mapper
     from geobatch_tui.execution.raster.types import Indices, Pair, Points, Valid
-    from geobatch_tui.execution.raster.warp.coordinates import Exact
 
 #: Sides in pixels of the cells, largest first. For sides below 8, nodes and checks would cost as
 #: much as the pixels.
@@ -115,7 +116,7 @@ class Cover:
 class Lattice:
     """Computes the coordinates of windows; ``threshold`` is the error allowed, in source pixels."""
 
-    exact: Exact
+    mapper: Mapper
     threshold: float
 
     def cover(self, window: Window, offsets: tuple[float, ...] = (0.5,)) -> Cover:
@@ -124,7 +125,7 @@ class Lattice:
         gaps = False
         cells = self._largest(window)
         points = (cells.places[:, None, :] * 6 + _CHECKS[None]) * cells.size / 6
-        checks = self.exact(points[..., 0], points[..., 1])
+        checks = exact(self.mapper, points[..., 0], points[..., 1])
         for size in SIZES:
             if not len(cells.places):
                 break
@@ -147,7 +148,7 @@ class Lattice:
         extents = np.empty((4, *largest.shape))
         extents[::2], extents[1::2] = np.inf, -np.inf
         first = largest.col_off, largest.row_off
-        source = self.exact.mapper.source
+        source = self.mapper.source
         side = (source.width, source.height)
         for each in interpolated:
             pixel_loops.extents_of_cells(
@@ -173,13 +174,13 @@ class Lattice:
         places = _pairs(np.arange(left, left + cols), np.arange(top, top + rows))
         at = ((places - (left, top)) * 3)[:, :, None] + np.arange(4)
         pick = at[:, 1, :, None], at[:, 0, None, :]
-        x, y = self.exact(*nodes)
+        x, y = exact(self.mapper, *nodes)
         return Cells(CELL, places, x[pick], y[pick])
 
     def _judge(self, cells: Cells, checks: Pair) -> tuple[Valid, Valid]:
         """Return which of ``cells`` are interpolated near enough, and which have no position."""
         good, empty = np.empty((2, len(cells.places)), bool)
-        half = self.exact.mapper.source.width / 2
+        half = self.mapper.source.width / 2
         limit = self.threshold / _RESERVE
         pixel_loops.judge(
             cells.x, cells.y, *checks, lagrange(_CHECKS / 6), limit, half, good, empty
@@ -201,7 +202,7 @@ class Lattice:
         at = np.argwhere(ring)[:, ::-1] + (left - 1, top - 1)
         nodes = _pairs(np.arange(0, 7, 2), np.arange(0, 7, 2))
         points = (at[:, None, :] * 6 + np.concatenate([nodes, _CHECKS])[None]) * (CELL / 6)
-        wide[ring] = np.isnan(self.exact(points[..., 0], points[..., 1])[0]).all(axis=1)
+        wide[ring] = np.isnan(exact(self.mapper, points[..., 0], points[..., 1])[0]).all(axis=1)
         alone = np.lib.stride_tricks.sliding_window_view(wide, (3, 3)).all(axis=(2, 3))
         return alone.reshape(-1)
 
@@ -217,7 +218,7 @@ class Lattice:
         at = np.concatenate([fine, fresh], axis=1)
         nodes, checked = [], []
         for by_proj, coarse, known in zip(
-            self.exact(at[..., 0], at[..., 1]), (cells.x, cells.y), checks, strict=True
+            exact(self.mapper, at[..., 0], at[..., 1]), (cells.x, cells.y), checks, strict=True
         ):
             grid = np.empty((many, 7, 7))
             grid[:, ::2, ::2] = coarse
@@ -241,7 +242,7 @@ class Lattice:
         places = places[_met(places, 1, window)]
         places = places[np.argsort(places[:, 1], kind="stable")]
         cols, rows = places.T.astype(np.float64)
-        return places, [self.exact(cols + offset, rows + offset) for offset in offsets]
+        return places, [exact(self.mapper, cols + offset, rows + offset) for offset in offsets]
 
 
 #: Columns and rows of the quarters of a cell.

@@ -171,7 +171,7 @@ def agrees(mapper: Mapper, options: Mapping[str, str], tolerance: float) -> bool
         return False
     step_x, step_y = grid.width / cols, grid.height / rows
     at = np.meshgrid((np.arange(cols) + 0.5) * step_x, (np.arange(rows) + 0.5) * step_y)
-    x, y = coordinates.Exact.of(mapper)(*at)
+    x, y = coordinates.exact(mapper, *at)
     # Within half a pixel of the rim the picture is flat.
     rim_x, rim_y = source.width / _SIDE / 2, source.height / _SIDE / 2
     with np.errstate(invalid="ignore"):

@@ -73,7 +73,7 @@ class Warper(Resampler):
             mapper,
             sampler,
             taps.Kernel.of(own, warp.xscale, warp.yscale) if own in taps.CODES else None,
-            Lattice(coordinates.Exact.of(mapper), _allowed(warp, plan.dtype)),
+            Lattice(mapper, _allowed(warp, plan.dtype)),
             coordinates.Vectors.of(mapper, offset) if warp.path == "separable" else None,
             validity.avoided(plan.nodata, sampler.dtype, plan.dtype),
         )

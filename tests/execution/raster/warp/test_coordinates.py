@@ -22,7 +22,7 @@ MERCATOR = PixelGrid(CRS.from_epsg(3857), (50_000.0, 0.0, -2e7, 0.0, -50_000.0, 
 def exactly(mapper, window, offset=0.5):
     cols = np.arange(window.col_off, window.col_off + window.width) + offset
     rows = np.arange(window.row_off, window.row_off + window.height) + offset
-    return coordinates.Exact.of(mapper)(*np.meshgrid(cols, rows))
+    return coordinates.exact(mapper, *np.meshgrid(cols, rows))
 
 
 @pytest.mark.parametrize("grid", [POLAR, EUROPE])
@@ -31,7 +31,7 @@ def test_the_error_stays_below_the_threshold(grid, threshold):
     """Everywhere, at a pole and along the antimeridian too."""
     mapper = Mapper.between(WORLD, grid)
     window = Window(0, 0, grid.width, grid.height)
-    cells = lattice.Lattice(coordinates.Exact.of(mapper), threshold)
+    cells = lattice.Lattice(mapper, threshold)
     cover = cells.cover(window)
     for got, true in zip(cover.fill(window), exactly(mapper, window), strict=True):
         assert np.array_equal(np.isnan(got), np.isnan(true))
@@ -42,7 +42,7 @@ def test_the_error_stays_below_the_threshold(grid, threshold):
 
 def test_coordinates_do_not_depend_on_the_window():
     """Any window has the bits of the whole, as cells lie on the item's grid."""
-    cells = lattice.Lattice(coordinates.Exact.of(Mapper.between(WORLD, POLAR)), 0.001)
+    cells = lattice.Lattice(Mapper.between(WORLD, POLAR), 0.001)
     whole = cells.cover(Window(0, 0, 480, 480)).fill(Window(0, 0, 480, 480))
     for window in (Window(3, 5, 70, 90), Window(200, 210, 77, 50), Window(479, 0, 1, 480)):
         rows = slice(window.row_off, window.row_off + window.height)
