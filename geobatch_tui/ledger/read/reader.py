@@ -57,6 +57,11 @@ class RunRow:
     bytes_out: int
     seconds: float
 
+    @property
+    def totals(self) -> tuple[int, int, int, int]:
+        """Chunks, units, bytes in and bytes out, in the order of ``rates.NAMES``."""
+        return self.n_done, self.units, self.bytes_in, self.bytes_out
+
 
 class Counts(TypedDict):
     """Chunks by state, over the whole output directory without orphans."""

@@ -94,8 +94,7 @@ class RunView:
         # Nobody saw a run crash: the last that it wrote is the nearest to it.
         end = row.t1 or (time.time() if live else max(row.t0, reader.last_sign()))
         seconds = max(0.0, end - row.t0)
-        totals = (row.n_done, row.units, row.bytes_in, row.bytes_out)
-        rates = (reader.last_event("progress") or {}) if live else overall(totals, seconds)
+        rates = (reader.last_event("progress") or {}) if live else overall(row.totals, seconds)
         unit = str(planned.get("unit_name", ""))
         return RunStatus(
             run_id=row.run_id,

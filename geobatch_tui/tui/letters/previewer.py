@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from geobatch_tui.execution.protocol.messages import Failure
     from geobatch_tui.orchestration.workers.pool import Pool
     from geobatch_tui.tui.letters.dossier import Dossier
 
@@ -95,19 +94,18 @@ class Previewer:
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(self._idle, self._worker.let_go)
         receipt = answer.receipt if isinstance(answer, Outcome) else None
-        return receipt if isinstance(receipt, PreviewReceipt) else _unseen(answer.failure)
+        if isinstance(receipt, PreviewReceipt):
+            return receipt
+        failure = answer.failure
+        if failure is None:
+            return Unseen("the worker that read it ended")
+        return Unseen(f"{failure.error_class}: {failure.message}", failure.hint)
 
     async def close(self) -> None:
         """End the worker and remove its files."""
         if self._timer is not None:
             self._timer.cancel()
         await self._worker.close()
-
-
-def _unseen(failure: Failure | None) -> Unseen:
-    if failure is None:
-        return Unseen("the worker that read it ended")
-    return Unseen(f"{failure.error_class}: {failure.message}", failure.hint)
 
 
 def _processes(scratch: Path) -> Pool:

@@ -189,13 +189,7 @@ class View:
         run, seconds = self.run, self.elapsed_s
         if run is None or not run.n_done or not seconds:
             return None
-        return Sample(
-            t=run.t0,
-            chunks_per_s=run.n_done / seconds,
-            units_per_s=run.units / seconds,
-            bytes_in_per_s=run.bytes_in / seconds,
-            bytes_out_per_s=run.bytes_out / seconds,
-        )
+        return Sample(run.t0, *(total / seconds for total in run.totals))
 
     @property
     def dead_letters(self) -> int:
