@@ -13,23 +13,8 @@ import numpy as np
 
 from geobatch_tui.errors import CrsError, SchemaError
 from geobatch_tui.execution.proj.crs_lookup import named, same
+from geobatch_tui.execution.raster.grid import projection, soundness
 from geobatch_tui.execution.raster.grid.pixel_grid import MAX_SIDE, Box, PixelGrid
-from geobatch_tui.execution.raster.grid.projection import (
-    apply,
-    area_of_use,
-    lonlat_box,
-    poles_inside,
-    project,
-    project_box,
-    rim_of_one,
-)
-from geobatch_tui.execution.raster.grid.soundness import (
-    fault_of,
-    fold_of,
-    local_size,
-    pixel_at,
-    refuse_wrap,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,15 +64,15 @@ def choose(
         return _from_bounds(source, dst_crs, request, suggest)
     if request.extent != "area-of-use" and source.is_north_up and same(source.crs, dst_crs):
         return _from_own(source, dst_crs, request)
-    globe, area = _on_globe(source), area_of_use(dst_crs)
+    globe, area = _on_globe(source), projection.area_of_use(dst_crs)
     shared = globe if area is None else _shared_box(globe, area)
     if area is not None and shared is None:
         return _from_beside(source, dst_crs, request, (globe, area), suggest)
     shared = shared or globe
-    local = local_size(source, dst_crs, shared)
+    local = soundness.local_size(source, dst_crs, shared)
     suggestion = suggest() if request.extent != "area-of-use" else None
     if suggestion is not None:
-        fault = fault_of(suggestion, local) or fold_of(source, suggestion)
+        fault = soundness.fault_of(suggestion, local) or soundness.fold_of(source, suggestion)
         if fault is None:
             return _from_suggestion(source, request, suggestion)
         if request.extent == "source":
@@ -112,7 +97,7 @@ def _from_own(source: PixelGrid, dst_crs: CRS, request: GridRequest) -> GridChoi
 
 def _from_suggestion(source: PixelGrid, request: GridRequest, suggestion: PixelGrid) -> GridChoice:
     box = suggestion.box
-    refuse_wrap(source, suggestion.crs, box)
+    soundness.refuse_wrap(source, suggestion.crs, box)
     if request.resolution is None and request.size is None:
         return GridChoice(suggestion, "gdal")
     if request.resolution is not None:
@@ -138,8 +123,8 @@ def _from_beside(
     near = request.extent == "auto" and _gap(globe, area) <= BESIDE
     suggestion = suggest() if near or asked else None
     if suggestion is not None:
-        local = local_size(source, dst_crs, globe)
-        if (fault_of(suggestion, local) or fold_of(source, suggestion)) is None:
+        local = soundness.local_size(source, dst_crs, globe)
+        if (soundness.fault_of(suggestion, local) or soundness.fold_of(source, suggestion)) is None:
             choice = _from_suggestion(source, request, suggestion)
             warning = f"{apart}. GDAL's grid of the source is sound, and is taken"
             return replace(choice, warnings=(*choice.warnings, warning))
@@ -155,11 +140,11 @@ def _trimmed(source: PixelGrid, suggestion: PixelGrid) -> Box:
     source. Around a pole the edges say too little: then the extent stays.
     """
     box = suggestion.box
-    if any(poles_inside(source)):
+    if any(projection.poles_inside(source)):
         return box
-    u, v = rim_of_one(21)
-    at = apply(source.transform, u * source.width, v * source.height)
-    x, y = project(*at, source.crs, suggestion.crs)
+    u, v = projection.rim_of_one(21)
+    at = projection.apply(source.transform, u * source.width, v * source.height)
+    x, y = projection.project(*at, source.crs, suggestion.crs)
     if np.isnan(x).any():
         return box
     pixel_x, pixel_y = suggestion.pixel
@@ -179,12 +164,12 @@ def _from_area(
     local: float | None,
     fault: str,
 ) -> GridChoice:
-    box = project_box(shared, dst_crs)
+    box = projection.project_box(shared, dst_crs)
     if box is None or local is None:
         raise CrsError(
             f"no grid can be found for {named(dst_crs)}: {fault}", hint="give bounds and resolution"
         )
-    refuse_wrap(source, dst_crs, box)
+    soundness.refuse_wrap(source, dst_crs, box)
     grid = _lay(dst_crs, box, request, (local, local), cover=True)
     if fault == "asked for":
         return GridChoice(grid, "area-of-use")
@@ -203,9 +188,9 @@ def _from_bounds(
     box = _requested_box(request, dst_crs)
     if request.resolution is not None or (request.size is not None and 0 not in request.size):
         return GridChoice(_lay(dst_crs, box, request, (0.0, 0.0)), "bounds")
-    local = pixel_at(source, dst_crs, box.centre)
+    local = soundness.pixel_at(source, dst_crs, box.centre)
     suggestion = suggest()
-    if suggestion is not None and fault_of(suggestion, local) is None:
+    if suggestion is not None and soundness.fault_of(suggestion, local) is None:
         return GridChoice(_lay(dst_crs, box, request, suggestion.pixel), "bounds")
     if local is None:
         raise CrsError(
@@ -221,7 +206,7 @@ def _requested_box(request: GridRequest, dst_crs: CRS) -> Box:
         raise SchemaError("bounds are not given")
     if request.bounds_crs is None or request.bounds_crs == dst_crs:
         return request.bounds
-    box = project_box(request.bounds, dst_crs, request.bounds_crs)
+    box = projection.project_box(request.bounds, dst_crs, request.bounds_crs)
     if box is None:
         raise CrsError(f"bounds {request.bounds} cannot be transformed to {named(dst_crs)}")
     return box
@@ -288,7 +273,7 @@ def _aligned(box: Box, x: float, y: float) -> Box:
 
 def _on_globe(source: PixelGrid) -> Box:
     """Return longitudes and latitudes of the source."""
-    box = lonlat_box(source)
+    box = projection.lonlat_box(source)
     if box is None:
         raise CrsError(
             f"no point of the source can be placed on the globe by its CRS {named(source.crs)}"

@@ -10,20 +10,8 @@ import numpy as np
 
 from geobatch_tui.errors import CrsError
 from geobatch_tui.execution.proj.crs_lookup import LONLAT, is_degrees, named
+from geobatch_tui.execution.raster.grid import projection
 from geobatch_tui.execution.raster.grid.pixel_grid import MAX_SIDE, PixelGrid
-from geobatch_tui.execution.raster.grid.projection import (
-    ROUND,
-    apply,
-    axes,
-    invert,
-    lattice,
-    lonlat_box,
-    project,
-    project_lattice,
-    project_sides,
-    separately,
-    unroll,
-)
 
 if TYPE_CHECKING:
     from pyproj import CRS
@@ -67,15 +55,15 @@ def fold_of(source: PixelGrid, suggestion: PixelGrid) -> str | None:
     if _returns(source, suggestion):
         return None
     width, height = suggestion.width, suggestion.height
-    cols, rows = lattice(width, height, 65)
-    sx, sy = project_lattice(suggestion, 65, source.crs)
-    scol, srow = invert(source.transform, sx, sy)
+    cols, rows = projection.lattice(width, height, 65)
+    sx, sy = projection.project_lattice(suggestion, 65, source.crs)
+    scol, srow = projection.invert(source.transform, sx, sy)
     with np.errstate(invalid="ignore"):
         within = (scol >= 0) & (scol <= source.width) & (srow >= 0) & (srow <= source.height)
     if not within.any():
         return None
-    back = project(sx[within], sy[within], source.crs, suggestion.crs)
-    bcol, brow = invert(suggestion.transform, *back)
+    back = projection.project(sx[within], sy[within], source.crs, suggestion.crs)
+    bcol, brow = projection.invert(suggestion.transform, *back)
     with np.errstate(invalid="ignore"):
         away = np.hypot(bcol - cols[within], brow - rows[within]) > FOLD_PIXELS
     share = float(away.mean())
@@ -86,14 +74,16 @@ def fold_of(source: PixelGrid, suggestion: PixelGrid) -> str | None:
 
 def _returns(source: PixelGrid, grid: PixelGrid) -> bool:
     """Whether every column and every row comes back from the source, each by itself."""
-    there = project_sides(grid, 65, source.crs)
-    back = None if there is None else separately(*there, source.crs, grid.crs)
+    there = projection.project_sides(grid, 65, source.crs)
+    back = None if there is None else projection.separately(*there, source.crs, grid.crs)
     if back is None:
         return False
     half = FOLD_PIXELS / 2
     return all(
         bool(np.abs(position - expected).max() < half * abs(pixel))
-        for position, expected, pixel in zip(back, axes(grid, 65), grid.pixel, strict=True)
+        for position, expected, pixel in zip(
+            back, projection.axes(grid, 65), grid.pixel, strict=True
+        )
     )
 
 
@@ -102,17 +92,17 @@ def local_size(source: PixelGrid, dst_crs: CRS, shared: Box) -> float | None:
     ``shared``; None if it cannot be known."""
     x, y = shared.centre
     # Through the destination, as the datum may differ and the longitude may be unrolled.
-    px, py = project(np.array([x]), np.array([y]), LONLAT, dst_crs)
+    px, py = projection.project(np.array([x]), np.array([y]), LONLAT, dst_crs)
     return pixel_at(source, dst_crs, (float(px[0]), float(py[0])))
 
 
 def pixel_at(source: PixelGrid, dst_crs: CRS, point: tuple[float, float]) -> float | None:
     """Return the side of a square with the area of the source pixel at ``point`` of ``dst_crs``;
     None if it cannot be known."""
-    x, y = project(np.array([point[0]]), np.array([point[1]]), dst_crs, source.crs)
+    x, y = projection.project(np.array([point[0]]), np.array([point[1]]), dst_crs, source.crs)
     if is_degrees(source.crs):
-        x = unroll(x, source.middle[0])
-    col, row = (float(value[0]) for value in invert(source.transform, x, y))
+        x = projection.unroll(x, source.middle[0])
+    col, row = (float(value[0]) for value in projection.invert(source.transform, x, y))
     if not (math.isfinite(col) and math.isfinite(row)):
         return None
     col = min(max(col, 0.5), source.width - 0.5)
@@ -120,23 +110,25 @@ def pixel_at(source: PixelGrid, dst_crs: CRS, point: tuple[float, float]) -> flo
     # In a source of few pixels a whole one may reach over poles and the antimeridian.
     half = 0.5 if min(source.width, source.height) >= FEW else 1 / 64
     cols, rows = np.array([-half, half, 0, 0]) + col, np.array([0, 0, -half, half]) + row
-    dx, dy = project(*apply(source.transform, cols, rows), source.crs, dst_crs)
+    dx, dy = projection.project(
+        *projection.apply(source.transform, cols, rows), source.crs, dst_crs
+    )
     area = abs((dx[1] - dx[0]) * (dy[3] - dy[2]) - (dx[3] - dx[2]) * (dy[1] - dy[0]))
     return math.sqrt(area) / (2 * half) if math.isfinite(area) and area > 0 else None
 
 
 def refuse_wrap(source: PixelGrid, dst_crs: CRS, box: Box) -> None:
     """Raise CrsError if ``box`` goes round the world though the source covers less than half."""
-    globe = lonlat_box(source)
+    globe = projection.lonlat_box(source)
     if globe is None or globe.width >= 180:
         return
-    x, _ = project_lattice(source, 21, dst_crs)
+    x, _ = projection.project_lattice(source, 21, dst_crs)
     if np.isnan(x).all():
         return
     spread = float(np.nanmax(x) - np.nanmin(x))
     jumps = np.concatenate([np.abs(np.diff(x, axis=0)).ravel(), np.abs(np.diff(x, axis=1)).ravel()])
     degrees = box.width if is_degrees(dst_crs) else 0.0
-    if np.nanmax(jumps) > spread / 2 and (degrees > ROUND or box.width > 0.9 * spread):
+    if np.nanmax(jumps) > spread / 2 and (degrees > projection.ROUND or box.width > 0.9 * spread):
         raise CrsError(
             f"the source crosses the antimeridian: it is {globe.width:.4g} degrees wide, the "
             f"output in {named(dst_crs)} would go round the world ({box})",
