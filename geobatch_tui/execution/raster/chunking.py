@@ -87,28 +87,24 @@ def _choose(
         rows = _rows_at(width, height, block[1], max_bytes, cost)
         if rows:
             return _up(width, block[0]), rows
-    best = block
-    factor = 1
+    best, factor = block, 1
     while max(block) * factor <= max(MAX_SIDE, *block):
         cols, rows = block[0] * factor, block[1] * factor
         if cost.of(min(cols, width), min(rows, height)) > max_bytes:
             break
         if max(cols, rows) > MIN_SIDE and len(ChunkGrid(*size, cols, rows)) < ENOUGH:
             break
-        best = (cols, rows)
-        factor *= 2
+        best, factor = (cols, rows), factor * 2
     return best
 
 
 def _rows_at(width: int, height: int, step: int, max_bytes: int, cost: Cost) -> int:
     """Return the rows of a chunk of full width; 0 if not even one row of tiles fits."""
-    rows = 0
-    side = step
+    rows, side = 0, step
     while side <= max(MAX_SIDE, step) and cost.of(width, min(side, height)) <= max_bytes:
         if rows and -(-height // side) < ENOUGH:
             break
-        rows = side
-        side *= 2
+        rows, side = side, side * 2
     return rows
 
 

@@ -63,11 +63,9 @@ def preview(task: PreviewTask, stage: Stage) -> PreviewReceipt:
             blocks = _Blocks(
                 opened_source.OpenSource.of(task.source, facts, stack, dataset), bands, plan
             )
-            # Asked before any read: later calls raise the errors that a failed one left behind.
-            shown = _shown(facts, blocks, window)
             with stage("read"), expected_gdal_errors():
                 picture.sample(blocks, monotonic() + task.max_seconds)
-        return _receipt(picture, shown)
+        return _receipt(picture, facts, blocks, window)
 
 
 def _bands(task: PreviewTask, facts: Facts) -> tuple[int, ...]:
@@ -194,20 +192,7 @@ class _Blocks:
         return (np.abs(pixels) if pixels.dtype.kind == "c" else pixels), valid
 
 
-def _shown(facts: Facts, blocks: _Blocks, window: Window) -> dict[str, object]:
-    nodata = blocks.nodata[0]
-    return {
-        "window": list(window.srcwin),
-        "size": [facts.width, facts.height],
-        "bands": list(blocks.bands),
-        "count": facts.count,
-        "dtype": facts.dtype,
-        "nodata": None if nodata is None else repr(nodata),
-        "block": list(facts.block),
-    }
-
-
-def _receipt(picture: _Picture, facts: dict[str, object]) -> PreviewReceipt:
+def _receipt(picture: _Picture, facts: Facts, blocks: _Blocks, window: Window) -> PreviewReceipt:
     seen = picture.marks == VALUE
     ends = [_ends(band[seen]) for band in picture.values]
     layers = [
@@ -216,13 +201,21 @@ def _receipt(picture: _Picture, facts: dict[str, object]) -> PreviewReceipt:
     ]
     pixels = np.stack(layers if len(layers) == _RGB else layers * _RGB, axis=-1).astype(np.uint8)
     height, width = picture.marks.shape
-    found = {
+    nodata = blocks.nodata[0]
+    shown = {
+        "window": list(window.srcwin),
+        "size": [facts.width, facts.height],
+        "bands": list(blocks.bands),
+        "count": facts.count,
+        "dtype": facts.dtype,
+        "nodata": None if nodata is None else repr(nodata),
+        "block": list(facts.block),
         "low": [low for low, _ in ends],
         "high": [high for _, high in ends],
         "bad_blocks": picture.bad,
         "error": picture.error,
     }
-    return PreviewReceipt(width, height, pixels.tobytes(), picture.marks.tobytes(), facts | found)
+    return PreviewReceipt(width, height, pixels.tobytes(), picture.marks.tobytes(), shown)
 
 
 def _ends(values: Pixels) -> tuple[float, float]:

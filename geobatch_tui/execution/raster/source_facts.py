@@ -114,11 +114,8 @@ def _has_alpha(dataset: DatasetReader) -> bool:
 def _has_mask(dataset: DatasetReader) -> bool:
     """Whether one mask, stored apart from the bands, holds for the whole dataset."""
     flags = dataset.mask_flag_enums[0]
-    return (
-        MaskFlags.per_dataset in flags
-        and MaskFlags.alpha not in flags
-        and MaskFlags.nodata not in flags
-    )
+    others = {MaskFlags.alpha, MaskFlags.nodata}
+    return MaskFlags.per_dataset in flags and others.isdisjoint(flags)
 
 
 def _comparable(value: float | None) -> float | str | None:

@@ -214,17 +214,12 @@ def _runs(slots: Slots, frame: tuple[int, int]) -> list[tuple[int, int, int]]:
     slots = slots[slots["length"] > 0]
     starts = slots["offset"].astype(np.int64) - frame[0]
     ends = starts + frame[0] + slots["length"] + frame[1]
-    breaks = np.flatnonzero((slots["store"][1:] != slots["store"][:-1]) | (starts[1:] != ends[:-1]))
-    firsts = np.concatenate([[0], breaks + 1]) if len(slots) else breaks
-    lasts = np.concatenate([breaks, [len(slots) - 1]]) if len(slots) else breaks
-    return list(
-        zip(
-            slots["store"][firsts].tolist(),
-            starts[firsts].tolist(),
-            (ends[lasts] - starts[firsts]).tolist(),
-            strict=True,
-        )
-    )
+    is_first = np.ones(len(slots), bool)
+    is_first[1:] = (slots["store"][1:] != slots["store"][:-1]) | (starts[1:] != ends[:-1])
+    firsts = np.flatnonzero(is_first)
+    lasts = np.append(firsts, len(slots))[1:] - 1
+    stores, lengths = slots["store"][firsts], ends[lasts] - starts[firsts]
+    return list(zip(stores.tolist(), starts[firsts].tolist(), lengths.tolist(), strict=True))
 
 
 def _facts(

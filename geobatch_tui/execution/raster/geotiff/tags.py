@@ -263,9 +263,9 @@ def _is_ycbcr(plan: RasterPlan) -> bool:
 def _colours(plan: RasterPlan) -> dict[str, object]:
     """Return GDAL's options for colours, and for codecs that change colours or metadata."""
     encoding = plan.encoding
-    if encoding.compress == "JPEG":
-        return {"photometric": _photometric(plan), "compress": "JPEG"}
     options: dict[str, object] = {"photometric": _photometric(plan)}
+    if encoding.compress == "JPEG":
+        options["compress"] = "JPEG"
     if encoding.compress == "WEBP" and encoding.level == LOSSLESS:
         options |= {"compress": "WEBP", "webp_lossless": True}
     if encoding.max_z_error:

@@ -1,11 +1,15 @@
-"""Stores of encoded tiles, from which they are copied into the final file."""
+"""Stores of encoded tiles, from which they are copied into the final file.
+
+Each reads bytes, or copies them to the end of an open file; VerifyError says that they are not
+there, OSError that the file refuses them.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io.disk import copy_range, disk_errors, read_exactly, write_all
@@ -13,21 +17,6 @@ from geobatch_tui.execution.io.disk import copy_range, disk_errors, read_exactly
 if TYPE_CHECKING:
     from collections.abc import Buffer, Iterator
     from pathlib import Path
-
-
-class Store(Protocol):
-    """Bytes that can be read, and copied to the end of an open file."""
-
-    def read_bytes(self, offset: int, length: int) -> bytes:
-        """Read bytes. Raises VerifyError if they are not there."""
-        ...
-
-    def copy(self, target: int, offset: int, length: int) -> None:
-        """Copy bytes to the end of ``target``. Raises VerifyError if they are not there, OSError if
-        the target refuses them."""
-        ...
-
-    def close(self) -> None: ...
 
 
 class SpoolStore:
@@ -121,3 +110,6 @@ class ScratchStore:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+type Store = SpoolStore | MemoryStore | ScratchStore

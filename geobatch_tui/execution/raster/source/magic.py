@@ -18,26 +18,21 @@ HEAD_BYTES = 512
 
 #: Beginnings of a TIFF: little-endian or big-endian, classic or BigTIFF.
 TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-_MAGIC: tuple[tuple[bytes, str], ...] = (
-    *((magic, "GTiff") for magic in TIFF),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JP2OpenJPEG"),
-    (b"\xff\x4f\xff\x51", "JP2OpenJPEG"),
-    (b"EHFA_HEADER_TAG", "HFA"),
-    (b"CDF\x01", "netCDF"),
-    (b"CDF\x02", "netCDF"),
-    (b"CDF\x05", "netCDF"),
-    (b"\x89HDF\r\n\x1a\n", "HDF5"),
-    (b"GRIB", "GRIB"),
-    (b"GIF8", "GIF"),
-    (b"BM", "BMP"),
-    (b"NITF", "NITF"),
-    (b"NSIF", "NITF"),
-    (b"UHL1", "DTED"),
-    (b"ncols", "AAIGrid"),
-    (b"NCOLS", "AAIGrid"),
-)
+_MAGIC = {
+    "GTiff": TIFF,
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "JPEG": (b"\xff\xd8\xff",),
+    "JP2OpenJPEG": (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
+    "HFA": (b"EHFA_HEADER_TAG",),
+    "netCDF": (b"CDF\x01", b"CDF\x02", b"CDF\x05"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n",),
+    "GRIB": (b"GRIB",),
+    "GIF": (b"GIF8",),
+    "BMP": (b"BM",),
+    "NITF": (b"NITF", b"NSIF"),
+    "DTED": (b"UHL1",),
+    "AAIGrid": (b"ncols", b"NCOLS"),
+}
 #: Formats that need their extension too: a short or common magic, or none.
 _EXTENSIONS = {"BMP": (".bmp",), "NITF": (".ntf", ".nitf", ".nsf"), "GRIB": ()}
 _NETCDF = (".nc", ".nc4", ".cdf")
@@ -76,8 +71,8 @@ def driver_of(path: Path, head: bytes, *, size: int, allow_vrt: bool) -> str:
             )
         return "VRT"
     suffix = path.suffix.lower()
-    for magic, driver in _MAGIC:
-        if head.startswith(magic) and suffix in (_EXTENSIONS.get(driver) or (suffix,)):
+    for driver, magics in _MAGIC.items():
+        if head.startswith(magics) and suffix in (_EXTENSIONS.get(driver) or (suffix,)):
             return "netCDF" if driver == "HDF5" and suffix in _NETCDF else driver
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"

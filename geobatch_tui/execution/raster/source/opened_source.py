@@ -15,7 +15,7 @@ import threading
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import rasterio
@@ -245,19 +245,13 @@ def block_bytes(dataset: DatasetReader) -> int:
     return one * int(max(np.dtype(dtype).itemsize for dtype in dataset.dtypes))
 
 
-class Closeable(Protocol):
-    """An object that is built on an open source, and closed with it."""
-
-    def close(self) -> None: ...
-
-
 @dataclass(slots=True)
 class OpenSource:
     """An open source, and the objects that are built on it; belongs to one thread.
 
     ``blocks`` and ``checksums`` read its blocks without GDAL, where they can; ``dataset`` is opened
-    at its first use. ``built`` are objects over it by name, as virtual datasets: their makers enter
-    them, and they are closed with the source.
+    at its first use. ``built`` are objects over it by name, as virtual datasets, which their makers
+    enter; ``stack`` closes what has to be closed with the source.
     """
 
     path: str
@@ -266,7 +260,7 @@ class OpenSource:
     _dataset: DatasetReader | None = None
     blocks: Blocks | None = None
     checksums: Checksums | None = None
-    built: dict[str, Closeable] = field(default_factory=dict)
+    built: dict[str, object] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -374,8 +368,5 @@ def _opened(item: ItemContext, stack: contextlib.ExitStack) -> OpenSource:
 def release() -> None:
     """Close the source that is open in this thread."""
     opened, _current.opened, _current.key = _current.opened, None, None
-    if opened is None:
-        return
-    with opened.stack:
-        for user in opened.built.values():
-            user.close()
+    if opened is not None:
+        opened.stack.close()

@@ -123,9 +123,10 @@ def _read(
     open with the source."""
     grid = (plan.crs, plan.transform, plan.width, plan.height)
     key = repr((grid, plan.warp, plan.nodata, plan.validity, src_nodata, alpha))
-    if key not in opened.built:
-        opened.built[key] = _build(opened, plan, src_nodata, alpha=alpha)
-    warped: WarpedVRT = opened.built[key]
+    warped = opened.built.get(key)
+    if not isinstance(warped, WarpedVRT):
+        warped = opened.built[key] = _build(opened, plan, src_nodata, alpha=alpha)
+        opened.stack.callback(warped.close)
     pixels: Pixels = np.empty((warped.count, *window.shape), np.dtype(warped.dtypes[0]))
     rows, cols = warped.block_shapes[0]
     for part in window.tiles(int(cols), int(rows)):

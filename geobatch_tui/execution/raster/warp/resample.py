@@ -78,9 +78,6 @@ class Warper(Resampler):
             validity.avoided(plan.nodata, sampler.dtype, plan.dtype),
         )
 
-    def close(self) -> None:
-        """Do nothing: a warper has arrays only. It is closed with the source."""
-
     def resample_window(self, window: Window) -> tuple[Pixels, Valid | None]:
         """See :func:`resample_window`."""
         plan, shape = self.plan, window.shape
