@@ -23,10 +23,7 @@ _HINT = "leave it out by op.columns, or write GeoParquet"
 
 
 def written(
-    output: OutputFormat,
-    fields: pa.Schema,
-    warnings: list[str],
-    widths: Mapping[str, int] | None = None,
+    output: OutputFormat, fields: pa.Schema, warnings: list[str], widths: Mapping[str, int]
 ) -> pa.Schema:
     """Return the attributes ``fields`` as a format holds them; warn of what is lost. ``widths``:
     most characters of text fields, as the source declares them.
@@ -47,7 +44,7 @@ def written(
             )
         if lost := _note(output, field.type, kind):
             warnings.append(f"field {field.name!r} ({field.type}): {lost}")
-        width = (widths or {}).get(field.name)
+        width = widths.get(field.name)
         note = {WIDTH: str(width)} if width and output.holds_widths else None
         note = _MARK if output.marks_json and _is_json(field.type) else note
         made.append(pa.field(name, kind, nullable=True, metadata=note))

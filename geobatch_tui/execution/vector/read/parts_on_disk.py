@@ -61,7 +61,8 @@ def _await(item: ItemContext, plan: VectorPlan, path: Path) -> None:
     drain = _Drain(item, plan)
     while not path.exists():
         running = drain.running
-        drain.raise_error()
+        if drain.error is not None:
+            raise drain.error
         if not running and drain.lock():
             # Another worker may have written the last part before this one got the lock.
             if path.exists():
@@ -77,7 +78,7 @@ class _Drain:
     def __init__(self, item: ItemContext, plan: VectorPlan) -> None:
         self._item, self._plan = item, plan
         self._fd = -1
-        self._error: Exception | None = None
+        self.error: Exception | None = None
         self.running = False
 
     def lock(self) -> bool:
@@ -101,16 +102,12 @@ class _Drain:
         self.running = True
         threading.Thread(target=self._run, name="drain", daemon=True).start()
 
-    def raise_error(self) -> None:
-        if self._error is not None:
-            raise self._error
-
     def _run(self) -> None:
         try:
             check_identity(self._item.source, self._item.source_id)
             self._fill()
         except Exception as error:  # noqa: BLE001 - boundary: handed to the task that waits
-            self._error = error
+            self.error = error
         finally:
             self.unlock()
             self.running = False

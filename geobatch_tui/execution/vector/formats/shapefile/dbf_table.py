@@ -84,8 +84,6 @@ _KINDS: tuple[tuple[Callable[[pa.DataType], bool], str, str], ...] = (
 )
 #: Points that a plain number of each kind may have.
 _PLAIN = {"whole number": 0, "number": 1}
-
-
 #: Classes of bytes in the order of a plain number: blanks, a sign, digits and a point; others.
 _BLANK, _SIGN, _DIGIT, _OTHER = range(4)
 _POINT = ord(".")

@@ -18,6 +18,8 @@ from geobatch_tui.execution.vector.ogr import archive
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from geobatch_tui.execution.vector.formats.source_format import OpenLayer
+
 #: Bytes of the head of an index of shapes, or of the shapes; and of an entry of the index, which
 #: begins with the place of a shape.
 HEAD, ENTRY = 100, 8
@@ -26,45 +28,44 @@ _LENGTH = slice(24, 28)
 INDEX, TABLE, _SHAPES = (".shx", ".SHX"), (".dbf", ".DBF"), (".shp", ".SHP")
 
 
-def refuse_uneven(path: str, place: str) -> None:
+def refuse_uneven(layer: OpenLayer) -> None:
     """Raise CorruptSourceError where there are more of the one than of the other, by the head of a
-    file or by its size, or a table is cut off. ``place``: what OGR opens, which is ``path`` or lies
-    in it."""
-    shapes = asked(path, place, INDEX, _entries)
-    rows = asked(path, place, TABLE, _rows)
+    file or by its size, or a table is cut off."""
+    shapes, rows = asked(layer, INDEX, _entries), asked(layer, TABLE, _rows)
     if shapes is not None and shapes[0] != shapes[1]:
         raise CorruptSourceError(
-            f"the .shx file of {path} says in its head that it has {shapes[0]} shapes, but has "
-            f"{shapes[1]}",
+            f"the .shx file of {layer.path} says in its head that it has {shapes[0]} shapes, but "
+            f"has {shapes[1]}",
             hint="remove it, and have it made again: ogr2ogr --config SHAPE_RESTORE_SHX YES",
         )
     if shapes is not None and rows is not None and shapes[0] != min(rows):
         raise CorruptSourceError(
-            f"{path} has {shapes[0]} shapes, but {min(rows)} rows of attributes",
+            f"{layer.path} has {shapes[0]} shapes, but {min(rows)} rows of attributes",
             hint="repair it, or give it without its .dbf file, and so without attributes",
         )
 
 
-def tell_of_rest(path: str, place: str, warnings: list[str]) -> None:
+def tell_of_rest(layer: OpenLayer, warnings: list[str]) -> None:
     """Warn where a file goes on behind the end that its index, or its head, says."""
-    rows = asked(path, place, TABLE, _rows)
+    rows = asked(layer, TABLE, _rows)
     if rows is not None and rows[1] > rows[0]:
         warnings.append(f"the .dbf file has {rows[1]} rows, of which its head tells {rows[0]}")
-    end = asked(path, place, INDEX, _end)
-    size = asked(path, place, _SHAPES, lambda file: file.seek(0, os.SEEK_END))
+    end = asked(layer, INDEX, _end)
+    size = asked(layer, _SHAPES, lambda file: file.seek(0, os.SEEK_END))
     if end is not None and size is not None and size - end >= ENTRY:
         warnings.append(f"the .shp file goes on for {size - end} bytes after its last shape")
 
 
 def asked[T](
-    path: str, place: str, ends: tuple[str, ...], ask: Callable[[IO[bytes]], T | None]
+    layer: OpenLayer, ends: tuple[str, ...], ask: Callable[[IO[bytes]], T | None]
 ) -> T | None:
-    """Return what ``ask`` says of the file beside what OGR opens at ``place`` with one of the
-    suffixes ``ends``; None: there is none."""
+    """Return what ``ask`` says of the file of a layer with one of the suffixes ``ends``; None: it
+    has none."""
     for end in ends:
-        other = str(Path(place).with_suffix(end))
+        other = str(Path(layer.place).with_suffix(end))
+        path = layer.path if archive.is_inside(layer.place) else other
         try:
-            with archive.opened(path if archive.is_inside(place) else other, other) as file:
+            with archive.opened(path, other) as file:
                 return ask(file)
         except (FileNotFoundError, KeyError):
             continue

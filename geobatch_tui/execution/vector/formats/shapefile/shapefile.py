@@ -47,14 +47,14 @@ class Shapefile(SourceFormat):
             return "", ""
         if asked == STRICT:
             return "", dbf_table.UNSAID
-        table = row_counts.asked(layer.path, layer.place, row_counts.TABLE, dbf_table.encoding_of)
-        found = table or dbf_table.ASCII
+        encoding = row_counts.asked(layer, row_counts.TABLE, dbf_table.encoding_of)
+        found = encoding or dbf_table.ASCII
         is_known = found in {dbf_table.UTF8, dbf_table.WINDOWS}
         return (found if is_known else ""), dbf_table.WARNINGS[found]
 
     @override
     def count(self, layer: OpenLayer, where: str) -> FeatureCount:
-        row_counts.refuse_uneven(layer.path, layer.place)
+        row_counts.refuse_uneven(layer)
         return FeatureCount(layer.info["features"])
 
     @override
@@ -75,7 +75,7 @@ class Shapefile(SourceFormat):
         tables = (Path(layer.place).with_suffix(suffix) for suffix in row_counts.TABLE)
         if not archive.is_inside(layer.place) and not any(table.exists() for table in tables):
             warnings.append("there is no .dbf file: features have no attributes")
-        row_counts.tell_of_rest(layer.path, layer.place, warnings)
+        row_counts.tell_of_rest(layer, warnings)
 
     @override
     def access(
@@ -99,7 +99,7 @@ class Shapefile(SourceFormat):
     def misread(self, layer: OpenLayer, plain: Plain, features: pa.Table) -> Sequence[int]:
         null = list(lost_geometries.null_ids(features))
         if not (lost := list(with_points(plain.name(), null)) if null else []):
-            row_counts.refuse_uneven(layer.path, layer.place)
+            row_counts.refuse_uneven(layer)
         return lost
 
 

@@ -61,10 +61,21 @@ class _Xml(SourceFormat):
         """Make a reader of features with the attributes of ``schema``."""
         raise NotImplementedError
 
+    def _read(self, plain: Plain, schema: pa.Schema) -> XmlReader:
+        """Read a file; raise CorruptSourceError where it is no XML."""
+        reader = self.reader(schema)
+        try:
+            reader.read(plain.name())
+        except (ExpatError, ValueError, LookupError) as error:
+            raise CorruptSourceError(
+                f"{plain.path} cannot be read to its end: {error}",
+                hint="repair it as XML: what stands behind that place would be left out",
+            ) from error
+        return reader
+
     @override
     def source_check(self, plain: Plain, plan: VectorPlan) -> SourceCheck | None:
-        reader = self.reader(batch_schema.schema_of(plan))
-        _read(reader, plain)
+        reader = self._read(plain, batch_schema.schema_of(plan))
 
         def marks(count: int) -> NDArray[np.uint8]:
             return _marks(reader, plain, plan.layer, count, plan.lost)
@@ -80,8 +91,7 @@ class _Xml(SourceFormat):
 
     @override
     def misread(self, layer: OpenLayer, plain: Plain, features: pa.Table) -> Sequence[int]:
-        reader = self.reader(pa.schema([]))
-        _read(reader, plain)
+        reader = self._read(plain, pa.schema([]))
         shapes = features.column(WKB).combine_chunks()
         if not shapes.null_count and not reader.lines:
             return ()
@@ -147,17 +157,6 @@ class Gml(_Xml):
     @override
     def lost_reasons(self, path: str, plan: VectorPlan) -> Iterable[str]:
         return (f"OGR cannot read the geometry of feature {number}" for number in plan.lost)
-
-
-def _read(reader: XmlReader, plain: Plain) -> None:
-    """Read a file; raise CorruptSourceError where it is no XML."""
-    try:
-        reader.read(plain.name())
-    except (ExpatError, ValueError, LookupError) as error:
-        raise CorruptSourceError(
-            f"{plain.path} cannot be read to its end: {error}",
-            hint="repair it as XML: what stands behind that place would be left out",
-        ) from error
 
 
 def _marks(
