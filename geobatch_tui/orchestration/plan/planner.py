@@ -213,9 +213,8 @@ class Planner(Listener):
             return await self._check_output(base, row)
         if row.state in {ItemState.DEAD, ItemState.HELD} or not row.plan:
             return replace(base, reason="was_failed", detail=row.reason)
-        if row.reason == "was_failed":
-            return replace(base, reason="was_failed")
-        return replace(base, reason="was_interrupted")
+        reason = "was_failed" if row.reason == "was_failed" else "was_interrupted"
+        return replace(base, reason=reason)
 
     def _stale(self, base: Decision, row: ItemRow) -> Decision | None:
         """Find what changed since the ledger's row was written; None if nothing did."""

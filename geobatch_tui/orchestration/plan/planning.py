@@ -59,10 +59,8 @@ class Planning:
         reader, adopt, suspects: see :class:`Planner`.
         keep_entries: whether the report keeps an entry for each item.
 
-    Attributes:
-        dispatcher: takes commands while :meth:`run` runs.
-        report: of the decisions so far.
-        orphans: items whose inputs left the job; set by :meth:`check`.
+    The ``dispatcher`` takes commands while :meth:`run` runs; ``report`` is of the decisions so far;
+    ``orphans``, items whose inputs left the job, are set by :meth:`check`.
     """
 
     def __init__(  # noqa: PLR0913 - a run and a plan differ in each of them

@@ -100,13 +100,12 @@ class Resources:
                 f"{HANDLES_PER_WORKER} are needed",
                 hint="raise `ulimit -n`",
             )
-        handles = min(job.engine.max_open_files, room)
         wanted = job.engine.max_workers or cores()
         fitting = (budget - ENGINE_BYTES) // (WORKER_BYTES + CHUNK_FLOOR)
         return cls(
             workers=max(1, min(wanted, fitting)),
             budget=budget,
-            handles=handles,
+            handles=min(job.engine.max_open_files, room),
             executor=job.engine.executor,
             confined=job.engine.sandbox == "auto",
         )
@@ -119,12 +118,8 @@ class Resources:
     def recipe(self, job: Job, operation: Operation) -> Recipe:
         """Make the recipe of the job's items, with the chunk size that this machine carries."""
         share = self.chunk_budget // self.workers - WORKER_BYTES
-        return Recipe.of(
-            job,
-            operation,
-            max(CHUNK_FLOOR, min(CHUNK_CAP, share)),
-            self.chunk_budget - WORKER_BYTES,
-        )
+        chunk = max(CHUNK_FLOOR, min(CHUNK_CAP, share))
+        return Recipe.of(job, operation, chunk, self.chunk_budget - WORKER_BYTES)
 
     def scheduler(self, job: Job, run_id: str, phase: str, total: int = 0) -> Scheduler:
         limit = job.failures.max_failures if phase == "run" else None

@@ -62,14 +62,12 @@ class Steered(Protocol):
 
 @dataclass(slots=True)
 class Control:
-    """A handle on a run in this process, for a console on another thread.
+    """A handle on a run in this process, for a console on another thread: make one, give it to
+    :func:`geobatch_tui.run`, and :meth:`send` from anywhere.
 
-    Make one, give it to :func:`geobatch_tui.run`, and :meth:`send` from anywhere.
-
-    Attributes:
-        ready: called on the engine's loop once the run holds its directory and takes commands.
-        observe: takes a snapshot four times a second, on the engine's loop; may be set at any
-            time. As long as it is None no snapshot is built for it.
+    ``ready`` is called on the engine's loop once the run holds its directory and takes commands;
+    ``observe`` takes a snapshot four times a second there, and may be set at any time. As long as
+    it is None no snapshot is built for it.
     """
 
     ready: Callable[[], None] | None = None

@@ -185,8 +185,9 @@ class Placement:
     def settle(self, worker: Worker | None, now: float) -> None:
         """Retire surplus workers, send units that fit, start missing workers. ``worker``: the one
         that just answered, if any."""
-        if self._surplus > 0:
-            self._shrink()
+        while self.crew.idle and self._surplus > 0:
+            # Busy ones follow when they become idle.
+            self.retire(next(iter(self.crew.idle.values())))
         if self.gate.open(self.sent):
             self._dispatch(worker, now)
             if self.gate.open(self.sent):
@@ -195,12 +196,6 @@ class Placement:
     @property
     def _surplus(self) -> int:
         return self.crew.live - self.crew.leaving - self.target
-
-    def _shrink(self) -> None:
-        """Retire idle workers above the target; busy ones follow when they become idle."""
-        idle = self.crew.idle
-        while idle and self._surplus > 0:
-            self.retire(next(iter(idle.values())))
 
     def _dispatch(self, worker: Worker | None, now: float) -> None:
         backlog, idle = self.backlog, self.crew.idle

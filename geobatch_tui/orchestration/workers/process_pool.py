@@ -322,7 +322,7 @@ class ProcessPool(Roster[_Worker]):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         worker.pipe.drain()
-        rose = self._oom_rose()
+        kills = procfs.oom_kills()
         running = worker.cells[RUNNING] - 1
         blamed = running if running in worker.queue else None
         queued = tuple(ident for ident in worker.queue if ident != blamed) + tuple(worker.held)
@@ -330,16 +330,12 @@ class ProcessPool(Roster[_Worker]):
             exitcode,
             asked=worker.cause,
             retiring=worker.retiring and blamed is None,
-            oom=rose,
+            oom=kills > self._oom_kills,
             said=read_tail(worker.error_path),
             torn=worker.pipe.why,
         )
+        self._oom_kills = kills
         self._forget(worker, Lost(worker.number, blamed, queued, cause, failure))
-
-    def _oom_rose(self) -> bool:
-        now = procfs.oom_kills()
-        rose, self._oom_kills = now > self._oom_kills, now
-        return rose
 
     def _forget(self, worker: _Worker, lost: Lost) -> None:
         if worker.timer is not None:
