@@ -13,8 +13,8 @@ from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ItemContext
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.orchestration.plan.inputs import expand
-from geobatch_tui.orchestration.plan.plan_report import UNPLANNED
 from geobatch_tui.orchestration.plan.planning import Planning, ended_early
+from geobatch_tui.orchestration.plan.recipe import UNPLANNED
 from geobatch_tui.orchestration.plan.resources import Resources, written_by_workers
 from geobatch_tui.orchestration.run.options import Options, Requeue
 from geobatch_tui.orchestration.run.runner import execute
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.place.state_directory import StateDir
     from geobatch_tui.ledger.schema.updates import ChunkRow
     from geobatch_tui.observability.snapshot import Snapshot
-    from geobatch_tui.orchestration.plan.plan_report import Decision, PlanReport
+    from geobatch_tui.orchestration.plan.plan_report import PlanReport
+    from geobatch_tui.orchestration.plan.recipe import Decision
     from geobatch_tui.orchestration.run.control import Control
     from geobatch_tui.orchestration.state.outcome import RunResult
 

@@ -26,8 +26,13 @@ _LOOK: Final = 1 << 18  #: bytes of its output that are read
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """A started ``process`` ``geobatch WORDS``, which outlives this one. It writes to
-    ``detached.log`` in the state directory ``root``, from the offset ``begin`` on."""
+    """A started process ``geobatch WORDS``.
+
+    Attributes:
+        process: the child; it outlives this process.
+        root: the state directory; the child writes to ``detached.log`` in it.
+        begin: offset of the child's first word in that file.
+    """
 
     process: subprocess.Popen[bytes]
     root: Path

@@ -61,8 +61,14 @@ class TriedChunk:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The result of a trial: its ``chunks`` in the order of the plan, which has ``todo`` to do by
-    so many ``workers``; ``state``: the final one of the trial's run, ``success`` and so on."""
+    """The result of a trial.
+
+    Attributes:
+        chunks: tried chunks, in the order of the plan.
+        todo: number of chunks that the plan has to do.
+        workers: number of workers of the whole job.
+        state: the final state of the trial's run: ``success`` and so on.
+    """
 
     chunks: Sequence[TriedChunk]
     todo: int
@@ -155,11 +161,18 @@ async def run_trial(
     observe: Callable[[Snapshot], None] | None = None,
     control: Control | None = None,
 ) -> Trial:
-    """Run chunks of a job, as :func:`choose` gives them, by the engine that runs it all, with
-    outputs and state in ``scratch``, an empty directory that the caller removes.
+    """Run chunks of a job by the engine that runs it all, with outputs and state in ``scratch``.
 
-    ``open_chunks``: how many chunks the whole job has to do; ``observe`` and ``control``: see
-    :class:`Options`. Raises PreflightError where the run would be refused.
+    Args:
+        loaded: the job.
+        chosen: the chunks, as :func:`choose` gives them.
+        scratch: an empty directory; the caller removes it.
+        open_chunks: how many chunks the whole job has to do.
+        observe: called four times a second with a snapshot, on the loop's thread.
+        control: a handle through which the trial can be ended.
+
+    Raises:
+        PreflightError: the run would be refused.
     """
     job = loaded.job
     form, every = job.output.format, job.source.layer == EVERY

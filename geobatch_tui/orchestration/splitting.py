@@ -43,9 +43,18 @@ def splitting(
     directory: Path, creation: Json, classes: Sequence[str], keys: Sequence[str]
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Plan the splitting of dead chunks of a raster job: return the ids of items to plan anew, and
-    ``KEY=VALUE`` that give the new size of chunks. Of the job, ``creation`` is the job's
-    ``output.creation``; only of letters of these ``classes`` and with these ``keys``, if any.
-    Raises ConfigError where none can be split, StateError where the ledger cannot be read."""
+    ``KEY=VALUE`` that give the new size of chunks.
+
+    Args:
+        directory: the output directory of the run.
+        creation: the job's ``output.creation``.
+        classes: only letters of these error classes; empty: of any.
+        keys: only these chunks, by the ledger's names; empty: all.
+
+    Raises:
+        ConfigError: none of them can be split.
+        StateError: the ledger cannot be read.
+    """
     chosen: dict[int, Pair] = {}
     with reading(directory) as reader:
         for letter in reader.all_letters() if reader else ():

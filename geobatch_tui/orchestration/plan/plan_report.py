@@ -1,5 +1,4 @@
-"""The decisions on items, and the report of a plan: totals, reasons, warnings; and the refusals
-that need totals."""
+"""The report of a plan: totals, reasons, warnings; and the refusals that need totals."""
 
 from __future__ import annotations
 
@@ -10,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, PreflightError
-from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
-from geobatch_tui.ledger.schema.updates import ChunkState, ItemState
+from geobatch_tui.ledger.schema.updates import ChunkState
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.machine import free_disk
 from geobatch_tui.orchestration.state.letters import chunk_label
@@ -19,13 +17,9 @@ from geobatch_tui.orchestration.state.letters import chunk_label
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from geobatch_tui.execution.protocol.messages import (
-        Failure,
-        InspectReceipt,
-        Json,
-        SourceIdentity,
-    )
-    from geobatch_tui.ledger.schema.updates import ChunkRow, ItemRow
+    from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan, Json
+    from geobatch_tui.ledger.schema.updates import ChunkRow
+    from geobatch_tui.orchestration.plan.recipe import Decision
 
 MAX_WARNINGS = 100
 """Warnings kept word for word; the others are counted."""
@@ -41,58 +35,6 @@ NO_ROOM = "free some space, choose another output.dir or a coarser grid"
 
 PLACES = 200
 """Items whose exact place on the earth is kept; the others have bounds."""
-
-
-UNPLANNED = ItemPlan(ChunkGrid(1, 1, 1, 1), 0, 0, {})
-"""The plan of an item that could not be planned: one chunk, so that the totals add up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Work to do for one item, and the reason.
-
-    ``reason`` is one of the reasons of ``plan --explain``; ``changed``: keys of values that differ
-    if it is ``param_changed``. ``row`` is the ledger's, if any. ``layer`` is that of the input.
-    ``plan`` is set if chunks are to be computed anew, ``failure`` if the probe refused,
-    ``adopted`` if an intact output stands without a row.
-    """
-
-    key: str
-    source: str
-    identity: SourceIdentity
-    fingerprint: str
-    reason: str
-    detail: str = ""
-    row: ItemRow | None = None
-    plan: ItemPlan | None = None
-    failure: Failure | None = None
-    adopted: InspectReceipt | None = None
-    replaces: bool = False
-    changed: tuple[str, ...] = ()
-    layer: str = ""
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the ledger's row says enough, so that no probe is needed."""
-        if self.reason not in {"current", "was_failed", "was_interrupted"} or self.row is None:
-            return False
-        return bool(self.row.plan) or self.row.state is ItemState.DEAD
-
-    @property
-    def item_plan(self) -> ItemPlan:
-        """The item's plan, new or from the ledger; :data:`UNPLANNED` where there is none."""
-        if self.plan is not None:
-            return self.plan
-        if self.row is not None and self.row.plan and self.failure is None:
-            return ItemPlan.from_json(self.row.plan)
-        return UNPLANNED
-
-    @property
-    def unfinished_id(self) -> int | None:
-        """The item's id if the states of its chunks differ, so that the ledger must be asked."""
-        if self.row is None or self.plan is not None or self.failure is not None:
-            return None
-        return self.row.item_id if self.reason in {"was_interrupted", "was_failed"} else None
 
 
 @dataclass(frozen=True, slots=True)

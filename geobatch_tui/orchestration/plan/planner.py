@@ -35,9 +35,10 @@ from geobatch_tui.orchestration.plan.fingerprints import (
     item_fingerprint,
 )
 from geobatch_tui.orchestration.plan.inputs import EVERY, Input, Names, items_of, prefix_of
-from geobatch_tui.orchestration.plan.plan_report import NO_ROOM, Decision
+from geobatch_tui.orchestration.plan.plan_report import NO_ROOM
+from geobatch_tui.orchestration.plan.recipe import Decision
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.limits import RetryPolicy
+from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
 from geobatch_tui.orchestration.workers.dispatcher import Listener
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.read.reader import LedgerReader
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.fingerprints import Identified
-    from geobatch_tui.orchestration.plan.resources import Recipe
+    from geobatch_tui.orchestration.plan.recipe import Recipe
     from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 
 LOOKAHEAD = 256

@@ -14,7 +14,7 @@ from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.plan.plan_report import PlanReport, most_bytes
 from geobatch_tui.orchestration.plan.planner import Planner
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.limits import exceeds
+from geobatch_tui.orchestration.schedule.breaker import exceeds
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Failure
     from geobatch_tui.ledger.read.reader import LedgerReader
     from geobatch_tui.orchestration.plan.inputs import Input
-    from geobatch_tui.orchestration.plan.plan_report import Decision
+    from geobatch_tui.orchestration.plan.recipe import Decision
     from geobatch_tui.orchestration.plan.resources import Resources
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
     from geobatch_tui.orchestration.workers.pool import Pool
@@ -59,8 +59,11 @@ class Planning:
         reader, adopt, suspects: see :class:`Planner`.
         keep_entries: whether the report keeps an entry for each item.
 
-    The ``dispatcher`` takes commands while :meth:`run` runs; ``report`` is of the decisions so far;
-    ``orphans``, items whose inputs left the job, are set by :meth:`check`.
+    Attributes:
+        dispatcher: takes commands while :meth:`run` runs.
+        report: of the decisions so far.
+        recipe: that of the job's items.
+        orphans: items whose inputs left the job; set by :meth:`check`.
     """
 
     def __init__(  # noqa: PLR0913 - a run and a plan differ in each of them

@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import PreflightError
-from geobatch_tui.execution.protocol.messages import Chunking
 from geobatch_tui.execution.runtime.sandbox import state
 from geobatch_tui.ledger.place.owner import followed_links
-from geobatch_tui.orchestration.plan.fingerprints import code_identity, digest
 from geobatch_tui.orchestration.plan.machine import cores, memory_limit, open_files
 from geobatch_tui.orchestration.plan.plan_report import WORKER_BYTES
+from geobatch_tui.orchestration.plan.recipe import Recipe
 from geobatch_tui.orchestration.schedule.scheduler import Scheduler, SchedulerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from geobatch_tui.config.schema import Job
-    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.operation import Operation
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.workers.pool import Pool
@@ -37,38 +35,6 @@ CHUNK_FLOOR = 16 * 1024 * 1024
 HANDLES_PER_WORKER = 4
 RESERVED_FILES = 64
 """Descriptors of the engine and each worker that are no datasets: pipes, ledger, logs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Parameters and code of all items of a job, with their digests."""
-
-    operation: Operation
-    params: Json
-    params_digest: str
-    code_digest: str
-    chunking: Chunking
-    output_dir: Path
-
-    @classmethod
-    def of(cls, job: Job, operation: Operation, chunk_bytes: int, most_bytes: int = 0) -> Recipe:
-        """Make the recipe of a job. ``chunk_bytes`` caps the predicted peak of a chunk; an item
-        whose smallest possible chunk needs more than ``most_bytes`` is refused (0: none is)."""
-        params = job.semantic()
-        return cls(
-            operation=operation,
-            params=params,
-            params_digest=digest(params),
-            code_digest=digest(code_identity(operation)),
-            chunking=Chunking(
-                job.engine.chunk_cols,
-                job.engine.chunk_rows,
-                job.engine.chunk_features,
-                chunk_bytes,
-                most_bytes,
-            ),
-            output_dir=Path(job.output.dir),
-        )
 
 
 @dataclass(frozen=True, slots=True)

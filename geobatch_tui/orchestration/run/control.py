@@ -1,4 +1,4 @@
-"""Steering a run: signals, and the same commands in the engine's process and over a UNIX socket.
+"""Steering a run: the same commands in the engine's process and over a UNIX socket.
 
 A closed set of verbs, no path, no code, no configuration: who can reach the socket can steer the
 run and nothing else. Each command is an event in the log and in the ledger, with uid and pid.
@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import faulthandler
 import json
 import os
-import signal
 import socket
 import struct
 import tempfile
-import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,15 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from geobatch_tui.errors import GeobatchError, StateError
-from geobatch_tui.ledger.place.lock import RunLock, live_holder
+from geobatch_tui.ledger.place.lock import live_holder
 from geobatch_tui.ledger.place.owner import is_ours
-from geobatch_tui.ledger.schema.updates import LettersDismissed
-from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.state.session import own_state_of_run, state_of_run
+from geobatch_tui.orchestration.state.session import state_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.observability.snapshot import Snapshot
@@ -62,12 +57,14 @@ class Steered(Protocol):
 
 @dataclass(slots=True)
 class Control:
-    """A handle on a run in this process, for a console on another thread: make one, give it to
-    :func:`geobatch_tui.run`, and :meth:`send` from anywhere.
+    """A handle on a run in this process, for a console on another thread.
 
-    ``ready`` is called on the engine's loop once the run holds its directory and takes commands;
-    ``observe`` takes a snapshot four times a second there, and may be set at any time. As long as
-    it is None no snapshot is built for it.
+    Make one, give it to :func:`geobatch_tui.run`, and :meth:`send` from anywhere.
+
+    Attributes:
+        ready: called on the engine's loop once the run holds its directory and takes commands.
+        observe: takes a snapshot four times a second, on the engine's loop; may be set at any
+            time. As long as it is None no snapshot is built for it.
     """
 
     ready: Callable[[], None] | None = None
@@ -248,84 +245,3 @@ def send(directory: str | Path, verb: str, **arguments: object) -> Json:
     if not reply.get("ok"):
         raise StateError(f"the run refused {verb}: {safe(str(reply.get('error', 'no reply')))}")
     return reply
-
-
-@contextlib.contextmanager
-def handled(
-    *,
-    drain: Callable[[int], None],
-    cancel: Callable[[int], None],
-    reopen_logs: Callable[[], None],
-) -> Iterator[None]:
-    """Install the handlers on the running loop, and take them away again.
-
-    INT and TERM: first ``drain``, second ``cancel``, third ``os._exit``. HUP: ignored, as the run
-    outlives its terminal. QUIT: stacks to stderr. USR1: reopen the logs. Outside the main thread
-    (a console's engine) nothing is installed: its owner steers by commands.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    received = 0
-
-    def on_end(number: int) -> None:
-        nonlocal received
-        received += 1
-        if received == 1:
-            drain(number)
-        elif received == 2:
-            cancel(number)
-        else:
-            os._exit(128 + number)
-
-    handlers: dict[int, Callable[[], None]] = {
-        signal.SIGINT: lambda: on_end(signal.SIGINT),
-        signal.SIGTERM: lambda: on_end(signal.SIGTERM),
-        signal.SIGHUP: lambda: None,
-        signal.SIGUSR1: reopen_logs,
-    }
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    # pytest's capture and a console have no real stderr to write stacks to.
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        faulthandler.register(signal.SIGQUIT, all_threads=True)
-    try:
-        yield
-    finally:
-        for number in handlers:
-            loop.remove_signal_handler(number)
-            if received and number in {signal.SIGINT, signal.SIGTERM}:
-                # The run has ended for a signal and the process is about to: one more of them
-                # must not replace its exit code.
-                signal.signal(number, signal.SIG_IGN)
-        faulthandler.unregister(signal.SIGQUIT)
-
-
-def dismissal(arguments: Json, origin: str) -> LettersDismissed:
-    """Make the update for a command: ``letters``, pairs of id and time, and ``note``. Raises
-    TypeError or ValueError where they are anything else."""
-    letters, note = arguments.get("letters"), arguments.get("note")
-    if not isinstance(letters, list) or not isinstance(note, str | None):
-        raise TypeError("dismiss takes a list of letters and a note")
-    try:
-        pairs = tuple((int(dead_id), float(t)) for dead_id, t in letters)
-    except TypeError as error:
-        raise TypeError("a letter is a pair of numbers: its id and its time") from error
-    return LettersDismissed(pairs, note, origin)
-
-
-def dismiss(directory: Path, letters: Sequence[tuple[int, float]], note: str | None) -> int:
-    """Note in the ledger of a run that has ended that dead letters, by ids and times, are known;
-    return how many were noted. ``note``: for those who read them; None takes an earlier one back.
-
-    Raises:
-        LockHeldError: a run is live: send it the command ``dismiss``.
-        PlanMismatchError, StateError: there is no run, or its ledger cannot be written.
-    """
-    state = own_state_of_run(directory)
-    with (
-        RunLock.acquire(state.lock),
-        Ledger.open(state.ledger, state.output_dir) as ledger,
-    ):
-        return ledger.dismiss_dead(letters, note, f"uid {os.getuid()}, pid {os.getpid()}")

@@ -43,8 +43,19 @@ LETTERS = 20_000
 
 
 class Engine(Listener):
-    """Runs the chunks and assemblies that the ledger holds open, on one event loop; ``only``: none
-    but the chunks of these ids. Keeps the counts and rates of ``monitor`` up to date."""
+    """Runs the chunks and assemblies that the ledger holds open, on one event loop.
+
+    Args:
+        session: lock, ledger, log, job.
+        monitor: counts as they stood when the run began, and rates; kept up to date here.
+        pool: its workers.
+        scheduler: a fresh scheduler.
+        only: ids of the only chunks to run; None: all that are open.
+
+    Attributes:
+        dispatcher: carries the scheduler's decisions to the pool; the engine is its listener.
+        finisher: ends items whose chunks are settled.
+    """
 
     def __init__(
         self,

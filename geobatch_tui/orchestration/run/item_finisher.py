@@ -27,7 +27,17 @@ REFILL = 64
 
 
 class ItemFinisher:
-    """Assembles, publishes, holds back or buries an item once its chunks are settled."""
+    """Assembles, publishes, holds back or buries an item once its chunks are settled.
+
+    Args:
+        session: ledger, log, and the job with its policy on dead chunks.
+        tally: counts.
+        open_items: items with unsettled chunks.
+        dispatcher: that of the run phase.
+
+    Attributes:
+        publishing: keys, by item id, of items whose publication is not durable yet.
+    """
 
     def __init__(
         self, session: Session, tally: Tally, open_items: OpenItems, dispatcher: Dispatcher
@@ -37,7 +47,6 @@ class ItemFinisher:
         self._open_items = open_items
         self._dispatcher = dispatcher
         self._side_tasks: set[asyncio.Task[None]] = set()
-        #: Keys, by item id, of items whose publication is not durable yet.
         self.publishing: dict[int, str] = {}
 
     def close(self) -> None:

@@ -1,27 +1,21 @@
-"""A run as others see it: snapshots for this process, notes in the ledger for those that watch from
-others, and the end in ledger, log and result."""
+"""Snapshots of a run for this process, and notes in the ledger for those that watch from others."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from itertools import islice
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import ExitCode, GeobatchError
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.ledger.place.durable import write_json_atomic
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.rates import Rates, named
 from geobatch_tui.observability.snapshot import Snapshot
-from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.state.outcome import RunResult, Tally, exit_code, state_of
+from geobatch_tui.orchestration.state.outcome import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from geobatch_tui.execution.protocol.messages import Failure, Json
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.orchestration.run.watchdogs import MemoryWatch
     from geobatch_tui.orchestration.schedule.events import Unit
     from geobatch_tui.orchestration.state.session import Session
@@ -32,8 +26,6 @@ NOTE_PERIOD = 1.0
 STILL_PERIOD = 5.0
 """Seconds between two notes of a run in which nothing moves: each is a write to disk, and wakes
 all readers."""
-
-LETTERS_SHOWN = 20
 
 _AGEING = frozenset(
     {"chunks_per_s", "units_per_s", "bytes_in_per_s", "bytes_out_per_s", "eta_s", "rss_bytes"}
@@ -176,86 +168,3 @@ class Notes:
         # The period is counted in whole notes, however late each comes.
         self._next = now + STILL_PERIOD - NOTE_PERIOD / 2
         return True
-
-
-async def end_run(
-    session: Session,
-    monitor: Monitor,
-    reason: str,
-    *,
-    signal: int | None,
-    fatal: GeobatchError | None,
-    cause: Failure | None = None,
-    warnings: Sequence[str],
-) -> RunResult:
-    """Record the end of a run, whose session is still open, and return its result.
-
-    ``reason``: why it ended (see :class:`events.Finish`); ``signal``: the first that it got;
-    ``fatal``: the error that ended it, recorded as far as that can be done; ``cause``: the failure
-    of a worker that ended it; ``warnings``: of the plan.
-    """
-    tally = monitor.tally
-    tally.running = 0
-    if fatal is None:
-        # Every publication is durable before anything is called a success.
-        await session.flush()
-        tally.settle(session.reader)
-        code = exit_code(reason, tally, signal)
-        if cause is not None:
-            reason = _explain(session, reason, cause)
-    else:
-        code, reason = fatal.exit_code, fatal.message
-    state = "refused" if code == ExitCode.USAGE else state_of(code)
-    letters = _letters(session)
-    session.put(lu.RunEnded(state, code, reason))
-    if fatal is None or code == ExitCode.USAGE:
-        await session.flush()
-    seconds = time.monotonic() - session.started
-    result = RunResult(
-        run_id=session.run_id,
-        state=state,
-        exit_code=code,
-        reason=reason,
-        output_dir=str(session.output_dir),
-        duration_s=round(seconds, 3),
-        counts=tally.counts(),
-        items=tally.item_counts(),
-        rates=monitor.overall(seconds),
-        dead_by_class=tally.dead_by_class,
-        dead_letters=letters,
-        warnings=warnings,
-    )
-    # The summary is a copy for people: a full disk must not turn the end into an error.
-    with contextlib.suppress(GeobatchError):
-        write_json_atomic(session.state.summary, result.to_json())
-    session.last_words.release()
-    session.log.run_exit(code, reason, tally.counts(), letters)
-    monitor.state, monitor.reason = state, reason
-    return result
-
-
-def _explain(session: Session, reason: str, cause: Failure) -> str:
-    session.log.emit(
-        "run.failed",
-        level="error",
-        message=f"{cause.error_class}: {cause.message}",
-        stage=cause.stage,
-        error_class=cause.error_class,
-        error_message=cause.message,
-        hint=cause.hint or None,
-        traceback=cause.traceback or None,
-        stderr=cause.evidence.get("stderr"),
-    )
-    return f"{reason}: {cause.error_class}: {safe(cause.message)}"
-
-
-def _letters(session: Session) -> list[Json]:
-    letters: list[Json] = []
-    with contextlib.suppress(GeobatchError):
-        letters.extend(map(_short, islice(session.reader.dead_letters(), LETTERS_SHOWN)))
-    return letters
-
-
-def _short(letter: Json) -> Json:
-    """Return a dead letter without its bulk, for the last line of the log and the result."""
-    return {key: value for key, value in letter.items() if key not in {"traceback", "evidence"}}

@@ -9,8 +9,8 @@ from geobatch_tui.errors import UnsafeInputError
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.redact import redact_value
-from geobatch_tui.orchestration.plan.plan_report import UNPLANNED
 from geobatch_tui.orchestration.plan.planning import Planning
+from geobatch_tui.orchestration.plan.recipe import UNPLANNED
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.letters import item_letter
 from geobatch_tui.orchestration.state.session import read_suspects
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Failure, InspectReceipt, ItemPlan
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.inputs import Input
-    from geobatch_tui.orchestration.plan.plan_report import Decision
     from geobatch_tui.orchestration.plan.planning import Orphan
-    from geobatch_tui.orchestration.plan.resources import Recipe, Resources
+    from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
+    from geobatch_tui.orchestration.plan.resources import Resources
     from geobatch_tui.orchestration.run.monitor import Monitor
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
     from geobatch_tui.orchestration.state.outcome import Tally
@@ -32,9 +32,20 @@ if TYPE_CHECKING:
 
 
 class PlanPhase:
-    """Plans the inputs of a run into its ledger. ``resources`` are those of the job: a trial on a
-    sample plans as the whole job would be. The ``dispatcher`` takes commands while :meth:`run`
-    runs; ``warnings`` are those of the whole plan, none before it is complete."""
+    """Plans the inputs of a run into its ledger.
+
+    Args:
+        session: ledger, log, job.
+        resources: those of the job: a trial on a sample plans as the whole job would be.
+        monitor: has the tally.
+        pool: runs the probes.
+        scheduler: a fresh scheduler for them.
+        adopt: whether outputs that were made elsewhere or before count as done.
+
+    Attributes:
+        dispatcher: takes commands while :meth:`run` runs.
+        warnings: those of the whole plan; none before it is complete.
+    """
 
     def __init__(
         self,

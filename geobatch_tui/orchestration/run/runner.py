@@ -20,12 +20,15 @@ from geobatch_tui.orchestration.plan.resources import (
     linked_for_outputs,
     written_by_workers,
 )
-from geobatch_tui.orchestration.run.control import dismissal, handled, listening, socket_path
+from geobatch_tui.orchestration.run.control import listening, socket_path
+from geobatch_tui.orchestration.run.ending import end_run
 from geobatch_tui.orchestration.run.engine import Engine
-from geobatch_tui.orchestration.run.monitor import Monitor, end_run
+from geobatch_tui.orchestration.run.monitor import Monitor
 from geobatch_tui.orchestration.run.plan_phase import PlanPhase
+from geobatch_tui.orchestration.run.signals import handled
 from geobatch_tui.orchestration.run.watchdogs import LedgerWatch, MemoryWatch, SpaceWatch
 from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.state.dismissal import dismissal
 from geobatch_tui.orchestration.state.published import write_manifest
 from geobatch_tui.orchestration.state.run_index import note
 from geobatch_tui.orchestration.state.session import open_session, tell_of_network

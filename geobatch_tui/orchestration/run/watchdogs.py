@@ -105,9 +105,13 @@ class SpaceWatch:
 
 
 class LedgerWatch:
-    """Tries again to write a ledger that found no space, until it can, by ``flush``. ``fatal`` gets
-    the error that ends the run: that of the first try after ``patience`` seconds, or another than
-    DiskFullError."""
+    """Tries again to write a ledger that found no space, until it can.
+
+    Args:
+        flush: writes the waiting updates; raises DiskFullError while there is no space.
+        patience: seconds after which it gives up.
+        fatal: gets the error that ends the run: that of the last try, or another than space.
+    """
 
     def __init__(
         self,

@@ -1,17 +1,14 @@
-"""Admission by bytes and open files, predicted from plans and corrected by measured peaks; and the
-reasons for which nothing new is admitted."""
+"""Admission by bytes and open files: predicted from plans, corrected by measured peaks."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
 
-from geobatch_tui.orchestration.schedule.events import Kind, Level, Suspend, Unsuspend
+from geobatch_tui.orchestration.schedule.events import Kind, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from geobatch_tui.orchestration.schedule.events import Decision, Unit
+    from geobatch_tui.orchestration.schedule.events import Unit
 
 MIB = 1 << 20
 
@@ -167,48 +164,3 @@ class Admission:
     def forget(self, held: Reservation) -> None:
         self.bytes -= held.bytes
         self.handles -= held.handles
-
-
-class Gate:
-    """Open while there is no reason to suspend admission, and memory pressure is low."""
-
-    def __init__(self, decide: Callable[[Decision], None]) -> None:
-        self._decide = decide
-        self._reasons: dict[str, None] = {}
-        self.level = Level.CALM
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        return tuple(self._reasons)
-
-    @property
-    def calm(self) -> bool:
-        return self.level is Level.CALM
-
-    def suspend(self, reason: str) -> None:
-        if reason not in self._reasons:
-            self._reasons[reason] = None
-            self._decide(Suspend(reason))
-
-    def resume(self, reason: str) -> None:
-        if reason in self._reasons:
-            del self._reasons[reason]
-            self._decide(Unsuspend(reason))
-
-    def press(self, level: Level) -> None:
-        """Take a new level of memory pressure. A pause at 85 % lasts until calm."""
-        self.level = level
-        if level is Level.CALM:
-            self.resume("memory")
-        elif level is not Level.HOLD:
-            self.suspend("memory")
-
-    def open(self, in_flight: int) -> bool:
-        """Whether a unit may be sent while ``in_flight`` others are with workers. Memory pressure
-        never holds the only unit: if the idle workers alone are too large, to wait for them to
-        shrink would be to wait for ever."""
-        if not self._reasons and self.level is Level.CALM:
-            return True
-        if in_flight or len(self._reasons) > 1:
-            return False
-        return not self._reasons or "memory" in self._reasons

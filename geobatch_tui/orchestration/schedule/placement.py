@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.admission import MIB, Admission, Gate, Prediction
+from geobatch_tui.orchestration.schedule.admission import MIB, Admission, Prediction
 from geobatch_tui.orchestration.schedule.backlog import Backlog, Entry
+from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
 from geobatch_tui.orchestration.schedule.crew import Crew, Lane, Worker
-from geobatch_tui.orchestration.schedule.limits import RetryPolicy
+from geobatch_tui.orchestration.schedule.durations import Durations
+from geobatch_tui.orchestration.schedule.suspensions import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from geobatch_tui.config.units import FailureLimit
     from geobatch_tui.execution.protocol.messages import WorkerCause
-
-
-#: Work that a worker's queue should hold, in seconds: many times a round trip through a pipe and
-#: a sync of what was written, and little enough that what is queued behind a slow unit hardly
-#: waits.
-QUEUED_SECONDS = 0.060
-TIMEOUT_FACTOR = 20
-SAMPLES = 200
-ENOUGH = 5
-
-#: The least automatic timeout in seconds, and the one before there are enough samples. Assembly
-#: and inspection take as long as a file is large: what small ones took says nothing of a big one.
-_FLOOR = {u.Kind.PROBE: 60.0, u.Kind.CHUNK: 60.0, u.Kind.FINALISE: 3600.0, u.Kind.INSPECT: 3600.0}
-_UNKNOWN = {
-    u.Kind.PROBE: 600.0,
-    u.Kind.CHUNK: 600.0,
-    u.Kind.FINALISE: 3600.0,
-    u.Kind.INSPECT: 3600.0,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,39 +50,6 @@ class SchedulerConfig(RetryPolicy):
     total: int = 0
     worker_baseline: int = 120 * MIB
     stall_after: float = 10.0
-
-
-class Durations:
-    """Recent durations by kind, in seconds."""
-
-    def __init__(self, max_prefetch: int) -> None:
-        self._max_prefetch = max(max_prefetch, 1)
-        self._mean: dict[u.Kind, float] = {}
-        self._depth = dict.fromkeys(u.Kind, 1)
-        self._recent: dict[u.Kind, deque[float]] = {kind: deque(maxlen=SAMPLES) for kind in u.Kind}
-
-    def note(self, kind: u.Kind, seconds: float) -> None:
-        seconds = max(seconds, 0.0)
-        self._recent[kind].append(seconds)
-        mean = self._mean.get(kind)
-        # Slower than before counts at once, or one slow unit would block a queue of 64.
-        weight = 0.1 if mean is not None and seconds < 4 * mean else 0.5
-        mean = seconds if mean is None else mean + weight * (seconds - mean)
-        self._mean[kind] = mean
-        depth = QUEUED_SECONDS / mean if mean > 0 else self._max_prefetch
-        self._depth[kind] = max(1, int(min(depth, self._max_prefetch)))
-
-    def depth(self, kind: u.Kind) -> int:
-        """Return how many units of this kind a worker may hold, the running one included."""
-        return self._depth[kind]
-
-    def timeout(self, kind: u.Kind) -> float:
-        """Return 20 times the 95th percentile of the last 200, in seconds, with a floor by kind."""
-        recent = self._recent[kind]
-        if len(recent) < ENOUGH:
-            return _UNKNOWN[kind]
-        ranked = sorted(recent)
-        return max(_FLOOR[kind], TIMEOUT_FACTOR * ranked[int(0.95 * (len(ranked) - 1))])
 
 
 class Placement:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.backlog import Entry, Refilling
-from geobatch_tui.orchestration.schedule.limits import Breaker, CrashLoop, RetryBudget, exceeds
+from geobatch_tui.orchestration.schedule.backoff import RetryBudget
+from geobatch_tui.orchestration.schedule.breaker import Breaker, CrashLoop, exceeds
 from geobatch_tui.orchestration.schedule.placement import Placement, SchedulerConfig
 from geobatch_tui.orchestration.schedule.verdicts import (
     FEWER_TRIES,

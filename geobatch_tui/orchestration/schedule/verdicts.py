@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.protocol.messages import Json, WorkerCause
     from geobatch_tui.orchestration.schedule.backlog import Entry
+    from geobatch_tui.orchestration.schedule.backoff import RetryBudget, RetryPolicy
     from geobatch_tui.orchestration.schedule.events import Unit
-    from geobatch_tui.orchestration.schedule.limits import RetryBudget, RetryPolicy
 
 SUBDIVISIONS = 3
 CRASHES = 2

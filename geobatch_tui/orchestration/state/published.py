@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.place.state_directory import StateDir
     from geobatch_tui.ledger.schema.updates import ItemRow
-    from geobatch_tui.orchestration.workers.lone_worker import Inspector
+    from geobatch_tui.orchestration.state.inspection import Inspector
 
 MANIFEST: Final = "outputs.json"
 #: Beginning of each manifest; a file with another beginning is not replaced.
@@ -37,8 +37,13 @@ _CODE: Final = re.compile(r',(?:ID|AUTHORITY)\["([A-Za-z]+)","?(\w+)"?\]\]$')
 def published(
     reader: LedgerReader, root: Path, inspector: Inspector | None = None
 ) -> Iterator[Json]:
-    """Yield an entry for each output of a run below ``root``, in the order of its items. The
-    ``inspector`` reads facts that the ledger lacks, of files that earlier versions made."""
+    """Yield an entry for each output of a run, in the order of its items.
+
+    Args:
+        reader: its ledger.
+        root: its output directory.
+        inspector: reads facts that the ledger lacks, of files that earlier versions made.
+    """
     for row in reader.items():
         if row.state is not ItemState.PUBLISHED:
             continue

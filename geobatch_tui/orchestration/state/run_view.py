@@ -12,10 +12,10 @@ from geobatch_tui.ledger.place.owner import is_ours
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.observability.rates import named, overall
 from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.state.inspection import Inspector
 from geobatch_tui.orchestration.state.outcome import RunStatus
 from geobatch_tui.orchestration.state.published import published
 from geobatch_tui.orchestration.state.session import state_of_run
-from geobatch_tui.orchestration.workers.lone_worker import Inspector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,9 +64,17 @@ class RunView:
             return self._status(reader, self._newest(reader)).to_json()
 
     def wait(self, period: float = PERIOD) -> Json:
-        """Wait until the run that is there now has ended, or its process is gone; look every
-        ``period`` seconds. Return its status then; :func:`exit_code_of` tells the code. Raises
-        StateError where its ledger is gone, or knows nothing of it."""
+        """Wait until the run that is there now has ended, or its process is gone.
+
+        Args:
+            period: seconds between two looks.
+
+        Returns:
+            Its status then; :func:`exit_code_of` tells the code.
+
+        Raises:
+            StateError: its ledger is gone, or knows nothing of it.
+        """
         run_id = ""
         while (holder := live_holder(self._state.lock)) is not None:
             run_id = run_id or holder.run_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,6 @@ from geobatch_tui.execution.worker.process import LIMITED
 from geobatch_tui.orchestration.schedule.verdicts import failure_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from geobatch_tui.execution.protocol.messages import Failure, WorkerCause
 
 #: Exit codes that our own kill gives.
@@ -36,10 +33,13 @@ def death(
 ) -> tuple[WorkerCause, Failure | None]:
     """Return cause and description of a worker's end.
 
-    ``exitcode`` is negative for a signal, None if nobody knows. ``asked``: the cause for which the
-    pool was to kill it; ``retiring``: it was asked to end, and ran no task; ``oom``: the kernel
-    killed a process in this cgroup for want of memory since the last death; ``said``: tail of its
-    fd 2; ``torn``: the defect of its pipe.
+    Args:
+        exitcode: negative for a signal, None if nobody knows.
+        asked: the cause for which the pool was to kill it.
+        retiring: it was asked to end, and ran no task.
+        oom: the kernel killed a process in this cgroup for want of memory since the last death.
+        said: tail of its fd 2.
+        torn: the defect of its pipe.
     """
     facts: dict[str, object] = {"exitcode": exitcode}
     if exitcode is not None and exitcode < 0:
@@ -74,29 +74,3 @@ def _asked(cause: WorkerCause, facts: dict[str, object]) -> Failure:
         text = "it grew over the memory budget and was ended"
         return failure_of(MemoryBudgetError, text, facts)
     return failure_of(WorkerCrashError, f"the worker was ended ({cause})", facts)
-
-
-def read_tail(path: Path) -> str:
-    """Read the end of a worker's output to fd 2; empty if there is no file."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - evidence.TAIL))
-            return evidence.tail(file.read())
-    except OSError:
-        return ""
-
-
-def cut_flood(path: Path) -> None:
-    """Cut a file that a task floods to a note and its last lines."""
-    size = path.stat().st_size
-    if size <= evidence.FLOOD:
-        return
-    text = read_tail(path)[-4096:]
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
-    try:
-        os.ftruncate(fd, 0)
-        note = f"{evidence.FLOOD_NOTE} {size} bytes dropped\n{text}\n"
-        os.write(fd, note.encode("utf-8", "backslashreplace"))
-    finally:
-        os.close(fd)

@@ -58,7 +58,13 @@ class Record:
 
 
 class Dispatcher:
-    """Runs units on a pool, whose callback it sets, until the scheduler says that it is over."""
+    """Runs units on a pool until the scheduler says that it is over.
+
+    Args:
+        pool: workers; the dispatcher sets its callback.
+        scheduler: a fresh scheduler.
+        listener: gets each event of a unit.
+    """
 
     def __init__(self, pool: Pool, scheduler: Scheduler, listener: Listener) -> None:
         self.scheduler = scheduler

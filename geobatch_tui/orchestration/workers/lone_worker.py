@@ -1,5 +1,4 @@
-"""A worker for those who ask one thing at a time, without run and scheduler; and one that reads
-published files back, for facts that the ledger lacks."""
+"""A worker for those who ask one thing at a time: no run, no scheduler."""
 
 from __future__ import annotations
 
@@ -7,22 +6,17 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.protocol.messages import InspectReceipt, InspectTask, Outcome
 from geobatch_tui.orchestration.workers.pool import Answered, Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
-    from geobatch_tui.execution.protocol.messages import Json, Task
+    from geobatch_tui.execution.protocol.messages import Outcome, Task
     from geobatch_tui.orchestration.workers.pool import Pool, PoolEvent
-
-INSPECT_SECONDS: Final = 600.0
-"""Time limit for a published file."""
 
 
 class LoneWorker:
@@ -96,48 +90,3 @@ class LoneWorker:
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
-
-
-class Inspector:
-    """Has published files read back by a lone worker, on a loop in a thread of its own, so that it
-    can be asked from anywhere. Use it in a ``with`` block. ``make_pool`` makes worker processes, if
-    not given."""
-
-    def __init__(self, make_pool: Callable[[Path], Pool] | None = None) -> None:
-        self._worker = LoneWorker(make_pool or _processes, INSPECT_SECONDS)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._loop is None or self._thread is None:
-            return
-        self._run(self._worker.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def facts(self, op: str, path: str) -> Json:
-        """Read the facts of a file: none if it cannot be read, or its worker died."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="inspector")
-            self._thread.start()
-        try:
-            answer = self._run(self._worker.ask(InspectTask(0, op, path)))
-        except TimeoutError:
-            return {}
-        receipt = answer.receipt if isinstance(answer, Outcome) else None
-        return receipt.facts if isinstance(receipt, InspectReceipt) else {}
-
-    def _run[T](self, work: Coroutine[object, object, T]) -> T:
-        assert self._loop is not None  # noqa: S101 - both callers have made it
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-
-def _processes(scratch: Path) -> Pool:
-    from geobatch_tui.orchestration.workers.process_pool import ProcessPool
-
-    return ProcessPool(scratch)

@@ -15,12 +15,13 @@ _READ = 1 << 18
 
 
 class Pipe:
-    """Sends and receives messages through a socket, which it closes at its end, and never blocks
-    the loop.
+    """Sends and receives messages through a socket, and never blocks the loop.
 
-    ``on_message`` gets the number and the bytes of each message that arrives. ``on_torn`` is called
-    when no more will come: the other end is closed, or sent bytes that are no message
-    (:attr:`why` says so then).
+    Args:
+        end: the socket; it is closed with the pipe.
+        on_message: called with the number and the bytes of each message that arrives.
+        on_torn: called when no more will come: the other end is closed, or sent bytes that are no
+            message (:attr:`why` says so then).
     """
 
     def __init__(

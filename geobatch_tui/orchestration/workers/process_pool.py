@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import mmap
 import os
 import signal
@@ -20,7 +19,6 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
@@ -39,7 +37,7 @@ from geobatch_tui.execution.worker.process import (
 )
 from geobatch_tui.orchestration.schedule.events import WorkerUp
 from geobatch_tui.orchestration.workers import procfs
-from geobatch_tui.orchestration.workers.deaths import cut_flood, death, read_tail
+from geobatch_tui.orchestration.workers.deaths import death
 from geobatch_tui.orchestration.workers.fork_server import Process, launch, start_fork_server
 from geobatch_tui.orchestration.workers.pipe import Pipe
 from geobatch_tui.orchestration.workers.pool import (
@@ -48,9 +46,11 @@ from geobatch_tui.orchestration.workers.pool import (
     Lost,
     Roster,
 )
+from geobatch_tui.orchestration.workers.shared_files import cut_flood, read_tail, shared_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from geobatch_tui.execution.protocol.messages import Task, WorkerCause
 
@@ -357,20 +357,6 @@ class ProcessPool(Roster[_Worker]):
                 cut_flood(worker.error_path)
         loop = asyncio.get_running_loop()
         self._flood_timer = loop.call_later(1.0, self._watch_floods)
-
-
-def shared_page() -> int:
-    """Make a file of one page in memory, without a name. Its size is sealed if the system can: an
-    operation that cut it would end the engine, which maps it, by SIGBUS."""
-    if hasattr(os, "memfd_create"):
-        page = os.memfd_create("geobatch-worker", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(page, PAGE)
-        fcntl.fcntl(page, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
-        return page
-    page, name = tempfile.mkstemp()
-    Path(name).unlink()
-    os.ftruncate(page, PAGE)
-    return page
 
 
 def _unreadable(ident: int, message: object) -> Outcome:

@@ -11,7 +11,7 @@ from geobatch_tui.errors import StateError
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.detached import LOG, Background
-from geobatch_tui.orchestration.run import control
+from geobatch_tui.orchestration.state import dismissal
 from geobatch_tui.tui.run.host import HostedRun
 
 if TYPE_CHECKING:
@@ -141,6 +141,6 @@ def dismiss(link: RunLink, letters: Sequence[tuple[int, float]], note: str | Non
             link.send("dismiss", letters=[list(letter) for letter in part], note=note)
         count = len(letters)
     else:
-        count = control.dismiss(link.directory, letters, note)
+        count = dismissal.dismiss(link.directory, letters, note)
     many = figures.plural(count, "dead letter")
     return f"{many} {'dismissed' if note is not None else 'as before'}"

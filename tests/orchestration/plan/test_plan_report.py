@@ -7,7 +7,8 @@ from scripted_session import planned
 
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan, SourceIdentity
 from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState
-from geobatch_tui.orchestration.plan.plan_report import Decision, PlanReport
+from geobatch_tui.orchestration.plan.plan_report import PlanReport
+from geobatch_tui.orchestration.plan.recipe import Decision
 
 
 @pytest.mark.parametrize(("done", "output"), [(0, 1000), (3, 250), (4, 250)])

@@ -18,7 +18,7 @@ from geobatch_tui.orchestration.plan import fingerprints
 from geobatch_tui.orchestration.plan.inputs import expand
 from geobatch_tui.orchestration.plan.plan_report import WORKER_BYTES, PlanReport
 from geobatch_tui.orchestration.plan.planner import Planner
-from geobatch_tui.orchestration.plan.resources import Recipe
+from geobatch_tui.orchestration.plan.recipe import Recipe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,7 @@ from scripted_session import fails, planned
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan, SourceIdentity
 from geobatch_tui.ledger.schema.updates import ItemState
-from geobatch_tui.orchestration.plan.plan_report import UNPLANNED, Decision
-from geobatch_tui.orchestration.plan.resources import Recipe
+from geobatch_tui.orchestration.plan.recipe import UNPLANNED, Decision, Recipe
 
 if TYPE_CHECKING:
     from pathlib import Path

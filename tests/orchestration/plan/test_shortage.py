@@ -21,7 +21,8 @@ from geobatch_tui.errors import (
 )
 from geobatch_tui.orchestration.plan.machine import shortage
 from geobatch_tui.orchestration.state import session
-from geobatch_tui.orchestration.workers.process_pool import ProcessPool, shared_page
+from geobatch_tui.orchestration.workers.process_pool import ProcessPool
+from geobatch_tui.orchestration.workers.shared_files import shared_page
 from geobatch_tui.testing import OPS
 
 OUT = Path("/data/out")

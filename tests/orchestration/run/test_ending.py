@@ -11,7 +11,8 @@ from scripted_session import fails, logged, planned, session_of
 
 from geobatch_tui.errors import OutputGoneError, PreflightError
 from geobatch_tui.ledger.schema import updates as lu
-from geobatch_tui.orchestration.run.monitor import LETTERS_SHOWN, Monitor, end_run
+from geobatch_tui.orchestration.run.ending import LETTERS_SHOWN, end_run
+from geobatch_tui.orchestration.run.monitor import Monitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -121,6 +122,6 @@ async def test_a_summary_that_cannot_be_written_is_no_error(
     def full(*_: object) -> None:
         raise OutputGoneError("the disk is gone")
 
-    monkeypatch.setattr("geobatch_tui.orchestration.run.monitor.write_json_atomic", full)
+    monkeypatch.setattr("geobatch_tui.orchestration.run.ending.write_json_atomic", full)
     assert (await end(session)).exit_code == 0
     assert len(logged(session, "run.exit")) == 1

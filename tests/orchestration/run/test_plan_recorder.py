@@ -17,8 +17,7 @@ from geobatch_tui.execution.protocol.messages import (
     SourceIdentity,
 )
 from geobatch_tui.ledger.schema import updates as lu
-from geobatch_tui.orchestration.plan.plan_report import Decision
-from geobatch_tui.orchestration.plan.resources import Recipe
+from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
 from geobatch_tui.orchestration.run.plan_phase import PlanRecorder
 from geobatch_tui.orchestration.state.outcome import Tally
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from geobatch_tui.orchestration.run import control
-from geobatch_tui.orchestration.run.control import handled
+from geobatch_tui.orchestration.run import signals
+from geobatch_tui.orchestration.run.signals import handled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ async def send(*numbers: int) -> None:
 
 async def test_each_signal_says_more_than_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Calls()
-    monkeypatch.setattr(control.os, "_exit", lambda code: made.calls.append(("exit", code)))
+    monkeypatch.setattr(signals.os, "_exit", lambda code: made.calls.append(("exit", code)))
     with made.installed():
         await send(signal.SIGTERM, signal.SIGINT, signal.SIGTERM)
     assert made.calls == [

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geobatch_tui.orchestration.schedule.backoff import RETRY_AFTER_CAP, RetryBudget, RetryPolicy
 from geobatch_tui.orchestration.schedule.events import Kind
-from geobatch_tui.orchestration.schedule.limits import RETRY_AFTER_CAP, RetryBudget, RetryPolicy
 
 KEY = (Kind.CHUNK, 7)
 
@@ -51,7 +51,7 @@ def test_jitter_depends_on_run_unit_and_try():
 def test_jitter_is_the_same_in_every_process():
     """The seed does not go through Python's randomised hash."""
     code = (
-        "from geobatch_tui.orchestration.schedule.limits import RetryPolicy;"
+        "from geobatch_tui.orchestration.schedule.backoff import RetryPolicy;"
         "from geobatch_tui.orchestration.schedule.events import Kind;"
         "import sys; sys.stdout.write(repr(RetryPolicy(run_id='a').delay((Kind.CHUNK, 7), 3)))"
     )

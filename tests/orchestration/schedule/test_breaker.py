@@ -6,7 +6,7 @@ import pytest
 
 from geobatch_tui.config.units import FailureLimit
 from geobatch_tui.errors import Reaction
-from geobatch_tui.orchestration.schedule.limits import Breaker, CrashLoop, FailureWindow, exceeds
+from geobatch_tui.orchestration.schedule.breaker import Breaker, CrashLoop, FailureWindow, exceeds
 
 COUNTED = [Reaction.TRANSIENT, Reaction.RESOURCE, Reaction.UNKNOWN]
 

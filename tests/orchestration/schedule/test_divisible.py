@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from geobatch_tui.orchestration.schedule.backlog import Entry
+from geobatch_tui.orchestration.schedule.backoff import RetryBudget, RetryPolicy
 from geobatch_tui.orchestration.schedule.events import Kind, Unit
-from geobatch_tui.orchestration.schedule.limits import RetryBudget, RetryPolicy
 from geobatch_tui.orchestration.schedule.verdicts import CRASHES, DIVISIONS, Action, Judge
 
 

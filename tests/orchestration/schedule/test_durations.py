@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.placement import Durations
+from geobatch_tui.orchestration.schedule.durations import Durations
 
 
 def test_depth_of_prefetch():

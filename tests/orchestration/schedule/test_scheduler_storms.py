@@ -13,7 +13,7 @@ from scheduler_shell import Shell, chunk, chunks, death, failure
 
 from geobatch_tui.errors import Reaction
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.placement import QUEUED_SECONDS
+from geobatch_tui.orchestration.schedule.durations import QUEUED_SECONDS
 from geobatch_tui.orchestration.schedule.scheduler import SchedulerConfig
 
 START = 0.3

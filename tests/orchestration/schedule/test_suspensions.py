@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.admission import Gate
+from geobatch_tui.orchestration.schedule.suspensions import Gate
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from scheduler_shell import chunk, death, failure
 from geobatch_tui.errors import ChunkTimeoutError, MemoryBudgetError, ProcessLimitError, Reaction
 from geobatch_tui.execution.protocol.messages import Failure
 from geobatch_tui.orchestration.schedule.backlog import Entry
-from geobatch_tui.orchestration.schedule.limits import RetryBudget, RetryPolicy
+from geobatch_tui.orchestration.schedule.backoff import RetryBudget, RetryPolicy
 from geobatch_tui.orchestration.schedule.verdicts import (
     CRASHES,
     DIVISIONS,

@@ -12,6 +12,7 @@ from run_project import Project
 
 import geobatch_tui
 from geobatch_tui.ledger.schema.updates import ItemRow, ItemState
+from geobatch_tui.orchestration.state.inspection import Inspector
 from geobatch_tui.orchestration.state.published import (
     MANIFEST,
     crs_name,
@@ -19,7 +20,6 @@ from geobatch_tui.orchestration.state.published import (
     published,
     stream_csv,
 )
-from geobatch_tui.orchestration.workers.lone_worker import Inspector
 from geobatch_tui.orchestration.workers.thread_pool import ThreadPool
 
 WKT = 'PROJCRS["a",BASEGEOGCRS["b",ID["EPSG",4326]],LENGTHUNIT["metre",1,ID["EPSG",9001]]'

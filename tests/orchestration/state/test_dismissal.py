@@ -11,7 +11,7 @@ from scripted_session import planned, session_of
 from geobatch_tui.errors import LockHeldError, PlanMismatchError
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema import updates as lu
-from geobatch_tui.orchestration.run.control import dismiss, dismissal
+from geobatch_tui.orchestration.state.dismissal import dismiss, dismissal
 
 if TYPE_CHECKING:
     from pathlib import Path
