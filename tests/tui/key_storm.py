@@ -13,7 +13,7 @@ from keys_at_once import type_at_once
 from geobatch_tui import load_job, open_run
 from geobatch_tui.tui.console import launch
 from geobatch_tui.tui.kit import editor
-from geobatch_tui.tui.parts.line_prompt import PathDialog
+from geobatch_tui.tui.parts.dialogs import PathDialog
 
 OPENING = (
     *("colon", "ctrl+p", "ctrl+o", "R", "A", "S", "X", "Q", "q", "question_mark", "f1", "slash"),

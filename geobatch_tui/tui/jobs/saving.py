@@ -10,8 +10,7 @@ from geobatch_tui.config.toml_writer import comments, write_job
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
-from geobatch_tui.tui.parts.dialogs import Choice, Question
-from geobatch_tui.tui.parts.line_prompt import PathDialog
+from geobatch_tui.tui.parts.dialogs import Choice, PathDialog, Question
 
 if TYPE_CHECKING:
     from geobatch_tui.tui.jobs.draft import Draft

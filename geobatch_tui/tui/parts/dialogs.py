@@ -1,16 +1,19 @@
-"""Questions before the console changes the run or closes."""
+"""Dialogs: a question with a few answers, and a line to type, a path or a note."""
 
 from __future__ import annotations
 
+import os
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import OptionList, Static
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from geobatch_tui.ledger.write.requeue import NOTE_LENGTH
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.kit.modal import Modal, Options
 
@@ -33,10 +36,11 @@ class Choice:
     name: str
     meaning: str
 
-
-def _lines(meaning: str) -> list[str]:
-    """Return the lines of a meaning, indented."""
-    return [f"\n  {line}" for line in textwrap.wrap(meaning, WIDTH)]
+    @property
+    def lines(self) -> Content:
+        """The name, and below it the meaning, indented."""
+        meaning = [f"\n  {line}" for line in textwrap.wrap(self.meaning, WIDTH)]
+        return Content.assemble((self.name, "bold"), *meaning)
 
 
 class Question(Modal[str]):
@@ -46,7 +50,7 @@ class Question(Modal[str]):
     """
 
     BINDING_GROUP_TITLE = "Question"
-    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "dismiss('')")]
 
     def __init__(self, title: str, text: str, choices: Sequence[Choice]) -> None:
         super().__init__()
@@ -59,23 +63,82 @@ class Question(Modal[str]):
         with Vertical(id="question") as box:
             box.border_title = self._title
             yield Static(Content(self._text), id="question-text", markup=False)
-            yield Options(
-                *(
-                    Option(
-                        Content.assemble((choice.name, "bold"), *_lines(choice.meaning)),
-                        id=choice.identifier,
-                    )
-                    for choice in self._choices
-                ),
-                markup=False,
-                compact=True,
-            )
+            options = (Option(choice.lines, id=choice.identifier) for choice in self._choices)
+            yield Options(*options, markup=False, compact=True)
 
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
         """An answer was chosen."""
         message.stop()
         self.dismiss(message.option.id or "")
 
-    def action_leave(self) -> None:
-        """Leave the question unanswered."""
-        self.dismiss("")
+
+class LineDialog[Meant](Modal[Meant | None]):
+    """A dialog that returns what was typed, or None where that is empty or the dialog was left.
+
+    Args:
+        title: what it is for, in a word.
+        said: sentences above the field.
+        proposed: what stands in the field at first.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "dismiss")]
+    DEFAULT_CSS = """
+    LineDialog #line {
+        width: 72; max-width: 96%; height: auto; border: round $border;
+        border-title-style: bold; border-subtitle-color: $quiet;
+        background: $surface; padding: 0 1;
+    }
+    LineDialog Static { height: auto; }
+    """
+
+    def __init__(self, title: str, said: str, proposed: str = "") -> None:
+        super().__init__()
+        self._title = title
+        self._said = said
+        self._proposed = proposed
+
+    def field(self) -> Input:
+        """Return the field to type in."""
+        return Input(self._proposed)
+
+    def meant(self, text: str) -> Meant:
+        """Return the value of a line that is not empty."""
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        """Yield the sentences and the field."""
+        with Vertical(id="line") as box:
+            box.border_title = self._title
+            box.border_subtitle = f"enter {self._title.lower()}  esc leave"
+            yield Static(Content(self._said), markup=False)
+            yield self.field()
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Close the dialog with this line."""
+        message.stop()
+        text = message.value.strip()
+        self.dismiss(self.meant(text) if text else None)
+
+
+class PathDialog(LineDialog[Path]):
+    """A dialog that returns a path, or None; ``path`` is proposed."""
+
+    BINDING_GROUP_TITLE = "Path"
+
+    def __init__(self, title: str, said: str, path: Path) -> None:
+        super().__init__(title, said, str(path))
+
+    def meant(self, text: str) -> Path:
+        return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's raises for an unknown user
+
+
+class NoteDialog(LineDialog[str]):
+    """A dialog that returns a note, or None."""
+
+    BINDING_GROUP_TITLE = "Note"
+
+    def field(self) -> Input:
+        return Input(placeholder="why this is known", max_length=NOTE_LENGTH)
+
+    def meant(self, text: str) -> str:
+        return text

@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
+from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit.filters import Filter, parse
 from geobatch_tui.tui.kit.keymap import bind
 
@@ -63,10 +64,6 @@ class FilterBar(Horizontal):
     class Changed(Message):
         """A message that the filter has changed."""
 
-        def __init__(self, chosen: Filter) -> None:
-            self.chosen = chosen
-            super().__init__()
-
     class Left(Message):
         """A message that the filter is typed, so that the list may have the keys again."""
 
@@ -118,7 +115,7 @@ class FilterBar(Horizontal):
         """Filter the list at each letter that is typed."""
         message.stop()
         self.chosen = parse(message.value, self._fields)
-        self.post_message(self.Changed(self.chosen))
+        self.post_message(self.Changed())
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Keep the filter, leave the field."""
@@ -128,3 +125,9 @@ class FilterBar(Horizontal):
     def _done(self) -> None:
         self.remove_class("-typing")
         self.post_message(self.Left())
+
+
+def part_of(shown: int, total: int) -> str:
+    """Return how many of all lines are shown: ``12 of 1,204``, or all of them as ``1,204``."""
+    count = figures.count(total)
+    return count if shown == total else f"{figures.count(shown)} of {count}"

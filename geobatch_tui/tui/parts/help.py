@@ -9,6 +9,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit.keymap import KEYS, bind, keymap_path
 from geobatch_tui.tui.kit.modal import Modal
@@ -58,10 +59,7 @@ class HelpScreen(Modal[None]):
 
     HORIZONTAL_BREAKPOINTS = [(0, "-stacked"), (112, "-beside")]  # noqa: RUF012 - Textual's form
     BINDING_GROUP_TITLE = "Help"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        bind("back", "dismiss"),
-        bind("help", "dismiss"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "dismiss"), bind("help", "dismiss")]
 
     def __init__(self, title: str, keys: Sequence[Entry], problems: Sequence[str]) -> None:
         super().__init__()
@@ -85,17 +83,15 @@ class HelpScreen(Modal[None]):
                     yield note
 
     def _column(self, title: str, *, everywhere: bool) -> Static:
-        keys = [entry for entry in self._keys if entry.everywhere is everywhere]
-        lines: list[Content] = [Content.assemble((title, "bold $primary"))]
-        for entry in keys:
-            style = "bold $accent" if entry.enabled else "$quiet"
-            lines.append(
-                Content.assemble(
-                    (f"{entry.key:<8}", style), (entry.help, "" if entry.enabled else "$quiet")
-                )
+        lines = [
+            Content.assemble(
+                (f"{entry.key:<8}", "bold $accent" if entry.enabled else "$quiet"),
+                (entry.help, "" if entry.enabled else "$quiet"),
             )
-        if not keys:
-            lines.append(Content.assemble(("no keys of its own", "$quiet")))
+            for entry in self._keys
+            if entry.everywhere is everywhere
+        ] or [Content.styled("no keys of its own", "$quiet")]
+        lines.insert(0, Content.styled(title, "bold $primary"))
         return Static(Content("\n").join(lines), classes="help-list", markup=False)
 
     def _note(self) -> Content:
@@ -103,7 +99,7 @@ class HelpScreen(Modal[None]):
         home = Path.home()
         shown = f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
         count = len(self._problems)
-        wrong = f"{count} problem{'' if count == 1 else 's'}" if count else "no conflicts"
+        wrong = figures.plural(count, "problem") if count else "no conflicts"
         return Content("\n").join(
             [
                 Content(f"{wrong} in {safe(shown)}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inspect import isawaitable
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from textual.command import DiscoveryHit, Hit, Provider
@@ -68,10 +69,5 @@ def _runner(place: Destination) -> Callable[[], Awaitable[None]]:
 
 def matching(items: Iterable[ItemView], text: str) -> list[ItemView]:
     """Return the first items with ``text`` in their names, in any case."""
-    wanted, found = text.lower(), []
-    for item in items:
-        if wanted in item.key.lower():
-            found.append(item)
-            if len(found) == ITEMS:
-                break
-    return found
+    wanted = text.lower()
+    return list(islice((item for item in items if wanted in item.key.lower()), ITEMS))

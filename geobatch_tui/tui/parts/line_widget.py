@@ -64,8 +64,7 @@ class Lines(Follower):
             return
         lines = list(self.build(self.view, width, height))[:height]
         lines += [EMPTY] * (height - len(lines))
-        before = self._lines
-        self._lines = lines
+        before, self._lines = self._lines, lines
         if len(before) != len(lines):
             self._strips.clear()
             self.refresh()
@@ -94,15 +93,16 @@ class Lines(Follower):
     def render_line(self, y: int) -> Strip:
         strip = self._strips.get(y)
         if strip is None:
-            width = self.size.width
             content = self._lines[y] if y < len(self._lines) else EMPTY
-            painted = Visual.to_strips(
-                self, content, width, 1, self.visual_style, apply_selection=False, pad=True
-            )
-            blank = Strip.blank(width, self.visual_style.rich_style)
-            strip = painted[0] if painted else blank
-            self._strips[y] = strip
+            strip = self._strips[y] = painted(self, content, self.size.width)
         return strip
+
+
+def painted(widget: Widget, content: Content, width: int) -> Strip:
+    """Return a line of a widget in ``width`` cells; what is too long is cut."""
+    style = widget.visual_style
+    strips = Visual.to_strips(widget, content, width, 1, style, apply_selection=False, pad=True)
+    return strips[0] if strips else Strip.blank(width, style.rich_style)
 
 
 def _looks_alike(before: View, now: View) -> bool:

@@ -1,11 +1,14 @@
-"""Bases of the console's screens: with breakpoints, with a run, with a filtered list."""
+"""Bases of the console's screens: with breakpoints, with a run, with a filtered list; and a box of
+text on them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual import on
+from textual import getters, on
+from textual.containers import VerticalScroll
 from textual.screen import Screen
+from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 from geobatch_tui.observability.text import safe
@@ -17,7 +20,8 @@ from geobatch_tui.tui.run.model import Delta
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from textual import getters
+    from textual.app import ComposeResult
+    from textual.content import Content
 
     from geobatch_tui.tui.parts.console_app import Console, Destination, RunConsole
     from geobatch_tui.tui.parts.console_messages import RunChanged
@@ -90,6 +94,8 @@ class Page(Frame):
 class Filtered(Frame):
     """A screen with one :class:`FilterBar` and, first among its lists, the one that it filters."""
 
+    bar = getters.query_one(FilterBar)
+
     def refilter(self) -> None:
         """Show what passes the filter; called when that has changed."""
         raise NotImplementedError
@@ -99,18 +105,16 @@ class Filtered(Frame):
         return False
 
     @on(FilterBar.Changed)
-    def _filtered(self, message: FilterBar.Changed) -> None:
-        message.stop()
+    def _filtered(self) -> None:
         self.refilter()
 
     @on(FilterBar.Left)
-    def _typed(self, message: FilterBar.Left) -> None:
-        message.stop()
+    def _typed(self) -> None:
         self.query_one(ScrollLines).focus()
 
     def action_filter(self) -> None:
         """Type a filter."""
-        self.query_one(FilterBar).type()
+        self.bar.type()
 
     def action_back(self) -> None:
         """Go to the list; from there undo a step of the screen; else drop the filter."""
@@ -118,4 +122,28 @@ class Filtered(Frame):
         if self.focused is not lines:
             lines.focus()
         elif not self.step_back():
-            self.query_one(FilterBar).clear()
+            self.bar.clear()
+
+
+class TextBox(VerticalScroll, can_focus=True):
+    """A box of text that is scrolled, and can be selected."""
+
+    DEFAULT_CSS = """
+    TextBox {
+        border: round $border-blurred; padding: 0 1; scrollbar-size-vertical: 1;
+        border-title-color: $foreground; border-title-style: bold; border-subtitle-color: $quiet;
+    }
+    TextBox:focus { border: round $border; }
+    TextBox Static { height: auto; }
+    """
+
+    def __init__(self, *, title: str = "", id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.border_title = title
+
+    def compose(self) -> ComposeResult:
+        yield Static(markup=False)
+
+    def write(self, text: Content) -> None:
+        """Show a text in place of the one before."""
+        self.query_one(Static).update(text)

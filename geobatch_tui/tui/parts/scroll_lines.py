@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from textual.binding import Binding
 from textual.content import Content
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
-from textual.strip import Strip
-from textual.visual import Visual
 
 from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.parts.line_widget import painted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual import events
     from textual.binding import BindingType
-
-from textual.binding import Binding
+    from textual.strip import Strip
 
 
 class ScrollLines(ScrollView, can_focus=True):
-    """Lines by number, with a cursor; overwrite :meth:`count` and :meth:`line`.
+    """Rows, a line each, with a cursor; overwrite :meth:`line`.
 
     Attributes:
         cursor: the number of the line that it is on.
@@ -57,24 +58,17 @@ class ScrollLines(ScrollView, can_focus=True):
     class Moved(Message):
         """A message that the cursor is on another line."""
 
-        def __init__(self, lines: ScrollLines) -> None:
-            self.lines = lines
-            super().__init__()
-
     class Opened(Message):
         """A request to open the line under the cursor."""
 
-        def __init__(self, lines: ScrollLines) -> None:
-            self.lines = lines
-            super().__init__()
-
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
+        self._rows: Sequence[object] = ()
         self._strips: dict[int, Strip] = {}
 
     def count(self) -> int:
         """Return the number of lines."""
-        raise NotImplementedError
+        return len(self._rows)
 
     def line(self, number: int, width: int, *, at_cursor: bool) -> Content:
         """Return line ``number`` in ``width`` cells."""
@@ -97,7 +91,7 @@ class ScrollLines(ScrollView, can_focus=True):
             self._strips.pop(number, None)
             self.refresh_lines(number)
         self.keep_in_view(now)
-        self.post_message(self.Moved(self))
+        self.post_message(self.Moved())
 
     def refresh_lines(self, y_start: int, line_count: int = 1) -> None:
         """Paint lines by their numbers, if they are on the screen."""
@@ -108,10 +102,15 @@ class ScrollLines(ScrollView, can_focus=True):
     def keep_in_view(self, number: int) -> None:
         """Scroll as little as needed to show a line."""
         top, height = round(self.scroll_y), self.scrollable_content_region.height
-        if number < top:
-            self.scroll_to(y=number, animate=False, immediate=True, force=True)
-        elif height and number >= top + height:
-            self.scroll_to(y=number - height + 1, animate=False, immediate=True, force=True)
+        least = self.top_for(number, height) if height else 0
+        if number < top or top < least:
+            self.scroll_to(
+                y=min(number, max(top, least)), animate=False, immediate=True, force=True
+            )
+
+    def top_for(self, number: int, height: int) -> int:
+        """Return the first line of the screen with which line ``number`` still fits on it."""
+        return number - height + 1
 
     def action_move(self, step: int) -> None:
         """Move the cursor."""
@@ -132,7 +131,7 @@ class ScrollLines(ScrollView, can_focus=True):
     def action_open(self) -> None:
         """Open the line under the cursor."""
         if self.count():
-            self.post_message(self.Opened(self))
+            self.post_message(self.Opened())
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to the line; open it at a second click."""
@@ -181,7 +180,7 @@ class ScrollLines(ScrollView, can_focus=True):
         width = self.scrollable_content_region.width
         if number >= self.count() or not width:
             said = self.nothing if not number and not self.count() else ""
-            return self._strip_of(Content.styled(said, "$quiet"), self.size.width)
+            return painted(self, Content.styled(said, "$quiet"), self.size.width)
         strip = self._strips.get(number)
         if strip is None:
             if len(self._strips) > 512:
@@ -191,10 +190,5 @@ class ScrollLines(ScrollView, can_focus=True):
             if at_cursor:
                 content = content.pad_right(max(0, width - content.cell_length))
                 content = content.stylize(self.cursor_style())
-            strip = self._strips[number] = self._strip_of(content, width)
+            strip = self._strips[number] = painted(self, content, width)
         return strip
-
-    def _strip_of(self, content: Content, width: int) -> Strip:
-        style = self.visual_style
-        painted = Visual.to_strips(self, content, width, 1, style, apply_selection=False, pad=True)
-        return painted[0] if painted else Strip.blank(width, style.rich_style)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import on, work
-from textual.containers import VerticalScroll
+from textual import getters, on, work
 from textual.content import Content
-from textual.widgets import Static
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability import figures
@@ -19,9 +17,9 @@ from geobatch_tui.tui.jobs.draft import Draft
 from geobatch_tui.tui.kit.endings import Start, Watch
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.dialogs import Choice, Question
-from geobatch_tui.tui.parts.filter_bar import FilterBar
+from geobatch_tui.tui.parts.filter_bar import FilterBar, part_of
 from geobatch_tui.tui.parts.key_bar import KeyBar
-from geobatch_tui.tui.parts.page import Filtered
+from geobatch_tui.tui.parts.page import Filtered, TextBox
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.run.past_runs import FIELDS, compare, gather
 from geobatch_tui.tui.widgets.run_list import RunHeading, RunList
@@ -54,15 +52,11 @@ class HistoryScreen(Filtered):
     ]
     DEFAULT_CSS = """
     HistoryScreen #runs { height: 2fr; }
-    HistoryScreen #compare {
-        height: 1fr; border: round $border-blurred;
-        border-title-color: $foreground; border-title-style: bold;
-        scrollbar-size-vertical: 1; padding: 0 1;
-    }
-    HistoryScreen #compare:focus { border: round $border; }
-    HistoryScreen #compare Static { height: auto; }
+    HistoryScreen #compare { height: 1fr; }
     HistoryScreen.-low #compare, HistoryScreen.-slim #compare { display: none; }
     """
+
+    list = getters.query_one(RunList)
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,9 +68,7 @@ class HistoryScreen(Filtered):
         yield FilterBar(FIELDS, id="bar")
         yield RunHeading()
         yield RunList(id="runs")
-        with VerticalScroll(id="compare", can_focus=True) as box:
-            box.border_title = "Run"
-            yield Static(markup=False)
+        yield TextBox(id="compare", title="Run")
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -94,11 +86,6 @@ class HistoryScreen(Filtered):
         if self.is_current:
             self.look()
 
-    @property
-    def list(self) -> RunList:
-        """The list."""
-        return self.query_one(RunList)
-
     @work(exclusive=True, group="history", exit_on_error=False)
     async def look(self) -> None:
         """Read the index and the ledgers."""
@@ -109,7 +96,7 @@ class HistoryScreen(Filtered):
 
     def refilter(self) -> None:
         """Show the runs that pass the filter."""
-        chosen = self.query_one(FilterBar).chosen
+        chosen = self.bar.chosen
         shown = [run for run in self._runs if chosen.matches(run.fields())]
         self.list.nothing = "no run matches" if self._runs else ""
         self.list.show(shown)
@@ -118,22 +105,17 @@ class HistoryScreen(Filtered):
 
     def _say(self, shown: int) -> None:
         total = len(self._runs)
-        runs = (
-            figures.count(total)
-            if shown == total
-            else f"{figures.count(shown)} of {figures.count(total)}"
-        )
         parts: list[tuple[str, str]] = [
             (" History ", "bold"),
-            (f" {runs} run{'' if total == 1 else 's'}", ""),
+            (f" {part_of(shown, total)} run{'' if total == 1 else 's'}", ""),
         ]
         if live := sum(run.state == "running" for run in self._runs):
             parts.append((f"  {live} live", "bold $success"))
-        self.query_one(FilterBar).say(Content.assemble(*parts))
+        self.bar.say(Content.assemble(*parts))
 
+    @on(ScrollLines.Moved)
     def _tell(self) -> None:
         """Show the differences of two runs, or the facts of one."""
-        box = self.query_one("#compare", VerticalScroll)
         pair, run = self.list.pair, self.list.current
         if pair is not None:
             title, content = "Compare", _comparison(*pair)
@@ -141,13 +123,9 @@ class HistoryScreen(Filtered):
             title, content = "Run", _about(run)
         else:
             title, content = "Run", Content(_NOTHING if self._read and not self._runs else "")
+        box = self.query_one(TextBox)
         box.border_title = title
-        box.query_one(Static).update(content)
-
-    @on(ScrollLines.Moved)
-    def _moved(self, message: ScrollLines.Moved) -> None:
-        message.stop()
-        self._tell()
+        box.write(content)
 
     # --- actions --------------------------------------------------------------------------------
 
@@ -157,18 +135,14 @@ class HistoryScreen(Filtered):
         return action not in {"resume", "clone"} or not self.app.read_only
 
     @on(ScrollLines.Opened)
-    def _opened(self, message: ScrollLines.Opened) -> None:
+    def _opened(self) -> None:
         """Show the run's directory in the console."""
-        message.stop()
         run = self.list.current
         if run is not None and run.row is not None:
             self.app.open(Watch(run.directory))
 
     def step_back(self) -> bool:
-        """Unmark both runs; return whether any were marked."""
-        marked = bool(self.list.marks)
-        self.list.unmark()
-        return marked
+        return self.list.unmark()
 
     def action_copy(self) -> None:
         """Copy the directory."""

@@ -8,8 +8,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
-from textual.containers import Container, VerticalScroll
+from textual import getters, on, work
+from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Input, Static
 
@@ -24,11 +24,10 @@ from geobatch_tui.tui.kit.editor import edit_outside
 from geobatch_tui.tui.kit.endings import Start
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.console_app import Destination
-from geobatch_tui.tui.parts.dialogs import Choice, Question
+from geobatch_tui.tui.parts.dialogs import Choice, PathDialog, Question
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
-from geobatch_tui.tui.parts.line_prompt import PathDialog
-from geobatch_tui.tui.parts.page import Filtered
+from geobatch_tui.tui.parts.page import Filtered, TextBox
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.widgets.field_list import FieldList
 from geobatch_tui.tui.widgets.plan_pane import PlanPane
@@ -73,17 +72,13 @@ class ConfigScreen(Filtered):
     ConfigScreen.-wide #toml, ConfigScreen.-toml #toml { display: block; }
     ConfigScreen.-toml #fields { display: none; }
     ConfigScreen.-wide #fields { display: block; }
-    ConfigScreen #toml {
-        border: round $border-blurred; border-title-color: $foreground;
-        border-title-style: bold; border-subtitle-color: $quiet;
-        scrollbar-size-vertical: 1; padding: 0 1;
-    }
-    ConfigScreen #toml:focus { border: round $border; }
-    ConfigScreen #toml Static { height: auto; }
     ConfigScreen #about { height: 2; padding: 0 1; color: $quiet; }
     ConfigScreen #edit { display: none; border: none; height: 1; padding: 0; margin: 0 1; }
     ConfigScreen.-editing #edit { display: block; }
     """
+
+    list = getters.query_one(FieldList)
+    pane = getters.query_one(PlanPane)
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,9 +89,7 @@ class ConfigScreen(Filtered):
         yield FilterBar(FIELDS, id="bar")
         with Container(id="panes"):
             yield FieldList(id="fields")
-            with VerticalScroll(id="toml", can_focus=True) as box:
-                box.border_title = "TOML"
-                yield Static(markup=False)
+            yield TextBox(id="toml", title="TOML")
             yield PlanPane()
         yield Static(id="about", markup=False)
         yield Input(id="edit", compact=True)
@@ -110,16 +103,6 @@ class ConfigScreen(Filtered):
         if self.draft is None and run is not None and "origins" in run.job:
             self._take(lambda: Draft.of_run(run.job))
         self._show()
-
-    @property
-    def list(self) -> FieldList:
-        """The form."""
-        return self.query_one(FieldList)
-
-    @property
-    def bar(self) -> FilterBar:
-        """The line on top."""
-        return self.query_one(FilterBar)
 
     def destinations(self, text: str) -> Iterable[Destination]:
         """Return the keys of the form."""
@@ -140,7 +123,6 @@ class ConfigScreen(Filtered):
         self._about()
 
     def refilter(self) -> None:
-        """Show the keys that pass the filter."""
         self._show()
 
     def edit(self, draft: Draft) -> None:
@@ -161,9 +143,7 @@ class ConfigScreen(Filtered):
             self.bar.say(Content.styled(" Config ", "bold"))
             self.query_one("#about", Static).update(Content(_NOTHING))
             return
-        fields = draft.fields()
-        shown = [field for field in fields if self.bar.chosen.matches(field.row())]
-        self.list.show(shown)
+        self.list.show([field for field in draft.fields() if self.bar.chosen.matches(field.row())])
         name = safe(str(draft.path)) if draft.path else "not saved yet"
         state = figures.plural(len(draft.problems), "error") if draft.problems else "valid"
         self.bar.say(
@@ -176,13 +156,15 @@ class ConfigScreen(Filtered):
             )
         )
         text = safe_lines(job_toml(draft.loaded.job)) if draft.right else _wrongs(draft)
-        self.query_one("#toml Static", Static).update(Content(text))
+        self.query_one("#toml", TextBox).write(Content(text))
         self._about()
 
+    @on(ScrollLines.Moved)
     def _about(self) -> None:
         field = self.list.current
         if field is None:
-            self.query_one("#about", Static).update(Content(self._other()))
+            other = self.draft.problems.get("", "") if self.draft else ""
+            self.query_one("#about", Static).update(Content(other))
             return
         leaf = field.leaf
         words = f"  one of {', '.join(leaf.choices)}" if leaf.choices else ""
@@ -191,20 +173,11 @@ class ConfigScreen(Filtered):
         second = (field.problem, "bold $error") if field.problem else (facts, "")
         self.query_one("#about", Static).update(Content.assemble(f"{leaf.help}{words}\n", second))
 
-    def _other(self) -> str:
-        return self.draft.problems.get("", "") if self.draft else ""
-
-    @on(ScrollLines.Moved)
-    def _moved(self, message: ScrollLines.Moved) -> None:
-        message.stop()
-        self._about()
-
     # --- editing --------------------------------------------------------------------------------
 
     @on(ScrollLines.Opened)
-    def _opened(self, message: ScrollLines.Opened) -> None:
+    def _opened(self) -> None:
         """Type a value; of a few words take the next one."""
-        message.stop()
         field = self.list.current
         if field is None or self.draft is None:
             return
@@ -340,11 +313,6 @@ class ConfigScreen(Filtered):
         return action != "start" or not self.app.read_only
 
     # --- the plan -------------------------------------------------------------------------------
-
-    @property
-    def pane(self) -> PlanPane:
-        """The plan."""
-        return self.query_one(PlanPane)
 
     def action_plan(self) -> None:
         """Plan the job: nothing is written."""

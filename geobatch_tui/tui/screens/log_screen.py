@@ -7,10 +7,8 @@ import contextlib
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import on, work
-from textual.containers import VerticalScroll
+from textual import getters, on, work
 from textual.content import Content
-from textual.widgets import Static
 
 from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit.editor import offer
@@ -20,9 +18,9 @@ from geobatch_tui.tui.log.entry import FIELDS
 from geobatch_tui.tui.log.index import ERROR, LEVELS, LogIndex
 from geobatch_tui.tui.log.selection import LogSelection
 from geobatch_tui.tui.parts.console_messages import ShowOnMap
-from geobatch_tui.tui.parts.filter_bar import FilterBar
+from geobatch_tui.tui.parts.filter_bar import FilterBar, part_of
 from geobatch_tui.tui.parts.key_bar import KeyBar
-from geobatch_tui.tui.parts.page import Filtered, Page
+from geobatch_tui.tui.parts.page import Filtered, Page, TextBox
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.widgets.log_view import LogView, level_name, progress, unfolded
 
@@ -61,14 +59,11 @@ class LogScreen(Filtered, Page):
     SCROLL: ClassVar[float] = 1.0
     DEFAULT_CSS = """
     LogScreen LogView { height: 1fr; }
-    LogScreen #entry {
-        height: 40%; display: none; border: round $border-blurred; padding: 0 1;
-        border-title-color: $foreground; border-title-style: bold; scrollbar-size-vertical: 1;
-    }
-    LogScreen #entry:focus { border: round $border; }
+    LogScreen #entry { height: 40%; display: none; }
     LogScreen.-unfolded #entry { display: block; }
-    LogScreen #entry Static { height: auto; }
     """
+
+    view = getters.query_one(LogView)
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,9 +77,7 @@ class LogScreen(Filtered, Page):
         """Yield the line, the log, and the entry that is unfolded."""
         yield FilterBar(FIELDS, id="bar")
         yield LogView(self._index, id="lines")
-        with VerticalScroll(id="entry", can_focus=True) as box:
-            box.border_title = "Entry"
-            yield Static(markup=False)
+        yield TextBox(id="entry", title="Entry")
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -93,11 +86,6 @@ class LogScreen(Filtered, Page):
         self.view.choose(LogSelection(self._index, rank=self._rank))
         self.view.focus()
         self.read_on()
-
-    @property
-    def view(self) -> LogView:
-        """The lines."""
-        return self.query_one(LogView)
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -132,15 +120,10 @@ class LogScreen(Filtered, Page):
     def _say(self) -> None:
         view, total = self.view, self._index.count
         shown = view.selection.count
-        lines = (
-            figures.count(total)
-            if shown == total
-            else f"{figures.count(shown)} of {figures.count(total)}"
-        )
         parts: list[Content | tuple[str, str]] = [
             (" Log ", "bold"),
             (f" {level_name(self._rank)} ", "reverse"),
-            (f"  {lines} line{'' if total == 1 else 's'}", ""),
+            (f"  {part_of(shown, total)} line{'' if total == 1 else 's'}", ""),
         ]
         if view.following:
             parts.append(("  FOLLOW", "bold $success"))
@@ -151,12 +134,11 @@ class LogScreen(Filtered, Page):
         if note := progress(self._index, view.selection):
             parts.append((f"  {note}", "$warning"))
         view.nothing = "" if note else "no line matches" if total else "nothing is logged yet"
-        self.query_one(FilterBar).say(Content.assemble(*parts))
+        self.bar.say(Content.assemble(*parts))
 
     def refilter(self) -> None:
         """Show the lines that pass the filter and the level."""
-        chosen = self.query_one(FilterBar).chosen
-        self.view.choose(LogSelection(self._index, chosen, self._rank))
+        self.view.choose(LogSelection(self._index, self.bar.chosen, self._rank))
         self._next = 0.0
         self._woken.set()
         self._say()
@@ -164,22 +146,21 @@ class LogScreen(Filtered, Page):
     # --- messages -------------------------------------------------------------------------------
 
     @on(ScrollLines.Moved)
-    def _moved(self, message: ScrollLines.Moved) -> None:
-        message.stop()
+    def _moved(self) -> None:
         self._say()
         if self.has_class("-unfolded"):
             self._unfold()
 
     @on(ScrollLines.Opened)
-    def _opened(self, message: ScrollLines.Opened) -> None:
-        message.stop()
+    def _opened(self) -> None:
         self.toggle_class("-unfolded")
         self._unfold()
         self.call_after_refresh(self.view.keep_in_view, self.view.cursor)
 
     def _unfold(self) -> None:
-        self.query_one("#entry Static", Static).update(unfolded(self.view.entry(self.view.cursor)))
-        self.query_one("#entry").scroll_home(animate=False)
+        box = self.query_one(TextBox)
+        box.write(unfolded(self.view.entry(self.view.cursor)))
+        box.scroll_home(animate=False)
 
     # --- actions --------------------------------------------------------------------------------
 
@@ -242,14 +223,8 @@ class LogScreen(Filtered, Page):
             self.notify("the line names no chunk of the job", markup=False)
             return
         item, chunk = found
-        whole = chunk is None
-        self.post_message(
-            ShowOnMap(
-                (name,),
-                () if chunk is None else (chunk,),
-                (item.item_id,) if whole else (),
-            )
-        )
+        whole = ShowOnMap((name,), (), (item.item_id,))
+        self.post_message(whole if chunk is None else ShowOnMap((name,), (chunk,)))
 
     def step_back(self) -> bool:
         """Fold the entry; return whether one was unfolded."""

@@ -16,8 +16,7 @@ from geobatch_tui.tui.letters.listing import names_of
 from geobatch_tui.tui.letters.requests import dismiss
 from geobatch_tui.tui.letters.retry_plan import consequence, selection
 from geobatch_tui.tui.parts.console_messages import RetryRequested, ShowOnMap
-from geobatch_tui.tui.parts.dialogs import Choice, Question
-from geobatch_tui.tui.parts.line_prompt import NoteDialog, PathDialog
+from geobatch_tui.tui.parts.dialogs import Choice, NoteDialog, PathDialog, Question
 from geobatch_tui.tui.parts.page import Page
 from geobatch_tui.tui.screens.retry_dialog import RetryDialog
 

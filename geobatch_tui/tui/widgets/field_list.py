@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
@@ -24,21 +25,14 @@ class FieldList(ScrollLines):
 
     BORDER_TITLE = "Job"
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self._rows: list[Field | str] = []
+    _rows: Sequence[Field | str]
 
     def show(self, fields: Sequence[Field]) -> None:
         """Show a job; the cursor stays on its key."""
         before = self.current
-        self._rows, section = [], ""
-        for field in fields:
-            name = field.leaf.key.partition(".")[0]
-            if name != section:
-                self._rows.append(name)
-                section = name
-            self._rows.append(field)
-        keys = [row.leaf.key for row in self._rows if not isinstance(row, str)]
+        keys = [field.leaf.key for field in fields]
+        sections = groupby(fields, key=lambda field: field.leaf.key.partition(".")[0])
+        self._rows = [row for name, members in sections for row in (name, *members)]
         if before is not None and before.leaf.key in keys:
             self.go(before.leaf.key)
         elif keys:
@@ -61,9 +55,6 @@ class FieldList(ScrollLines):
         """The key under the cursor; None on a section."""
         row = self._rows[self.cursor] if self.cursor < len(self._rows) else None
         return None if isinstance(row, str) else row
-
-    def count(self) -> int:
-        return len(self._rows)
 
     def line(self, number: int, width: int, *, at_cursor: bool) -> Content:
         row = self._rows[number]

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.reactive import reactive
-from textual.widgets import Static
 
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless, harmless_lines
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import LOOKS
 from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.parts.page import TextBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from textual.app import ComposeResult
     from textual.binding import BindingType
 
     from geobatch_tui.execution.protocol.messages import Json
@@ -31,22 +29,14 @@ _NAMES: Final = {"debug": "DEBUG", "info": "INFO", "warning": "WARN", "error": "
 _SHOWN_BLOCKS: Final = 12
 
 
-class Inspector(VerticalScroll, can_focus=True):
-    """The dossier of a letter, a tab at a time. Text can be selected."""
+class Inspector(TextBox):
+    """The dossier of a letter, a tab at a time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("detail.less", "tab(-1)", show=False, name="Tab before", does="The tab before"),
         bind("detail.more", "tab(1)", show=False, name="Tab after", does="The tab after"),
     ]
-    DEFAULT_CSS = """
-    Inspector {
-        border: round $border-blurred; padding: 0 1;
-        border-title-color: $foreground; border-subtitle-color: $quiet;
-        scrollbar-size-vertical: 1;
-    }
-    Inspector:focus { border: round $border; }
-    Inspector Static { height: auto; }
-    """
+    DEFAULT_CSS = "Inspector { border-title-style: none; }"
 
     tab: reactive[int] = reactive(0, init=False)
 
@@ -54,10 +44,6 @@ class Inspector(VerticalScroll, can_focus=True):
         super().__init__(id=id)
         self.dossier: Dossier | None = None
         self._of = ""
-
-    def compose(self) -> ComposeResult:
-        """Yield the text that is scrolled."""
-        yield Static(markup=False)
 
     def on_mount(self) -> None:
         """Name the tabs."""
@@ -103,7 +89,7 @@ class Inspector(VerticalScroll, can_focus=True):
         text = Content("") if found is None else _TABS[TABS[self.tab]](found)
         if self._of and found is not None and self.tab == 0:
             text = Content("\n").join([Content.styled(self._of, "$quiet"), text])
-        self.query_one(Static).update(text)
+        self.write(text)
 
 
 # --- tabs ----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from geobatch_tui.tui.letters.listing import Listing
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from textual.binding import BindingType
 
@@ -42,6 +42,8 @@ class LetterList(ScrollLines):
         marks: ids of the letters that are marked; those that are gone are dropped.
     """
 
+    _rows: Sequence[ListRow]
+
     BORDER_TITLE = "Dead letters"
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("mark", "mark"),
@@ -54,7 +56,6 @@ class LetterList(ScrollLines):
         self.marks: set[int] = set()
         self._listing = Listing()
         self._letters: Mapping[int, LetterView] = {}
-        self._rows: list[ListRow] = []
         self._toggled: set[str] = set()
         self._anchor: int | None = None
         self._awaited: int | None = None
@@ -177,19 +178,18 @@ class LetterList(ScrollLines):
         members = {dead_id for group in self._listing.groups for dead_id in group.letters}
         self._mark(members, on=not members <= self.marks)
 
-    def unmark(self) -> None:
-        """Mark nothing."""
-        self._mark(self.marks.copy(), on=False)
+    def unmark(self) -> bool:
+        """Mark nothing; return whether anything was marked."""
+        marked = bool(self.marks)
+        self._mark(self.marks, on=False)
+        return marked
 
     def _mark(self, members: set[int], *, on: bool) -> None:
         self.marks = self.marks | members if on else self.marks - members
         self.renew()
-        self.post_message(self.Moved(self))
+        self.post_message(self.Moved())
 
     # --- painting -------------------------------------------------------------------------------
-
-    def count(self) -> int:
-        return len(self._rows)
 
     def line(self, number: int, width: int, *, at_cursor: bool) -> Content:
         row = self._rows[number]

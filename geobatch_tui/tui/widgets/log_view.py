@@ -170,7 +170,7 @@ class LogView(ScrollLines):
         """Go to the last line, and follow those that come after it."""
         self.following = True
         super().action_to_end()
-        self.post_message(self.Moved(self))
+        self.post_message(self.Moved())
 
     def _leave(self, step: int) -> None:
         """Stop following when the cursor moves up: the operator wants to read."""
@@ -186,19 +186,9 @@ class LogView(ScrollLines):
         self.cursor = found
         return True
 
-    def keep_in_view(self, number: int) -> None:
-        """Scroll as little as needed to show a line whole."""
-        height = self.scrollable_content_region.height
-        if not self.wrapped or not height:
-            super().keep_in_view(number)
-            return
-        top = round(self.scroll_y)
-        least = self._top_for(number, height)
-        if number < top or top < least:
-            self.scroll_to(y=min(number, least), animate=False, immediate=True, force=True)
-
-    def _top_for(self, number: int, height: int) -> int:
-        """Return the first line of the screen with which line ``number`` still fits on it."""
+    def top_for(self, number: int, height: int) -> int:
+        if not self.wrapped:
+            return super().top_for(number, height)
         top = number
         room = height - len(self._rows_of(number))
         while top > 0 and (rows := len(self._rows_of(top - 1))) <= room:

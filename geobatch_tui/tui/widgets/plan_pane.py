@@ -6,9 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from textual import work
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 import geobatch_tui
@@ -18,6 +17,7 @@ from geobatch_tui.orchestration.dry_run import choose
 from geobatch_tui.tui.jobs.forecast import forecast
 from geobatch_tui.tui.jobs.job_trial import dry_run, tried, verdict
 from geobatch_tui.tui.map.plan_map import PlanMap, PlannedChunks
+from geobatch_tui.tui.parts.page import TextBox
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -43,13 +43,7 @@ class PlanPane(Horizontal):
     }
     PlanPane #places:focus { border: round $border; }
     PlanPane.-planned #places { display: block; }
-    PlanPane #plan {
-        width: 3fr; border: round $border-blurred; padding: 0 1;
-        border-title-color: $foreground; border-title-style: bold;
-        scrollbar-size-vertical: 1;
-    }
-    PlanPane #plan:focus { border: round $border; }
-    PlanPane #plan Static { height: auto; }
+    PlanPane #plan { width: 3fr; }
     Screen.-slim #places, Screen.-low #places { display: none; }
     """
 
@@ -60,9 +54,7 @@ class PlanPane(Horizontal):
     def compose(self) -> ComposeResult:
         """Yield the map, shown once there is a plan, and its text."""
         yield PlanMap(id="places")
-        with VerticalScroll(id="plan", can_focus=True) as box:
-            box.border_title = "Plan"
-            yield Static(markup=False)
+        yield TextBox(id="plan", title="Plan")
 
     def forget(self) -> None:
         """Drop the plan, and end what is under way: the job is another one."""
@@ -123,14 +115,14 @@ class PlanPane(Horizontal):
         self.query_one(PlanMap).show_tried(trial)
         planned = forecast(report.to_json(), loaded)
         self._say(Content("\n").join([*verdict(trial), planned, *tried(trial)]))
-        self.query_one("#plan").scroll_home(animate=False)
+        self.query_one(TextBox).scroll_home(animate=False)
 
     def _refuse(self, error: GeobatchError) -> None:
         text = f"{error}\n{error.hint}" if error.hint else str(error)
         self._say(Content.styled(safe_lines(text), "bold $error"))
 
     def _say(self, content: Content) -> None:
-        self.query_one("#plan Static", Static).update(content)
+        self.query_one(TextBox).write(content)
 
 
 def _planned(loaded: LoadedJob) -> tuple[PlanReport, PlannedChunks]:

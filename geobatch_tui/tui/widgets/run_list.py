@@ -86,13 +86,14 @@ class RunList(ScrollLines):
         else:
             self.marks = [*self.marks, run.key][-PAIR:]
         self.renew()
-        self.post_message(self.Moved(self))
+        self.post_message(self.Moved())
 
-    def unmark(self) -> None:
-        """Mark nothing."""
-        self.marks = []
+    def unmark(self) -> bool:
+        """Mark nothing; return whether anything was marked."""
+        marked, self.marks = bool(self.marks), []
         self.renew()
-        self.post_message(self.Moved(self))
+        self.post_message(self.Moved())
+        return marked
 
     def count(self) -> int:
         return len(self.runs)

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.cells import cell_len
 from textual.content import Content
-from textual.strip import Strip
-from textual.visual import Visual
 from textual.widget import Widget
 
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.letters.previewer import Unseen
+from geobatch_tui.tui.parts.line_widget import painted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from textual.strip import Strip
 
     from geobatch_tui.execution.protocol.messages import PreviewReceipt
 
@@ -188,10 +189,7 @@ class Preview(Widget):
         if self._lines is None:
             self._lines = self._build(width, self.size.height)
         content = self._lines[y] if y < len(self._lines) else Content("")
-        strips = Visual.to_strips(
-            self, content, width, 1, self.visual_style, apply_selection=False, pad=True
-        )
-        return strips[0] if strips else Strip.blank(width, self.visual_style.rich_style)
+        return painted(self, content, width)
 
     def _build(self, width: int, height: int) -> list[Content]:
         if width < 1 or height < 1:

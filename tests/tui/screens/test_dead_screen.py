@@ -17,9 +17,8 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.letters.previewer import Unseen
 from geobatch_tui.tui.letters.retry_plan import Consequence
 from geobatch_tui.tui.parts.console_messages import RetryRequested, ShowOnMap
-from geobatch_tui.tui.parts.dialogs import Question
+from geobatch_tui.tui.parts.dialogs import NoteDialog, PathDialog, Question
 from geobatch_tui.tui.parts.filter_bar import FilterBar
-from geobatch_tui.tui.parts.line_prompt import NoteDialog, PathDialog
 from geobatch_tui.tui.screens.dead import DeadScreen
 from geobatch_tui.tui.screens.letter_evidence import Evidence
 from geobatch_tui.tui.screens.retry_dialog import RetryDialog, lines

@@ -207,6 +207,20 @@ async def test_wrapped_lines_are_whole(console, script):
         assert screen.view.following
 
 
+async def test_wrapped_lines_scroll_as_little_as_needed(console, script):
+    """Up from the first line of the screen leads one line up, not one screen."""
+    words = " ".join(f"word{n}" for n in range(20))
+    script.state.log.write_text(
+        "".join(line(n, detail="", message=f"{n} {words}") for n in range(60))
+    )
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, 60)
+        await pilot.press("w", *"k" * 30)
+        await pilot.pause()
+        assert screen.view.scroll_y == screen.view.cursor == 29
+
+
 async def test_entry_unfolds(console, log):
     """Enter shows all fields of a line, and those of the next with the cursor."""
     with log.open("a") as file:

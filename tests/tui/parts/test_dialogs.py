@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from geobatch_tui.tui.parts.line_prompt import PathDialog
+from geobatch_tui.tui.parts.dialogs import PathDialog
 
 
 def test_a_home_that_nobody_has_is_a_path_like_another(monkeypatch):
