@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
+from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.line_widget import Follower
@@ -53,12 +54,15 @@ class Frame(Screen[None]):
         return ()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Show an unexpected error of a worker as a notice; the screen stays as it is."""
+        """Show the error of a worker as a notice; the screen stays as it is."""
         event.stop()
         if event.state is WorkerState.ERROR:
-            error = event.worker.error
-            text = f"{event.worker.name}: {type(error).__name__}: {error}"
-            self.notify(safe(text), title="console", severity="error", markup=False)
+            error, title = event.worker.error, event.worker.group
+            text = str(error)
+            if not isinstance(error, GeobatchError):  # unexpected
+                title = "console"
+                text = safe(f"{event.worker.name}: {type(error).__name__}: {error}")
+            self.notify(text, title=title, severity="error", markup=False)
 
 
 class Page(Frame):

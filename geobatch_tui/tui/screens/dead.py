@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import on, work
 from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
 from geobatch_tui.observability import figures
+from geobatch_tui.tui.kit.editor import offer
 from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.letters import dossier
 from geobatch_tui.tui.letters.listing import FIELDS, GROUPINGS, SORTS, Listing, listing
+from geobatch_tui.tui.letters.previewer import Previewer, Unseen, wanted
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Filtered
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
-from geobatch_tui.tui.screens.letter_evidence import Evidence
 from geobatch_tui.tui.screens.remedies import Remedies
-from geobatch_tui.tui.widgets.inspector import Inspector
+from geobatch_tui.tui.widgets.inspector import Inspector, whole
 from geobatch_tui.tui.widgets.letter_list import LetterList
 from geobatch_tui.tui.widgets.window_preview import Preview
 
@@ -26,15 +29,18 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from geobatch_tui.tui.letters.previewer import Previewer
+    from geobatch_tui.tui.letters.dossier import Dossier
     from geobatch_tui.tui.run.model import Delta
 
 
-class DeadScreen(Filtered, Evidence, Remedies):
+class DeadScreen(Filtered, Remedies):
     """Mode ``dead``.
 
     Args:
         previewer: reads windows; by default one with a worker process of its own.
+
+    Attributes:
+        dossier: what was read of the letter under the cursor; None: it is to be read.
     """
 
     BINDING_GROUP_TITLE = "Dead letters"
@@ -74,12 +80,19 @@ class DeadScreen(Filtered, Evidence, Remedies):
     DeadScreen #command { height: 1; color: $quiet; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
+    #: Seconds that the cursor rests on a letter before it is read from disk.
+    SETTLE: ClassVar[float] = 0.15
+
     def __init__(self, previewer: Previewer | None = None) -> None:
-        super().__init__(previewer)
+        super().__init__()
+        self.previewer = previewer or Previewer()
+        self.dossier: Dossier | None = None
         self.letters = {}
         self.listing = Listing()
         self._grouping = 0
         self._sort = 0
+        self._band = 0
+        self._pictured: tuple[int, int] | None = None
 
     def compose(self) -> ComposeResult:
         """Yield list, window and inspector; the breakpoints place them."""
@@ -96,10 +109,9 @@ class DeadScreen(Filtered, Evidence, Remedies):
         super().on_mount()
         self.list.focus()
 
-    @property
-    def list(self) -> LetterList:
-        """The list."""
-        return self.query_one(LetterList)
+    async def on_unmount(self) -> None:
+        """End the worker for previews."""
+        await self.previewer.close()
 
     # --- following ------------------------------------------------------------------------------
 
@@ -117,10 +129,9 @@ class DeadScreen(Filtered, Evidence, Remedies):
 
     def refilter(self) -> None:
         """Build the list; the cursor stays on its letter."""
-        chosen = self.query_one(FilterBar).chosen
         self.listing = listing(
             self.letters,
-            chosen,
+            self.bar.chosen,
             GROUPINGS[self._grouping],
             SORTS[self._sort],
             self.app.link.store.item,
@@ -146,17 +157,15 @@ class DeadScreen(Filtered, Evidence, Remedies):
             parts.append((f"  {figures.count(known)} dismissed", "$quiet"))
         if marked:
             parts.append((f"  {figures.count(marked)} marked", "bold $accent"))
-        self.query_one(FilterBar).say(Content.assemble(*parts))
+        self.bar.say(Content.assemble(*parts))
 
     @on(ScrollLines.Moved)
-    def _moved(self, message: ScrollLines.Moved) -> None:
-        message.stop()
+    def _moved(self) -> None:
         self._say()
         self.look()
 
     @on(ScrollLines.Opened)
-    def _opened(self, message: ScrollLines.Opened) -> None:
-        message.stop()
+    def _opened(self) -> None:
         row = self.list.current
         if row is not None and row.letter is None:
             self.list.fold()
@@ -180,7 +189,85 @@ class DeadScreen(Filtered, Evidence, Remedies):
         self.list.cursor += step
 
     def step_back(self) -> bool:
-        """Unmark all letters; return whether any were marked."""
-        marked = bool(self.list.marks)
-        self.list.unmark()
-        return marked
+        return self.list.unmark()
+
+    # --- evidence -------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Read the letter under the cursor, once the cursor rests."""
+        dead_id = self.list.letter
+        if dead_id is None:
+            self.dossier = self._pictured = None
+            self.query_one(Inspector).show(None)
+            self.query_one(Preview).show(Unseen(self.list.nothing))
+            self.query_one("#command", Static).update(Content(""))
+        elif self.dossier is None or self.dossier.letter.dead_id != dead_id:
+            self.read_letter(dead_id)
+        else:
+            self.query_one(Inspector).show(self.dossier, self._of())
+
+    @work(exclusive=True, group="ledger", exit_on_error=False)
+    async def read_letter(self, dead_id: int) -> None:
+        """Show a letter, then its window."""
+        await asyncio.sleep(self.SETTLE)
+        found = await asyncio.to_thread(dossier.gather, self.app.link.store, dead_id)
+        self.dossier = found
+        self.query_one(Inspector).show(found, self._of())
+        command = "" if found is None else found.command
+        self.query_one("#command", Static).update(
+            Content.assemble((" y ", "bold $accent"), command) if command else Content("")
+        )
+        if found is not None:
+            self._band = 0
+            await self._picture(found)
+
+    def _of(self) -> str:
+        row = self.list.current
+        if row is None or row.letter is not None or len(row.group.letters) == 1:
+            return ""
+        return f"the first of {figures.count(len(row.group.letters))}:"
+
+    async def _picture(self, found: Dossier) -> None:
+        """Show the letter's window, read by the worker."""
+        place = (found.letter.dead_id, self._band)
+        if self._pictured == place:
+            return
+        window = self.query_one(Preview)
+        task = wanted(found, band=self._band)
+        if isinstance(task, Unseen):
+            window.show(task)
+            return
+        self._pictured = None
+        window.show(None)
+        picture = await self.previewer.look(task)
+        self._pictured = place
+        window.show(picture)
+
+    def action_band(self) -> None:
+        """Show the next band of the window."""
+        shows = self.query_one(Preview).shows
+        if self.dossier is None or shows is None or isinstance(shows, Unseen):
+            return
+        count = int(shows.facts["count"])
+        self._band = self._band % count + 1 if count > 1 else 0
+        self._show_band(self.dossier)
+
+    @work(exclusive=True, group="ledger", exit_on_error=False)
+    async def _show_band(self, found: Dossier) -> None:
+        await self._picture(found)
+
+    def action_tab(self, step: int) -> None:
+        """Go to another tab of the inspector."""
+        self.query_one(Inspector).action_tab(step)
+
+    def action_copy(self) -> None:
+        """Copy the text that is selected, else the command that reproduces the failure."""
+        text = self.get_selected_text() or (self.dossier.command if self.dossier else "")
+        if text:
+            self.app.copy_to_clipboard(text)
+            self.notify("copied", markup=False)
+
+    def action_editor(self) -> None:
+        """Open all tabs of the letter in an editor or a pager."""
+        if self.dossier is not None:
+            offer(self.app, whole(self.dossier), "dead-letter.txt")

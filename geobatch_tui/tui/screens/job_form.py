@@ -230,7 +230,7 @@ class ConfigScreen(Filtered):
 
     # --- files ----------------------------------------------------------------------------------
 
-    @work(exclusive=True, group="job", exit_on_error=False)
+    @work(exclusive=True, group="config", exit_on_error=False)
     async def action_new(self) -> None:
         """Start from an example, with outputs below the working directory."""
         found = {path.name: path for path in presets()}
@@ -243,7 +243,7 @@ class ConfigScreen(Filtered):
             out = Path.cwd() / "out" / found[name].stem
             self._take(lambda: Draft.of_example(found[name], out))
 
-    @work(exclusive=True, group="job", exit_on_error=False)
+    @work(exclusive=True, group="config", exit_on_error=False)
     async def action_read(self) -> None:
         """Read a job file."""
         said = "A job file, TOML or YAML."
@@ -265,7 +265,7 @@ class ConfigScreen(Filtered):
             return
         self._take(lambda: Draft.of_file(path))
 
-    @work(exclusive=True, group="job", exit_on_error=False)
+    @work(exclusive=True, group="config", exit_on_error=False)
     async def action_save(self) -> None:
         """Write the job to a file, whole or not at all."""
         await self._save()
@@ -274,18 +274,14 @@ class ConfigScreen(Filtered):
         draft = self._whole()
         if draft is None:
             return None
-        try:
-            path = await save(self.app, draft)
-            if path is None:
-                return None
-            self.edit(Draft.of_file(path))
-        except GeobatchError as error:
-            self._refuse(str(error))
+        path = await save(self.app, draft)
+        if path is None:
             return None
+        self.edit(Draft.of_file(path))
         self.notify(f"written to {path}", title="config", markup=False)
         return path
 
-    @work(exclusive=True, group="job", exit_on_error=False)
+    @work(exclusive=True, group="config", exit_on_error=False)
     async def action_start(self) -> None:
         """Run the job in a console, after saving it."""
         draft = self._whole()

@@ -6,27 +6,22 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import on, work
+from textual import getters, on, work
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 
-from geobatch_tui.errors import GeobatchError
 from geobatch_tui.ledger.schema.updates import ChunkState
 from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit.keymap import bind
-from geobatch_tui.tui.letters.dossier import changed_sources
-from geobatch_tui.tui.letters.listing import names_of
-from geobatch_tui.tui.letters.retry_plan import consequence, dead_within, selection
+from geobatch_tui.tui.letters.retry_plan import dead_within
 from geobatch_tui.tui.map.chunk_map import ChunkMap
 from geobatch_tui.tui.map.panels import CursorCard, HistogramPanel, Legend, MapHead
 from geobatch_tui.tui.map.picture.codes import CODES, MODES
-from geobatch_tui.tui.map.picture.histogram import Histogram, histogram
+from geobatch_tui.tui.map.picture.histogram import histogram
 from geobatch_tui.tui.map.picture.place import Place
 from geobatch_tui.tui.map.picture.reading import Reading, read
-from geobatch_tui.tui.parts.console_messages import RetryRequested
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Page
-from geobatch_tui.tui.screens.retry_dialog import RetryDialog
+from geobatch_tui.tui.screens.retry_dialog import retry
 from geobatch_tui.tui.widgets.letter_list import LetterList
 
 if TYPE_CHECKING:
@@ -73,25 +68,7 @@ class MapScreen(Page):
     }
     """
 
-    class _Known(Message):
-        """Figures of the chunk under the cursor and the place of its item, as read."""
-
-        bubble = False
-
-        def __init__(
-            self, key: tuple[int | None, int], figures: Mapping[str, float], place: Place | None
-        ) -> None:
-            self.key, self.figures, self.place = key, figures, place
-            super().__init__()
-
-    class _Spread(Message):
-        """A histogram, as read."""
-
-        bubble = False
-
-        def __init__(self, mode: Mode, spread: Histogram | None, seconds: float) -> None:
-            self.mode, self.spread, self.seconds = mode, spread, seconds
-            super().__init__()
+    map = getters.query_one("#map", ChunkMap)
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,11 +81,6 @@ class MapScreen(Page):
     def store(self) -> RunStore:
         """The run."""
         return self.app.link.store
-
-    @property
-    def map(self) -> ChunkMap:
-        """The map itself."""
-        return self.query_one("#map", ChunkMap)
 
     def compose(self) -> ComposeResult:
         """Yield the map, with legend and card below it, or on a wide terminal beside it."""
@@ -221,59 +193,32 @@ class MapScreen(Page):
     async def action_retry_chosen(self) -> None:
         """Retry dead chunks in the rectangle or under the cursor, after a dialog that shows what
         that does."""
-        scene, store, link = self.map.pictures.top, self.store, self.app.link
+        scene, letters = self.map.pictures.top, self.store.letters
         runs = self.map.selected or (scene.under_cursor() if scene is not None else [])
-        letters = store.letters
-        chosen = dead_within(store, letters.values(), runs)
+        chosen = dead_within(self.store, letters.values(), runs)
         if not chosen:
             where = "in the rectangle" if self.map.selected else "under the cursor"
             self.notify(f"nothing is dead {where}", title="retry", markup=False)
             return
-        items = {letters[dead_id].item_id for dead_id in chosen}
-        try:
-            names, changed = await asyncio.to_thread(
-                store.reading,
-                lambda reader: (names_of(reader, chosen), changed_sources(reader, items)),
-            )
-        except GeobatchError as error:
-            self.notify(str(error), title="retry", severity="error", markup=False)
-            return
-        live = link.can_steer()
-        found = consequence(letters, chosen, store.item, live=live, changed=changed)
-        if await self.app.push_screen_wait(RetryDialog(found, link.retries)) is None:
-            return
-        named = selection(letters, chosen, lambda dead_id: names.get(dead_id, ""))
-        if isinstance(named, str):
-            self.notify(named, title="retry", severity="warning", markup=False)
-        else:
-            self.post_message(RetryRequested(named.classes, named.keys))
+        await retry(self, letters, chosen)
 
     # --- reading --------------------------------------------------------------------------------
 
-    @work(thread=True, exclusive=True, group="card", exit_on_error=False)
-    def _read_chunk(self, reading: Reading) -> None:
+    @work(exclusive=True, group="card", exit_on_error=False)
+    async def _read_chunk(self, reading: Reading) -> None:
         """Read the figures of one chunk in a thread, as a poll may hold the ledger."""
-        position, item = reading.position, reading.item
-        if position is None or item is None:
+        item = reading.item
+        if reading.position is None or item is None:
             return
-        figures = {
-            mode.figure: self.store.figures_at((position,), mode.figure)[position]
-            for mode in MODES
-            if mode.figure
-        }
-        place = None if item.item_id in self._places else Place.of(item, item.lattice)
-        self.post_message(self._Known(reading.key, figures, place))
-
-    @on(_Known)
-    def _take_chunk(self, message: _Known) -> None:
-        if message.key != self._key:
-            return
-        store = self.store
-        if message.place is not None and message.key[0] is not None:
-            while len(self._places) >= _ITEMS:
-                self._places.pop(next(iter(self._places)))
-            self._places[store.item_at(message.key[0]).item_id] = message.place
-        self._tell(read(self.map.pictures, store, self._places), message.figures)
+        found = await asyncio.to_thread(_figures, self.store, reading.position)
+        if item.item_id not in self._places:
+            place = await asyncio.to_thread(lambda: Place.of(item, item.lattice))
+            if place is not None:
+                while len(self._places) >= _ITEMS:
+                    self._places.pop(next(iter(self._places)))
+                self._places[item.item_id] = place
+        if reading.key == self._key:
+            self._tell(read(self.map.pictures, self.store, self._places), found)
 
     def _want_spread(self) -> None:
         """Read the histogram where it is shown: at once for another mode, else now and then."""
@@ -287,23 +232,26 @@ class MapScreen(Page):
         self._spread_next = time.monotonic() + _REST
         self._read_spread(mode)
 
-    @work(thread=True, exclusive=True, group="spread", exit_on_error=False)
-    def _read_spread(self, mode: Mode) -> None:
+    @work(group="spread", exit_on_error=False)
+    async def _read_spread(self, mode: Mode) -> None:
         start = time.monotonic()
-        spread = histogram(mode, self.store.figures(mode.figure))
-        self.post_message(self._Spread(mode, spread, time.monotonic() - start))
-
-    @on(_Spread)
-    def _take_spread(self, message: _Spread) -> None:
-        if message.mode is not self._spread_mode:
+        store = self.store
+        spread = await asyncio.to_thread(lambda: histogram(mode, store.figures(mode.figure)))
+        if mode is not self._spread_mode:
             return
-        self._spread_next = time.monotonic() + max(_REST, _REST * message.seconds)
+        self._spread_next = time.monotonic() + _REST * max(1.0, time.monotonic() - start)
         panel = self.query_one(HistogramPanel)
-        panel.border_title = message.mode.name
-        panel.histogram = message.spread
+        panel.border_title = mode.name
+        panel.histogram = spread
         panel.renew()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Ignore an error of a reading: the card stays open, and the next move tries again."""
-        event.stop()
-        event.prevent_default()
+        if event.worker.group in {"card", "spread"}:
+            event.stop().prevent_default()
+
+
+def _figures(store: RunStore, position: int) -> dict[str, float]:
+    """Read the figures of a chunk, by the ledger's names."""
+    named = [mode.figure for mode in MODES if mode.figure]
+    return {name: store.figures_at((position,), name)[position] for name in named}

@@ -6,29 +6,22 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from textual import work
+from textual import getters, work
 
-from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability import figures
-from geobatch_tui.orchestration.splitting import tile_of
-from geobatch_tui.tui.letters import dossier
-from geobatch_tui.tui.letters.listing import names_of
 from geobatch_tui.tui.letters.requests import dismiss
-from geobatch_tui.tui.letters.retry_plan import consequence, selection
-from geobatch_tui.tui.parts.console_messages import RetryRequested, ShowOnMap
+from geobatch_tui.tui.parts.console_messages import ShowOnMap
 from geobatch_tui.tui.parts.dialogs import Choice, NoteDialog, PathDialog, Question
 from geobatch_tui.tui.parts.page import Page
-from geobatch_tui.tui.screens.retry_dialog import RetryDialog
+from geobatch_tui.tui.screens.retry_dialog import retry
+from geobatch_tui.tui.widgets.letter_list import LetterList
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from geobatch_tui.execution.protocol.messages import Json
-    from geobatch_tui.ledger.read.reader import RunRow
     from geobatch_tui.tui.letters.listing import Listing
     from geobatch_tui.tui.run.model import LetterView
     from geobatch_tui.tui.run.store import RunStore
-    from geobatch_tui.tui.widgets.letter_list import LetterList
 
 _CHANGES: Final = frozenset({"retry_chosen", "retry_with", "split", "dismiss_letters"})
 _PLANNING: Final = frozenset({"retry_with", "split"})  #: what a live run cannot do
@@ -48,11 +41,7 @@ class Remedies(Page):
 
     letters: Mapping[int, LetterView]
     listing: Listing
-
-    @property
-    def list(self) -> LetterList:
-        """The list; overwrite it."""
-        raise NotImplementedError
+    list = getters.query_one(LetterList)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide in a read-only console what changes the run, and dim what a live run cannot do."""
@@ -67,7 +56,7 @@ class Remedies(Page):
 
     def action_retry_chosen(self) -> None:
         """Retry the chosen letters, after a dialog that shows what that does."""
-        self._retry(changes=False)
+        self._retry()
 
     def action_retry_with(self) -> None:
         """Retry the chosen letters with other operational values."""
@@ -78,39 +67,12 @@ class Remedies(Page):
         if self.app.shown.unit_name != "px":
             self.notify("only chunks of rasters can be split", title="split", markup=False)
             return
-        self._retry(changes=False, split=True)
+        self._retry(split=True)
 
     @work(exclusive=True, group="retry", exit_on_error=False)
-    async def _retry(self, *, changes: bool, split: bool = False) -> None:
-        chosen = self.list.chosen
-        live = self.app.link.can_steer()
-        store = self.app.link.store
-        items = {self.letters[dead_id].item_id for dead_id in chosen}
-        try:
-            names, changed = await asyncio.to_thread(
-                store.reading,
-                lambda reader: (names_of(reader, chosen), dossier.changed_sources(reader, items)),
-            )
-        except GeobatchError as error:
-            self.notify(str(error), title="retry", severity="error", markup=False)
-            return
-        tile = tile_of(_creation(self.app.shown.run)) if split else None
-        found = consequence(self.letters, chosen, store.item, live=live, changed=changed, tile=tile)
-        if split and not found.split:
-            said = "none can be split: only chunks of more than one tile, of an output held back"
-            self.notify(said, title="split", severity="warning", markup=False)
-            return
-        answer = await self.app.push_screen_wait(
-            RetryDialog(found, self.app.link.retries, changes=changes and not live)
-        )
-        if answer is None:
-            return
-        named = selection(self.letters, chosen, lambda dead_id: names.get(dead_id, ""))
-        if isinstance(named, str):
-            self.notify(named, title="retry", severity="warning", markup=False)
-            return
-        self.list.unmark()
-        self.post_message(RetryRequested(named.classes, named.keys, answer, split))
+    async def _retry(self, *, changes: bool = False, split: bool = False) -> None:
+        if await retry(self, self.letters, self.list.chosen, changes=changes, split=split):
+            self.list.unmark()
 
     @work(exclusive=True, group="dismiss", exit_on_error=False)
     async def action_dismiss_letters(self) -> None:
@@ -131,11 +93,7 @@ class Remedies(Page):
             if not await self.app.push_screen_wait(Question("Dismiss", text, choices)):
                 return
         pairs = [(letter.dead_id, letter.t) for letter in chosen]
-        try:
-            said = await asyncio.to_thread(dismiss, self.app.link, pairs, note)
-        except GeobatchError as error:
-            self.notify(str(error), title="dismiss", severity="error", markup=False)
-            return
+        said = await asyncio.to_thread(dismiss, self.app.link, pairs, note)
         self.list.unmark()
         self.notify(said, title="dismiss", markup=False)
 
@@ -165,18 +123,8 @@ class Remedies(Page):
         path = await self.app.push_screen_wait(PathDialog("Write", said, proposed))
         if path is None:
             return
-        try:
-            await asyncio.to_thread(_export, self.app.link.store, chosen, path)
-        except GeobatchError as error:
-            self.notify(str(error), title="export", severity="error", markup=False)
-            return
+        await asyncio.to_thread(_export, self.app.link.store, chosen, path)
         self.notify(f"written to {path}", title="export", markup=False)
-
-
-def _creation(run: RunRow | None) -> Json:
-    """Return the job's ``output.creation``."""
-    job: Json = {} if run is None else run.job.get("job", {})
-    return dict(job.get("output", {}).get("creation", {}))
 
 
 def _export(store: RunStore, chosen: set[int], path: Path) -> None:

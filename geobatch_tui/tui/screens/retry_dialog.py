@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.cells import cell_len
@@ -10,15 +11,26 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from geobatch_tui.observability import figures
+from geobatch_tui.orchestration.splitting import tile_of
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.kit.modal import Modal
+from geobatch_tui.tui.letters.dossier import changed_sources
+from geobatch_tui.tui.letters.listing import names_of
+from geobatch_tui.tui.letters.retry_plan import consequence, selection
+from geobatch_tui.tui.parts.console_messages import RetryRequested
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
+    from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.ledger.read.reader import RunRow
     from geobatch_tui.tui.letters.retry_plan import Consequence
+    from geobatch_tui.tui.parts.page import Page
+    from geobatch_tui.tui.run.model import LetterView
 
 _SHOWN: Final = 500
 
@@ -35,19 +47,16 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
     BINDING_GROUP_TITLE = "Retry"
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("open", "agree"),
-        bind("back", "leave"),
+        bind("back", "dismiss"),
     ]
     DEFAULT_CSS = """
-    RetryDialog { align: center middle; background: $background 60%; }
     RetryDialog #retry {
         width: 100; max-width: 96%; height: auto; max-height: 90%;
         border: round $border; border-title-style: bold; border-subtitle-color: $quiet;
         background: $surface; padding: 0 1;
     }
     RetryDialog #retry-list { height: auto; max-height: 1fr; margin-top: 1; }
-    RetryDialog #retry-list Static {
-        height: auto; text-wrap: nowrap; text-overflow: ellipsis;
-    }
+    RetryDialog #retry-list Static { text-wrap: nowrap; text-overflow: ellipsis; }
     RetryDialog Static { height: auto; }
     RetryDialog Input { margin-top: 1; }
     """
@@ -81,9 +90,56 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
     def _agree(self, changes: str) -> None:
         self.dismiss(tuple(changes.split()) if self._found.letters else None)
 
-    def action_leave(self) -> None:
-        """Leave them as they are."""
-        self.dismiss(None)
+
+async def retry(
+    page: Page,
+    letters: Mapping[int, LetterView],
+    chosen: Sequence[int],
+    *,
+    changes: bool = False,
+    split: bool = False,
+) -> bool:
+    """Ask for another attempt at some letters, after a dialog; return whether it was asked for.
+
+    Args:
+        page: where the request is posted.
+        letters: all letters, by id.
+        chosen: ids of those that are meant.
+        changes: whether values may be changed, where the run is not live.
+        split: in quarters of their chunks.
+
+    Raises:
+        GeobatchError: the ledger cannot be read.
+    """
+    store, link = page.app.link.store, page.app.link
+    live = link.can_steer()
+    items = {letters[dead_id].item_id for dead_id in chosen}
+    names, changed = await asyncio.to_thread(
+        store.reading,
+        lambda reader: (names_of(reader, chosen), changed_sources(reader, items)),
+    )
+    tile = tile_of(_creation(page.app.shown.run)) if split else None
+    found = consequence(letters, chosen, store.item, live=live, changed=changed, tile=tile)
+    if split and not found.split:
+        said = "none can be split: only chunks of more than one tile, of an output held back"
+        page.notify(said, title="split", severity="warning", markup=False)
+        return False
+    dialog = RetryDialog(found, link.retries, changes=changes and not live)
+    answer = await page.app.push_screen_wait(dialog)
+    if answer is None:
+        return False
+    named = selection(letters, chosen, lambda dead_id: names.get(dead_id, ""))
+    if isinstance(named, str):
+        page.notify(named, title="retry", severity="warning", markup=False)
+        return False
+    page.post_message(RetryRequested(named.classes, named.keys, answer, split))
+    return True
+
+
+def _creation(run: RunRow | None) -> Json:
+    """Return the job's ``output.creation``."""
+    job: Json = {} if run is None else run.job.get("job", {})
+    return dict(job.get("output", {}).get("creation", {}))
 
 
 def summary(found: Consequence, where: str) -> Content:

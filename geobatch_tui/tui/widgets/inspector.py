@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 from textual.reactive import reactive
@@ -12,13 +12,10 @@ from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless, harmless_lines
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import LOOKS
-from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.page import TextBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from textual.binding import BindingType
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.tui.letters.dossier import Dossier
@@ -32,10 +29,6 @@ _SHOWN_BLOCKS: Final = 12
 class Inspector(TextBox):
     """The dossier of a letter, a tab at a time."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        bind("detail.less", "tab(-1)", show=False, name="Tab before", does="The tab before"),
-        bind("detail.more", "tab(1)", show=False, name="Tab after", does="The tab after"),
-    ]
     DEFAULT_CSS = "Inspector { border-title-style: none; }"
 
     tab: reactive[int] = reactive(0, init=False)
@@ -64,10 +57,6 @@ class Inspector(TextBox):
     def action_tab(self, step: int) -> None:
         """Go to another tab."""
         self.tab = (self.tab + step) % len(TABS)
-
-    def action_pick(self, number: int) -> None:
-        """Go to a tab by its number."""
-        self.tab = number
 
     def watch_tab(self) -> None:
         """Show the tab from its top."""

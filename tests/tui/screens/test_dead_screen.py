@@ -20,7 +20,6 @@ from geobatch_tui.tui.parts.console_messages import RetryRequested, ShowOnMap
 from geobatch_tui.tui.parts.dialogs import NoteDialog, PathDialog, Question
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.screens.dead import DeadScreen
-from geobatch_tui.tui.screens.letter_evidence import Evidence
 from geobatch_tui.tui.screens.retry_dialog import RetryDialog, lines
 from geobatch_tui.tui.widgets.inspector import TABS, Inspector
 
@@ -57,8 +56,8 @@ class Eye:
 @pytest.fixture
 def eye(monkeypatch):
     eye = Eye()
-    monkeypatch.setattr("geobatch_tui.tui.screens.letter_evidence.Previewer", lambda: eye)
-    monkeypatch.setattr(Evidence, "SETTLE", 0.0)
+    monkeypatch.setattr("geobatch_tui.tui.screens.dead.Previewer", lambda: eye)
+    monkeypatch.setattr(DeadScreen, "SETTLE", 0.0)
     return eye
 
 

@@ -135,7 +135,7 @@ async def test_others_show_chunks_on_the_map(console, deaths):
 async def test_enter_on_a_dead_chunk_leads_to_its_letter(console, deaths, monkeypatch):
     """The list of dead letters opens with the cursor on it, also when it was open before; a chunk
     that is not dead has nothing to open."""
-    monkeypatch.setattr("geobatch_tui.tui.screens.letter_evidence.Previewer", NoPreview)
+    monkeypatch.setattr("geobatch_tui.tui.screens.dead.Previewer", NoPreview)
     app = console()
     async with app.run_test() as pilot:
         await on_the_map(pilot)
@@ -157,7 +157,7 @@ async def test_enter_on_a_dead_chunk_leads_to_its_letter(console, deaths, monkey
 
 async def test_a_letter_is_shown_though_a_key_left_its_screen(console, deaths, monkeypatch):
     """The key came while the screen was being made: it decides, and the cursor has moved."""
-    monkeypatch.setattr("geobatch_tui.tui.screens.letter_evidence.Previewer", NoPreview)
+    monkeypatch.setattr("geobatch_tui.tui.screens.dead.Previewer", NoPreview)
     app = console()
     async with app.run_test() as pilot:
         screen = await on_the_map(pilot)
