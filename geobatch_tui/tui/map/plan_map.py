@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.schema.updates import ChunkState, ItemState
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.map.chunk_map import ChunkMap
+from geobatch_tui.tui.map.picture.planes import at
 from geobatch_tui.tui.run.chunk_states import lattice_of
 from geobatch_tui.tui.run.model import Delta, ItemView, View
 
@@ -87,7 +87,7 @@ class PlannedChunks:
 
     def item_at(self, position: int) -> ItemView:
         """Return the item of a chunk."""
-        return self.items[bisect_right(self.items, position, key=lambda item: item.first) - 1]
+        return at(self.items, position)
 
     def item(self, item_id: int) -> ItemView | None:
         """Return the item of an id."""

@@ -56,57 +56,47 @@ class KeyBar(Lines):
 
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
         del height
-        modes, near, far, always = self._entries(paused=view.state == "paused")
+        modes, others, always = self._entries(paused=view.state == "paused")
         names = sum(entry.width for entry in (*modes, *always)) + 3 <= width
-        room = width - 1 - sum(_width(entry, names=names) for entry in modes)
-        room -= sum(entry.width for entry in always)
+        room = width - 1 - len(_BAR) - sum(entry.width for entry in always)
+        room -= sum(entry.width if names else cell_len(entry.key) + 1 for entry in modes)
         chosen: list[Entry] = []
-        room -= len(_BAR)
-        for entry in (*near, *far):
+        for entry in others:
             if entry.width <= room:
                 chosen.append(entry)
                 room -= entry.width
-        return [self._line(modes, chosen, always, names=names)]
+        return [self._line(modes, [*chosen, *always], names=names)]
 
-    def _line(
-        self,
-        modes: Sequence[Entry],
-        chosen: Sequence[Entry],
-        always: Sequence[Entry],
-        *,
-        names: bool,
-    ) -> Content:
+    def _line(self, modes: Sequence[Entry], others: Sequence[Entry], *, names: bool) -> Content:
+        """Return the line, and note where each key stands on it. Without ``names`` modes have
+        none."""
         pieces: list[tuple[str, str]] = [(" ", "")]
         self._places = []
         x = 1
-        current = f"mode.{self.app.current_mode}"
-        for group in (modes, (*chosen, *always)):
-            if group is not modes:
+        for group in (modes, others):
+            if group is others:
                 pieces.append((_BAR, "$quiet"))
                 x += len(_BAR)
             for entry in group:
-                here = entry.binding.id == current
+                here = entry.binding.id == f"mode.{self.app.current_mode}"
                 key_style = "bold $footer-key-foreground" if entry.enabled else "$quiet"
                 name_style = "bold underline" if here else "" if entry.enabled else "$quiet"
-                name = entry.name if names or group is not modes else ""
+                name = entry.name if names or group is others else ""
                 pieces += [(entry.key, key_style), (" " if name else "", ""), (name, name_style)]
-                size = _width(entry, names=bool(name))
+                pieces.append(("  " if name else " ", ""))
+                size = entry.width if name else cell_len(entry.key) + 1
                 self._places.append((x, x + size - 1, entry.binding))
                 x += size
-                gap = size - cell_len(entry.key) - (1 + cell_len(name) if name else 0)
-                pieces.append((" " * gap, ""))
         return Content.assemble(*pieces)
 
-    def _entries(
-        self, *, paused: bool
-    ) -> tuple[list[Entry], list[Entry], list[Entry], list[Entry]]:
-        """Return modes, keys of this screen, keys of all screens, and keys that are always
+    def _entries(self, *, paused: bool) -> tuple[list[Entry], list[Entry], list[Entry]]:
+        """Return modes, then keys of this screen and of all screens, then keys that are always
         shown."""
         modes: list[Entry] = []
         near: list[Entry] = []
         far: list[Entry] = []
-        always: list[Entry] = []
         later: list[Entry] = []
+        always: list[Entry] = []
         # What ends a state that would else stay as it is has a place on the smallest screen.
         ends = {"job.pause": "Go on"} if paused else {}
         if isinstance(self.app, RunConsole) and self.app.frozen:
@@ -123,11 +113,9 @@ class KeyBar(Lines):
                 always.append(entry)
             elif identifier in _LATER:
                 later.append(entry)
-            elif active.node is self.app:
-                far.append(entry)
             else:
-                near.append(entry)
-        return modes, near, [*far, *later], always
+                (far if active.node is self.app else near).append(entry)
+        return modes, [*near, *far, *later], always
 
     def _active(self) -> Iterator[ActiveBinding]:
         """Yield each binding to be shown, once, with its first key; none whose key would be
@@ -157,7 +145,3 @@ class KeyBar(Lines):
             if start <= event.x < end:
                 event.stop()
                 self.app.simulate_key(binding.key)
-
-
-def _width(entry: Entry, *, names: bool) -> int:
-    return entry.width if names else cell_len(entry.key) + 1

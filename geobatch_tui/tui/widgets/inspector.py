@@ -13,6 +13,7 @@ from geobatch_tui.observability.text import harmless, harmless_lines
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import LOOKS
 from geobatch_tui.tui.parts.page import TextBox
+from geobatch_tui.tui.widgets.log_tail import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.tui.letters.dossier import Dossier
 
-TABS: Final = ("What", "Trace", "Log", "Params", "Files")
-_LEVELS: Final = {"warning": "bold $warning", "error": "bold $error"}
-_NAMES: Final = {"debug": "DEBUG", "info": "INFO", "warning": "WARN", "error": "ERROR"}
 _SHOWN_BLOCKS: Final = 12
 
 
@@ -39,7 +37,6 @@ class Inspector(TextBox):
         self._of = ""
 
     def on_mount(self) -> None:
-        """Name the tabs."""
         self._name_tabs()
 
     def show(self, dossier: Dossier | None, of: str = "") -> None:
@@ -75,7 +72,7 @@ class Inspector(TextBox):
 
     def _fill(self) -> None:
         found = self.dossier
-        text = Content("") if found is None else _TABS[TABS[self.tab]](found)
+        text = Content("") if found is None else list(TABS.values())[self.tab](found)
         if self._of and found is not None and self.tab == 0:
             text = Content("\n").join([Content.styled(self._of, "$quiet"), text])
         self.write(text)
@@ -188,14 +185,12 @@ def log(found: Dossier) -> Content:
     """Return lines of the log that name the chunk or its item."""
     if not found.log:
         return Content.styled("the log names neither the chunk nor its item", "$quiet")
-    return Content("\n").join(
-        Content.assemble(
-            (f"{entry.time} ", "$quiet"),
-            (f"{_NAMES.get(entry.level, entry.level[:5]):<5} ", _LEVELS.get(entry.level, "$quiet")),
-            entry.text,
-        )
-        for entry in found.log
-    )
+    lines = []
+    for entry in found.log:
+        name, style = LEVELS.get(entry.level, (entry.level[:5], "$quiet"))
+        time = (f"{entry.time} ", "$quiet")
+        lines.append(Content.assemble(time, (f"{name:<5} ", style), entry.text))
+    return Content("\n").join(lines)
 
 
 def params(found: Dossier) -> Content:
@@ -231,7 +226,7 @@ def files(found: Dossier) -> Content:
 
 def whole(found: Dossier) -> str:
     """Return all tabs one below the other, as plain text."""
-    parts = [f"--- {name} ---\n{tab(found).plain}\n" for name, tab in _TABS.items()]
+    parts = [f"--- {name} ---\n{tab(found).plain}\n" for name, tab in TABS.items()]
     return "\n".join(parts)
 
 
@@ -243,7 +238,7 @@ def _pair(name: str, value: str) -> Content:
     return Content.assemble((f"{name:<11}", "$quiet"), value)
 
 
-_TABS: Final[dict[str, Callable[[Dossier], Content]]] = {
+TABS: Final[dict[str, Callable[[Dossier], Content]]] = {
     "What": what,
     "Trace": trace,
     "Log": log,

@@ -34,6 +34,11 @@ class ListRow(NamedTuple):
     group: Group
     letter: int | None
 
+    @property
+    def letters(self) -> tuple[int, ...]:
+        """The letter, or all of the group."""
+        return self.group.letters if self.letter is None else (self.letter,)
+
 
 class LetterList(ScrollLines):
     """The list.
@@ -82,8 +87,7 @@ class LetterList(ScrollLines):
         if group.title and len(group.letters) > 1 and self.is_folded(group):
             self._toggled ^= {group.key}
             self._build(None)
-        rows = [row.letter for row in self._rows]
-        self.cursor = rows.index(dead_id)
+        self.cursor = [row.letter for row in self._rows].index(dead_id)
 
     def _build(self, before: ListRow | None) -> None:
         self._rows = [row for group in self._listing.groups for row in self._of(group)]
@@ -93,12 +97,11 @@ class LetterList(ScrollLines):
         self.keep_in_view(self.cursor)
 
     def _of(self, group: Group) -> Iterable[ListRow]:
-        if not group.title or len(group.letters) == 1:  # the letter says it all
-            return [ListRow(group, dead_id) for dead_id in group.letters]
+        letters = [ListRow(group, dead_id) for dead_id in group.letters]
+        if not group.title or len(letters) == 1:  # the letter says it all
+            return letters
         head = ListRow(group, None)
-        if self.is_folded(group):
-            return [head]
-        return [head, *(ListRow(group, dead_id) for dead_id in group.letters)]
+        return [head] if self.is_folded(group) else [head, *letters]
 
     def is_folded(self, group: Group) -> bool:
         """Whether only the head of a group is shown."""
@@ -125,17 +128,13 @@ class LetterList(ScrollLines):
         if self.marks:
             return tuple(sorted(self.marks))
         row = self.current
-        if row is None:
-            return ()
-        return row.group.letters if row.letter is None else (row.letter,)
+        return () if row is None else row.letters
 
     @property
     def letter(self) -> int | None:
         """The letter under the cursor; on the head of a group, its first."""
         row = self.current
-        if row is None:
-            return None
-        return row.group.letters[0] if row.letter is None else row.letter
+        return None if row is None else row.letters[0]
 
     def fold(self) -> None:
         """Fold or unfold the group under the cursor."""
@@ -152,7 +151,7 @@ class LetterList(ScrollLines):
         row = self.current
         if row is None:
             return
-        members = set(row.group.letters if row.letter is None else (row.letter,))
+        members = set(row.letters)
         marking = not members <= self.marks
         self._anchor = self.cursor if marking else None
         self._mark(members, on=marking)
@@ -165,11 +164,10 @@ class LetterList(ScrollLines):
             self._anchor = self.cursor
             return
         first, last = sorted((self._anchor, self.cursor))
-        rows = self._rows[first : last + 1]
-        members = {row.letter for row in rows if row.letter is not None}
-        for row in rows:
-            if row.letter is None and self.is_folded(row.group):
-                members |= set(row.group.letters)
+        members: set[int] = set()
+        for row in self._rows[first : last + 1]:
+            if row.letter is not None or self.is_folded(row.group):
+                members.update(row.letters)
         self._anchor = None
         self._mark(members, on=True)
 

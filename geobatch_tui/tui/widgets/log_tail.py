@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.log.tail import LogTail
     from geobatch_tui.tui.run.model import Delta, View
 
-_LEVELS: Final = {
+LEVELS: Final = {
     "debug": ("DEBUG", "$quiet"),
     "info": ("INFO", "$quiet"),
     "warning": ("WARN", "bold $warning"),
     "error": ("ERROR", "bold $error"),
 }
-
+"""Levels of the log, each with its name in five cells at most, and its style."""
 
 _CALM: Final = frozenset({"debug", "info"})
 _PERIOD: Final = 1.0
@@ -60,7 +60,7 @@ class LogPanel(Lines):
 
 
 def _line(line: LogLine, width: int) -> Content:
-    level, style = _LEVELS.get(line.level, (line.level.upper(), "$quiet"))
+    level, style = LEVELS.get(line.level, (line.level.upper(), "$quiet"))
     return Content.assemble(
         (f"{line.time} ", "$quiet"),
         (f"{fmt.fit(level, 5)} ", style),

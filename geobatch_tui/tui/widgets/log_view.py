@@ -13,16 +13,15 @@ from textual.visual import Visual
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless
 from geobatch_tui.tui.log.entry import entry_of, said, time_of
-from geobatch_tui.tui.log.index import LEVELS, LogIndex
+from geobatch_tui.tui.log.index import ERROR, LEVELS, LogIndex
 from geobatch_tui.tui.log.selection import LogSelection
 from geobatch_tui.tui.parts.line_widget import differ
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
+from geobatch_tui.tui.widgets import log_tail
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
 
-_STYLES: Final = {"warning": "bold $warning", "error": "bold $error"}
-_NAMES: Final = {"debug": "DEBUG", "info": "INFO", "warning": "WARN", "error": "ERROR"}
 _KEPT: Final = 512
 _LONGEST: Final = 4000  #: characters of a line that are painted
 
@@ -205,11 +204,11 @@ class LogView(ScrollLines):
     def _content(self, number: int, *, at_cursor: bool) -> Content:
         entry = self.entry(number)
         level = str(entry.get("level", ""))
-        name = _NAMES.get(level, harmless(level).upper()[:5])
+        name, style = log_tail.LEVELS.get(level, (harmless(level).upper()[:5], "$quiet"))
         return Content.assemble(
             ">" if at_cursor else " ",
             (f"{clock(entry, utc=self.utc)} ", "$quiet"),
-            (f"{name:<5} ", _STYLES.get(level, "$quiet")),
+            (f"{name:<5} ", style),
             said(entry)[:_LONGEST],
         )
 
@@ -291,7 +290,8 @@ def _field(value: object) -> list[str]:
 
 def level_name(rank: int) -> str:
     """Return the name of a lowest level: ``INFO+``; of all levels ``ALL``."""
-    return "ALL" if rank == 0 else f"{_NAMES[LEVELS[rank]]}+" if rank < len(LEVELS) - 1 else "ERROR"
+    name, _ = log_tail.LEVELS[LEVELS[rank]]
+    return "ALL" if rank == 0 else name if rank == ERROR else f"{name}+"
 
 
 def progress(index: LogIndex, selection: LogSelection) -> str:

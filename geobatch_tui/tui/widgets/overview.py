@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from geobatch_tui import __version__
@@ -44,21 +45,21 @@ class Overview(Lines):
     def _title(self, view: View, width: int) -> Content:
         wide = width >= 140
         name = safe(view.name)
+        brand = f" geobatch {__version__}  " if wide else " geobatch  "
         left: list[Piece] = [
-            (fmt.fit(name, min(len_cells(name), 40 if wide else 24)), "bold"),
+            (brand if width >= 60 else " ", "bold $primary"),
+            (fmt.fit(name, min(cell_len(name), 40 if wide else 24)), "bold"),
             ("  ", ""),
             (f" {view.state.upper()} ", RUN_STYLES.get(view.state, RUN_OTHER)),
         ]
         if self.frozen:
             left.append((" FROZEN ", "bold reverse $accent"))
-        brand = f" geobatch {__version__}  " if wide else " geobatch  "
-        left.insert(0, (brand if width >= 60 else " ", "bold $primary"))
         if wide and view.run is not None:
             left.append((f" since {fmt.clock(view.run.t0)}", "$quiet"))
             left.append((f"   {fmt.fit_middle(self.place, 60).rstrip()}", "$quiet"))
         right = self._right(view, wide=wide)
-        room = width - sum(len_cells(text) for text, _ in left) - 1
-        while len(right) > 1 and sum(len_cells(text) for text, _ in right) > room:
+        room = width - _width(left) - 1
+        while len(right) > 1 and _width(right) > room:
             right.pop(0)
         return ends(left, right, width)
 
@@ -84,16 +85,16 @@ class Overview(Lines):
             look = LOOKS[state]
             value = counts[look.field] - (view.current if look.name == "done" else 0)
             if value or look.name in {"done", "run", "wait", "dead"}:
-                style = look.style if value else "$quiet"
-                left.append((f"{look.glyph} ", style))
-                left.append((f"{look.name} ", "$quiet"))
-                left.append((f"{figures.count(value)}{gap}", ""))
+                left += [
+                    (f"{look.glyph} ", look.style if value else "$quiet"),
+                    (f"{look.name} ", "$quiet"),
+                    (f"{figures.count(value)}{gap}", ""),
+                ]
         if view.current:
-            left.append(("kept ", "$quiet"))
-            left.append((figures.count(view.current), ""))
-        room = width - sum(len_cells(text) for text, _ in left) - 3
+            left += [("kept ", "$quiet"), (figures.count(view.current), "")]
+        room = width - _width(left) - 3
         right = self._rates(view)
-        while len(right) > 1 and sum(len_cells(text) for text, _ in right) > room:
+        while len(right) > 1 and _width(right) > room:
             right.pop()
         return ends(left, [*right, (" ", "")], width)
 
@@ -106,7 +107,7 @@ class Overview(Lines):
             return [(f"{items['published']} of {items['total']} published", "$quiet")]
         unit = UNITS[self.unit % len(UNITS)]
         return [
-            (f"{text_of(unit, rate_of(unit, sample), view.unit_name)}", "bold"),
+            (text_of(unit, rate_of(unit, sample), view.unit_name), "bold"),
             (f"   in {figures.size(sample.bytes_in_per_s, 7)}/s", "$quiet"),
             (f"  out {figures.size(sample.bytes_out_per_s, 7)}/s", "$quiet"),
             (f"  rss {figures.size(view.rss_bytes, 7)}", "$quiet"),
@@ -139,22 +140,19 @@ def _bar(view: View, width: int) -> Content:
     return Content.assemble(*pieces)
 
 
+def _width(pieces: Sequence[Piece]) -> int:
+    return sum(cell_len(text) for text, _ in pieces)
+
+
 def ends(left: Sequence[Piece], right: Sequence[Piece], width: int) -> Content:
     """Join pieces at both ends of a line; where there is no room, the left ones are cut, and a
     blank keeps them off the right ones."""
-    room = width - sum(len_cells(text) for text, _ in right) - 1
+    room = width - _width(right) - 1
     fitted: list[Piece] = []
     for text, style in left:
         if room <= 0:
             break
-        piece = text if len_cells(text) <= room else fmt.fit(text, room)
+        piece = text if cell_len(text) <= room else fmt.fit(text, room)
         fitted.append((piece, style))
-        room -= len_cells(piece)
+        room -= cell_len(piece)
     return Content.assemble(*fitted, (" " * (max(0, room) + 1), ""), *right)
-
-
-def len_cells(text: str) -> int:
-    """Return the cells that a text takes."""
-    from rich.cells import cell_len
-
-    return cell_len(text)

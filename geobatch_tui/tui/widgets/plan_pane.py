@@ -66,35 +66,30 @@ class PlanPane(Horizontal):
     @work(exclusive=True, group="plan", exit_on_error=False)
     async def plan(self, loaded: LoadedJob) -> None:
         """Plan a job."""
-        try:
-            await self._plan(loaded)
-        except GeobatchError as error:
-            self._refuse(error)
+        await self._plan(loaded)
 
     @work(exclusive=True, group="plan", exit_on_error=False)
     async def attempt(self, loaded: LoadedJob) -> None:
         """Run a few chunks of a job, after planning it if that was not done yet."""
-        try:
-            report = self._report or await self._plan(loaded)
-            chosen, open_chunks = await asyncio.to_thread(choose, report)
-            if not chosen:
-                self.notify("the plan has nothing to do", title="dry run", markup=False)
-                return
-            count = sum(len(numbers) for numbers in chosen.values())
-            self._progress(0, count)
-            trial = await dry_run(
-                loaded, chosen, open_chunks, lambda done: self._progress(done, count)
-            )
-        except GeobatchError as error:
-            self._refuse(error)
+        report = self._report or await self._plan(loaded)
+        chosen, open_chunks = await asyncio.to_thread(choose, report)
+        if not chosen:
+            self.notify("the plan has nothing to do", title="dry run", markup=False)
             return
+        count = sum(len(numbers) for numbers in chosen.values())
+        self._progress(0, count)
+        trial = await dry_run(loaded, chosen, open_chunks, lambda done: self._progress(done, count))
         self._show(trial, report, loaded)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Show an unexpected error: else a plan that failed would look like a slow one."""
+        """Show an error in place of the plan; an unexpected one, too: else a plan that failed would
+        look like a slow one."""
         event.stop()
         if event.state is WorkerState.ERROR:
-            text = f"{type(event.worker.error).__name__}: {event.worker.error}"
+            error = event.worker.error
+            text = f"{type(error).__name__}: {error}"
+            if isinstance(error, GeobatchError):
+                text = f"{error}\n{error.hint}" if error.hint else str(error)
             self._say(Content.styled(safe_lines(text), "bold $error"))
 
     async def _plan(self, loaded: LoadedJob) -> PlanReport:
@@ -116,10 +111,6 @@ class PlanPane(Horizontal):
         planned = forecast(report.to_json(), loaded)
         self._say(Content("\n").join([*verdict(trial), planned, *tried(trial)]))
         self.query_one(TextBox).scroll_home(animate=False)
-
-    def _refuse(self, error: GeobatchError) -> None:
-        text = f"{error}\n{error.hint}" if error.hint else str(error)
-        self._say(Content.styled(safe_lines(text), "bold $error"))
 
     def _say(self, content: Content) -> None:
         self.query_one(TextBox).write(content)

@@ -108,13 +108,8 @@ class RunList(ScrollLines):
         pieces: list[tuple[str, str]] = [(lead, "")]
         used = len(lead)
         for column in columns(width):
-            text = column.text(run)
-            size = column.width
-            pieces.append(
-                (fmt.right(text, size) if column.right else fmt.fit(text, size), column.style(run))
-            )
-            pieces.append((" ", ""))
-            used += size + 1
+            pieces += [(column.cell(column.text(run)), column.style(run)), (" ", "")]
+            used += column.width + 1
         return Content.assemble(*pieces, (fmt.fit_middle(where, max(0, width - used)), ""))
 
 
@@ -125,12 +120,7 @@ class RunHeading(Lines):
 
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
         del view, height
-        pieces = [
-            fmt.right(column.title, column.width)
-            if column.right
-            else fmt.fit(column.title, column.width)
-            for column in columns(width)
-        ]
+        pieces = [column.cell(column.title) for column in columns(width)]
         return [Content.styled(fmt.fit("  " + " ".join([*pieces, "directory"]), width), "$quiet")]
 
 
@@ -142,6 +132,10 @@ class Column(NamedTuple):
     text: Callable[[PastRun], str]
     right: bool = False
     style: Callable[[PastRun], str] = lambda _: ""
+
+    def cell(self, text: str) -> str:
+        """Return a text in the column's width."""
+        return fmt.right(text, self.width) if self.right else fmt.fit(text, self.width)
 
 
 def columns(width: int) -> list[Column]:

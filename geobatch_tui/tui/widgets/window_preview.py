@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.cells import cell_len
@@ -32,18 +32,9 @@ Pixel = tuple[int, int]
 """A colour as 0xRRGGBB, and a mark."""
 
 
-@dataclass(frozen=True, slots=True)
-class Raster:
-    """A picture that fits: ``rows`` of pixels, two of which make a line of the terminal."""
-
-    width: int
-    height: int
-    rows: Sequence[Sequence[Pixel]]
-
-
-def fitted(receipt: PreviewReceipt, width: int, height: int) -> Raster:
-    """The picture at most ``width`` x ``height`` pixels large, in its proportions; never enlarged
-    by more than whole steps.
+def fitted(receipt: PreviewReceipt, width: int, height: int) -> list[list[Pixel]]:
+    """Return rows of pixels of the picture, at most ``width`` x ``height`` of them, in its
+    proportions; never enlarged by more than whole steps.
 
     A pixel that stands for several shows the one in the middle, but never hides one that could
     not be read.
@@ -54,11 +45,10 @@ def fitted(receipt: PreviewReceipt, width: int, height: int) -> Raster:
     wide = max(1, min(width, round(receipt.width * ratio)))
     high = max(1, min(height, round(receipt.height * ratio)))
     columns = _spans(receipt.width, wide)
-    rows = [
+    return [
         [_pixel(receipt, across, down) for across in columns]
         for down in _spans(receipt.height, high)
     ]
-    return Raster(wide, high, rows)
 
 
 def _spans(size: int, count: int) -> list[range]:
@@ -123,30 +113,20 @@ def captions(receipt: PreviewReceipt) -> list[str]:
     facts = receipt.facts
     bands = facts["bands"]
     which = f"band {bands[0]}/{facts['count']}" if len(bands) == 1 else "bands 1,2,3 as RGB"
-    low, high = facts["low"], facts["high"]
-    span = f"{_number(min(low))} to {_number(max(high))}"
     lines = [f"{which} {facts['dtype']}"]
     if VALUE in receipt.marks:
-        lines.append(f"p2-98 {span}")
+        lines.append(f"p2-98 {min(facts['low']):.4g} to {max(facts['high']):.4g}")
     if facts["bad_blocks"]:
-        noun = "block" if facts["bad_blocks"] == 1 else "blocks"
-        lines.insert(0, f"? {figures.count(facts['bad_blocks'])} {noun} unreadable")
+        lines.insert(0, f"? {figures.plural(facts['bad_blocks'], 'block')} unreadable")
     if NODATA in receipt.marks:
         lines.append(f"· nodata {facts['nodata']}" if facts["nodata"] else "· masked")
     if UNREAD in receipt.marks:
         lines.append("~ not read: no time")
     col, row, width, height = facts["window"]
     lines.append(f"{width}x{height} at {col},{row}")
-    lines.append(f"of {facts['size'][0]}x{facts['size'][1]}, blocks {_by(facts['block'])}")
+    (columns, rows), (wide, high) = facts["size"], facts["block"]
+    lines.append(f"of {columns}x{rows}, blocks {wide}x{high}")
     return lines
-
-
-def _by(pair: Sequence[int]) -> str:
-    return f"{pair[0]}x{pair[1]}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"
 
 
 class Preview(Widget):
@@ -200,22 +180,14 @@ class Preview(Widget):
             return _reason(self.shows, width)
         texts = captions(self.shows)
         room = max(1, height - min(len(texts), 2 if height < 14 else len(texts)))
-        raster = fitted(self.shows, width, 2 * room)
-        line = glyph_line if self._colourless() else colour_line
-        rows = [*raster.rows]
-        lines = [
-            line(rows[at], rows[at + 1] if at + 1 < len(rows) else None)
-            for at in range(0, len(rows), 2)
-        ]
-        said = texts[: height - len(lines)]
-        return lines + [_caption(text, width) for text in said]
-
-    def _colourless(self) -> bool:
-        return bool(self.app.ansi_color or self.app.current_theme.ansi)
-
-
-def _caption(text: str, width: int) -> Content:
-    return Content.styled(fmt.fit(text, width), "$error" if text.startswith("?") else "$quiet")
+        rows = fitted(self.shows, width, 2 * room)
+        colourless = self.app.ansi_color or self.app.current_theme.ansi
+        line = glyph_line if colourless else colour_line
+        lines = [line(upper, lower) for upper, lower in zip_longest(rows[::2], rows[1::2])]
+        for text in texts[: height - len(lines)]:
+            style = "$error" if text.startswith("?") else "$quiet"
+            lines.append(Content.styled(fmt.fit(text, width), style))
+        return lines
 
 
 def _reason(unseen: Unseen, width: int) -> list[Content]:

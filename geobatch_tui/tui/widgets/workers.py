@@ -74,7 +74,7 @@ class Workers(Lines):
         parts: list[str | tuple[str, str]] = [
             (f"{worker.number:>3} ", "$quiet"),
             (f"{worker.pid or '-':>7} " if width >= _PID_FROM else "", "$quiet"),
-            (f"{_stage(worker) if at_work else 'idle':<8.8} ", "" if at_work else "$quiet"),
+            (f"{worker.kind if at_work else 'idle':<8.8} ", "" if at_work else "$quiet"),
             fmt.fit_middle(worker.label or "-", _label_width(width)),
             (f" {seconds:>5}{late}", "bold $warning" if slow else ""),
             f" {rss:>7}",
@@ -99,7 +99,7 @@ def _short_row(worker: WorkerRow, width: int, seconds: str, rss: str) -> Content
         ("▒", "$chunk-run") if at_work else ("·", "$chunk-wait"),
         " ",
         fmt.fit_middle(worker.label or "idle", label),
-        (fmt.fit(f" {_stage(worker)}", stage), "$quiet"),
+        (fmt.fit(f" {worker.kind if at_work else ''}", stage), "$quiet"),
         (fmt.right(seconds, 7), "bold $warning" if worker.seconds >= _SLOW else ""),
         (fmt.right(rss, 7), "$quiet"),
     )
@@ -123,10 +123,6 @@ def _count(value: int | None, cells: int) -> str:
         return "-".rjust(cells)
     text = str(value)
     return (text if len(text) <= cells else figures.amount(value)).rjust(cells)
-
-
-def _stage(worker: WorkerRow) -> str:
-    return worker.kind if worker.label else ""
 
 
 def _empty(view: View) -> str:
