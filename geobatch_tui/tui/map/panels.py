@@ -18,7 +18,6 @@ from geobatch_tui.tui.map.picture.reading import (
     Reading,
     counts_pieces,
     figure_pieces,
-    near_text,
     window_text,
 )
 from geobatch_tui.tui.parts.line_widget import Lines
@@ -201,7 +200,6 @@ class CursorCard(Lines):
                 _line([(lonlat_text(reading.lonlat), "")], width),
             ]
         item = reading.item
-        near = near_text(reading.near, reading.code)
         lines = [
             _line([(f"{reading.name}  ", "bold"), *counts_pieces(reading.counts)], width),
             _line([(fmt.fit_middle(item.key, width), "")], width),
@@ -218,7 +216,7 @@ class CursorCard(Lines):
             lines += [_line([(part, "$error")], width) for part in parts]
         lines += [
             _line([(f"{'neighbours' if index == 1 else '':<12}", _QUIET), (row, "")], width)
-            for index, row in enumerate(near)
+            for index, row in enumerate(reading.near)
         ]
         return lines
 

@@ -34,7 +34,7 @@ class Destination(NamedTuple):
 
     name: str
     about: str
-    go: Callable[[], Awaitable[None] | None]
+    go: Callable[[], Awaitable[object] | None]
 
 
 class Console(App[Ending]):

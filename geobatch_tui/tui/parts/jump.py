@@ -1,7 +1,8 @@
-"""Jumps to a screen, a run, an item or a chunk by its name."""
+"""Search by name, and jumps to a screen, a run, an item or a chunk by it."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from inspect import isawaitable
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,7 @@ from textual.content import Content
 from geobatch_tui.tui.parts.console_app import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable
 
     from textual.command import Hits
     from textual.fuzzy import Matcher
@@ -24,26 +25,32 @@ ITEMS: Final = 30
 """Items that are offered at once: who looks for another one types more of its name."""
 
 
-class Jumps(Provider):
-    """Destinations of the console, by what is typed of their names."""
+class Destinations(Provider):
+    """What can be found by its name."""
+
+    @abstractmethod
+    async def destinations(self, query: str) -> Iterable[Destination]:
+        """Return what may match; all that are few where nothing is typed yet."""
 
     async def discover(self) -> Hits:
-        """Yield the destinations that are few."""
-        for place in await self._destinations(""):
+        for place in await self.destinations(""):
             yield DiscoveryHit(
                 Content(place.name), _runner(place), text=place.name, help=place.about
             )
 
     async def search(self, query: str) -> Hits:
-        """Yield the destinations whose names match."""
         matcher = self.matcher(query)
-        for place in await self._destinations(query):
+        for place in await self.destinations(query):
             score = matcher.match(place.name)
             if score > 0:
                 name = _highlighted(matcher, place.name)
                 yield Hit(score, name, _runner(place), text=place.name, help=place.about)
 
-    async def _destinations(self, query: str) -> Sequence[Destination]:
+
+class Jumps(Destinations):
+    """Destinations of the console."""
+
+    async def destinations(self, query: str) -> Iterable[Destination]:
         app = self.app
         if not isinstance(app, Console):
             return ()
@@ -54,7 +61,8 @@ def _highlighted(matcher: Matcher, name: str) -> Content:
     """Return a name with its matching letters marked; Textual's own obeys markup in it."""
     content = Content(name)
     for offset in matcher.fuzzy_search.match(matcher.query, name)[1]:
-        content = content.stylize(matcher.match_style, offset, offset + 1)
+        if not name[offset].isspace():
+            content = content.stylize(matcher.match_style, offset, offset + 1)
     return content
 
 

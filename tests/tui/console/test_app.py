@@ -509,7 +509,7 @@ async def test_a_read_only_palette_changes_nothing(console, script):
     async with app.run_test(size=(100, 30)) as pilot:
         await settle(pilot, script)
         provider = KeyCommands(app.screen)
-        texts = [command.text for command in provider._commands()]
+        texts = [command.name for command in provider.commands()]
         assert any(text.startswith("Dead") for text in texts)
         assert not [
             text for text in texts if "Retry" in text or "Resume" in text or "Clone" in text

@@ -87,22 +87,17 @@ class GridScene(Scene):
 
     def _pixels(self, chunks: Span) -> Span:
         """Return the pixels of a block of chunks, from the view's corner."""
-        left, top = self._left, self._top
-        if self._zoom > 0:
-            return Span(
-                chunks.left // self._zoom - left,
-                chunks.top // self._zoom - top,
-                -(-chunks.right // self._zoom) - left,
-                -(-chunks.bottom // self._zoom) - top,
-            )
-        size = -self._zoom
-        gap = 1 if size >= _GAP else 0
+        gap = 1 if -self._zoom >= _GAP else 0
         return Span(
-            chunks.left * size - left,
-            chunks.top * size - top,
-            chunks.right * size - gap - left,
-            chunks.bottom * size - gap - top,
+            self._begin(chunks.left) - self._left,
+            self._begin(chunks.top) - self._top,
+            self._extent(chunks.right) - gap - self._left,
+            self._extent(chunks.bottom) - gap - self._top,
         )
+
+    def _begin(self, chunk: int) -> int:
+        """Return the pixel that a chunk begins in, from that of the first of its row."""
+        return chunk // self._zoom if self._zoom > 0 else chunk * -self._zoom
 
     def _follow(self) -> bool:
         """Move the view such that the cursor is in it; small grids stand in the middle."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.ledger.schema.updates import ChunkState
 from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit.glyphs import LOOKS
 from geobatch_tui.tui.map.picture.codes import CODES, MODES, PRECEDENCE, Code
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 Piece = tuple[str, str]
 
 _LOOK_OF: Final[Mapping[int, Look]] = {CODES[state]: LOOKS[state] for state in PRECEDENCE}
-_NEAR: Final = ((-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Reading:
         counts: chunks under the cursor, by code of their state.
         lonlat: the middle of that chunk; without a chunk the place of the cursor.
         window: the chunk's column and row offset, width and height in its item's units.
-        near: codes of its eight neighbours, row by row; ABSENT outside.
+        near: glyphs of it and its eight neighbours, in three lines.
         selected: chunks in the rectangle, by code of their state; None: there is no rectangle.
     """
 
@@ -47,7 +45,7 @@ class Reading:
     counts: Mapping[int, int] | None = None
     lonlat: LonLat | None = None
     window: tuple[int, int, int, int] = (0, 0, 0, 0)
-    near: tuple[int, ...] = ()
+    near: Sequence[str] = ("", "", "")
     selected: Mapping[int, int] | None = None
 
     @property
@@ -95,16 +93,18 @@ def read(pictures: Pictures, source: Source, places: Mapping[int, Place]) -> Rea
         counts=pictures.planes.counts(scene.under_cursor()),
         lonlat=None if place is None else place.of_chunk(item, index),
         window=item.window(index),
-        near=tuple(_code(source, item, column + dx, row + dy) for dx, dy in _NEAR),
+        near=[
+            " ".join(_glyph(source, item, x, y) for x in range(column - 1, column + 2))
+            for y in range(row - 1, row + 2)
+        ],
         selected=selected,
     )
 
 
-def _code(source: Source, item: ItemView, column: int, row: int) -> int:
+def _glyph(source: Source, item: ItemView, column: int, row: int) -> str:
     if not (0 <= column < item.columns and 0 <= row < item.rows):
-        return Code.ABSENT
-    state = source.states[item.first + row * item.columns + column]
-    return CODES.get(ChunkState(state), Code.ABSENT)
+        return " "
+    return LOOKS[source.states[item.first + row * item.columns + column]].glyph
 
 
 def counts_pieces(counts: Mapping[int, int]) -> list[Piece]:
@@ -115,15 +115,6 @@ def counts_pieces(counts: Mapping[int, int]) -> list[Piece]:
         pieces.append((f"{look.glyph} {figures.count(count)} {look.name}", look.style))
         pieces.append(("  ", ""))
     return pieces[:-1]
-
-
-def near_text(near: Sequence[int], code: int) -> list[str]:
-    """The neighbours as three lines of glyphs, the chunk itself in the middle."""
-    if len(near) != len(_NEAR):
-        return ["", "", ""]
-    cells = [*near[:4], code, *near[4:]]
-    marks = [_LOOK_OF[cell].glyph if cell in _LOOK_OF else " " for cell in cells]
-    return [" ".join(marks[start : start + 3]) for start in (0, 3, 6)]
 
 
 def window_text(reading: Reading, unit: str) -> str:
