@@ -15,8 +15,6 @@ from geobatch_tui.tui.map.picture.pictures import Pictures, Source
 from geobatch_tui.tui.parts.line_widget import Follower
 
 if TYPE_CHECKING:
-    from textual.color import Color
-
     from geobatch_tui.tui.map.picture.planes import Span
     from geobatch_tui.tui.map.picture.scene import Dirty, Scene
 
@@ -26,9 +24,6 @@ Boxes = tuple["Span", "Span | None"]
 
 class Canvas(Follower, can_focus=True):
     """Paints the scene on top of its pictures.
-
-    Args:
-        source: the run.
 
     Attributes:
         pictures: what is shown, without the terminal.
@@ -84,7 +79,6 @@ class Canvas(Follower, can_focus=True):
         self.post_message(self.Moved())
 
     def renew(self) -> None:
-        """Repaint everything."""
         self.refresh()
         self.post_message(self.Moved())
 
@@ -92,17 +86,15 @@ class Canvas(Follower, can_focus=True):
         super().notify_style_update()
         self._palette = None
 
-    def _color(self, name: str) -> Color:
-        return self.get_component_styles(f"chunk-map--{name}").color
-
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         base = self.rich_style
         scene = self.pictures.top
-        if scene is None or scene.width != width or 2 * y >= scene.height:
+        if scene.width != width or 2 * y >= scene.height:
             return Strip.blank(width, base)
         if self._palette is None:
-            self._palette = Palette(self._color, base)
+            looks = self.get_component_styles
+            self._palette = Palette(lambda name: looks(f"chunk-map--{name}").color, base)
         style = self._palette.style
         draw = glyphs if self.app.no_color else blocks
         runs = draw(*scene.line(y), scene.under(y))

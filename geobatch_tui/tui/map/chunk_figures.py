@@ -39,16 +39,20 @@ def places_of(source: Source, item_ids: Iterable[int]) -> dict[int, Place]:
 
 
 class Wants:
-    """Positions whose figures have to be read, and when they may be."""
+    """Positions whose figures have to be read, and when they may be.
+
+    Attributes:
+        reading: whether some are being read.
+        seconds: how long it took to read all of them.
+    """
 
     def __init__(self) -> None:
         self._changed: set[int] = set()
-        self._reading = False
+        self.reading = False
         self._read_at = 0.0
-        self._seconds = 0.0
+        self.seconds = 0.0
 
     def add(self, positions: Iterable[int]) -> None:
-        """Note that chunks changed."""
         self._changed.update(positions)
 
     def restart(self) -> None:
@@ -59,15 +63,11 @@ class Wants:
     def all_due(self) -> bool:
         """Whether all may be read again now; if so, the reading counts as begun."""
         now = time.monotonic()
-        if self._read_at and now - self._read_at < max(_RESCALE, _REST * self._seconds):
+        if self._read_at and now - self._read_at < max(_RESCALE, _REST * self.seconds):
             return False
         self._read_at = now
         self._changed.clear()
         return True
-
-    def took(self, seconds: float) -> None:
-        """Note how long a reading of all figures took."""
-        self._seconds = seconds
 
     def many(self) -> bool:
         """Whether so much changed that it is better to read all."""
@@ -76,13 +76,9 @@ class Wants:
     def some(self) -> list[int]:
         """Return the positions to read now, none while a reading is under way; it counts as
         begun."""
-        if self._reading or not self._changed:
+        if self.reading or not self._changed:
             return []
-        self._reading = True
+        self.reading = True
         found = sorted(self._changed)[:_FEW]
         self._changed.difference_update(found)
         return found
-
-    def ended(self) -> None:
-        """Note that a reading has ended."""
-        self._reading = False

@@ -37,9 +37,6 @@ class ChunkMap(Canvas):
     """The map of a run's chunks: many items on the ground, one in its grid.
 
     It changes nothing but itself; what the operator wants is said in messages.
-
-    Args:
-        source: the run.
     """
 
     BINDING_GROUP_TITLE = "Map"
@@ -86,13 +83,12 @@ class ChunkMap(Canvas):
     @property
     def selected(self) -> Sequence[Run]:
         """Positions of the chunks that are selected."""
-        scene = self.pictures.top
-        return scene.selected() if scene is not None else ()
+        return self.pictures.top.selected()
 
     # --- following ------------------------------------------------------------------------------
 
     def take(self, delta: Delta) -> None:
-        if delta.reshaped or self.pictures.top is None:
+        if delta.reshaped or not self.pictures.loaded:
             self._load()
         elif not self._load_waits and (dirty := self.pictures.touch(delta.changed)) is not None:
             self.paint(dirty)
@@ -104,7 +100,7 @@ class ChunkMap(Canvas):
     def _load(self) -> None:
         """Load the whole run; while very many items are planned, not at every poll."""
         wait = self._next_load - time.monotonic()
-        if wait <= 0 or self.pictures.top is None:
+        if wait <= 0 or not self.pictures.loaded:
             self._load_now()
         elif not self._load_waits:
             self._load_waits = True
@@ -147,7 +143,7 @@ class ChunkMap(Canvas):
     async def _read_all(self, mode: Mode) -> None:
         start = time.monotonic()
         scale, steps = await asyncio.to_thread(all_figures, self._source, mode)
-        self._wants.took(time.monotonic() - start)
+        self._wants.seconds = time.monotonic() - start
         self._show(mode, scale, steps)
 
     def _read_more(self) -> None:
@@ -160,12 +156,12 @@ class ChunkMap(Canvas):
     @work(group="some figures", exit_on_error=False)
     async def _read_some(self, mode: Mode, positions: Sequence[int]) -> None:
         figures = await asyncio.to_thread(self._source.figures_at, positions, mode.figure)
-        self._wants.ended()
-        top, planes = self.pictures.top, self.pictures.planes
-        if mode is self.mode and top is not None:
+        self._wants.reading = False
+        planes = self.pictures.planes
+        if mode is self.mode:
             known = {at: value for at, value in figures.items() if at < len(planes.flags)}
             planes.put(known)
-            self.paint(top.touch(list(known)))
+            self.paint(self.pictures.top.touch(list(known)))
             self._read_more()
 
     def _ask_places(self) -> None:
@@ -186,7 +182,7 @@ class ChunkMap(Canvas):
         """Show an error of a reading as a notice; the picture stays as it is."""
         event.stop()
         if event.state is WorkerState.ERROR:
-            self._wants.ended()
+            self._wants.reading = False
             error = str(event.worker.error)
             self.notify(error, title="map", severity="error", markup=False)
 
@@ -197,7 +193,7 @@ class ChunkMap(Canvas):
 
         May be called before anything was taken in.
         """
-        if self.pictures.top is None:
+        if not self.pictures.loaded:
             self._to_show = positions
             return
         if len(positions) == 1:
@@ -208,44 +204,36 @@ class ChunkMap(Canvas):
         self.renew()
 
     def action_step(self, dx: int, dy: int) -> None:
-        """Move the cursor."""
         scene = self.pictures.top
-        if scene is not None:
-            before = boxes_of(scene)
-            if scene.move(dx, dy):
-                self.renew()
-            else:
-                self.moved(scene, before)
+        before = boxes_of(scene)
+        if scene.move(dx, dy):
+            self.renew()
+        else:
+            self.moved(scene, before)
 
     def action_zoom(self, steps: int) -> None:
-        """Zoom in or out."""
-        scene = self.pictures.top
-        if scene is not None and scene.zoom(steps):
+        if self.pictures.top.zoom(steps):
             self._view_changed()
             self.renew()
 
     def action_mark(self) -> None:
         """Select what is under the cursor, or nothing."""
         scene = self.pictures.top
-        if scene is not None:
-            if scene.drawing:
-                scene.end()
-            elif not scene.clear():
-                scene.begin()
-                scene.end()
-            self.renew()
+        if scene.drawing:
+            scene.end()
+        elif not scene.clear():
+            scene.begin()
+            scene.end()
+        self.renew()
 
     def action_range(self) -> None:
         """Begin a rectangle at the cursor, or end it there."""
         scene = self.pictures.top
-        if scene is not None:
-            (scene.end if scene.drawing else scene.begin)()
-            self.renew()
+        (scene.end if scene.drawing else scene.begin)()
+        self.renew()
 
     def action_mode(self) -> None:
-        """Show the next mode."""
-        names = [mode.name for mode in MODES]
-        self.show_mode(MODES[(names.index(self.mode.name) + 1) % len(MODES)])
+        self.show_mode(MODES[(MODES.index(self.mode) + 1) % len(MODES)])
 
     def action_dead(self, direction: int) -> None:
         """Go to the next dead chunk, in the order of the run."""
@@ -258,7 +246,7 @@ class ChunkMap(Canvas):
     def action_open(self) -> None:
         """Open the item under the cursor; in its grid, the chunk."""
         scene = self.pictures.top
-        position = scene.worst() if scene is not None else None
+        position = scene.worst()
         if position is None:
             return
         if isinstance(scene, GroundScene) and self._source.item_at(position).n > 1:
@@ -268,8 +256,7 @@ class ChunkMap(Canvas):
 
     def action_back(self) -> None:
         """Select nothing, or leave the item's grid."""
-        scene = self.pictures.top
-        if scene is not None and not scene.clear():
+        if not self.pictures.top.clear():
             self.pictures.back()
             self._entitle()
         self.renew()
@@ -277,29 +264,24 @@ class ChunkMap(Canvas):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave "back" to the screen where there is no selection and no opened item."""
         del parameters
-        if action != "back":
-            return True
-        scene = self.pictures.top
-        return self.pictures.stacked or (scene is not None and scene.selection_box() is not None)
+        selects = self.pictures.top.selection_box() is not None
+        return action != "back" or self.pictures.stacked or selects
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor there; a second click opens what is there."""
         offset = event.get_content_offset(self)
         scene = self.pictures.top
-        if offset is not None and scene is not None:
-            before = boxes_of(scene)
-            if scene.point(offset.x, 2 * offset.y):
-                self.moved(scene, before)
-                if event.chain > 1:
-                    self.action_open()
+        before = boxes_of(scene)
+        if offset is not None and scene.point(offset.x, 2 * offset.y):
+            self.moved(scene, before)
+            if event.chain > 1:
+                self.action_open()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Zoom in."""
         event.stop()
         self.action_zoom(1)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Zoom out."""
         event.stop()
         self.action_zoom(-1)
 
@@ -308,19 +290,17 @@ class ChunkMap(Canvas):
     def _entitle(self) -> None:
         """Say in the border what is shown. It does not change from tick to tick: a new title
         repaints the whole widget."""
-        scene, item = self.pictures.top, self.pictures.opened
+        item = self.pictures.opened
         parts = ["Map", self.mode.name, item.key if item is not None else ""]
         self.border_title = Content(" · ".join(part for part in parts if part))
-        if scene is not None:
-            self.border_subtitle = Content(scene.scale_text)
+        if self.pictures.loaded:
+            self.border_subtitle = Content(self.pictures.top.scale_text)
 
     def _view_changed(self) -> None:
         """Read the shapes of items that are large in view now."""
         self._ask_places()
         self._entitle()
 
-    def on_resize(self, event: events.Resize) -> None:
-        """Paint the pictures in the new size."""
-        del event
+    def on_resize(self) -> None:
         self.pictures.resize(self.size.width, 2 * self.size.height)
         self._view_changed()

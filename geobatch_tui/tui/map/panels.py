@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
@@ -55,6 +56,17 @@ def _line(pieces: Sequence[Piece], width: int) -> Content:
     return content.truncate(width, ellipsis=True, pad=True)
 
 
+class Pieces(Lines):
+    """Lines of pieces, of which the last ones are cut; overwrite :meth:`rows`."""
+
+    def rows(self, view: View, width: int, height: int) -> list[list[Piece]]:
+        """Return the pieces of each line."""
+        raise NotImplementedError
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        return [_line(row, width) for row in self.rows(view, width, height)]
+
+
 class MapHead(Lines):
     """The line on top: the size of the map, and how many chunks are dead or wait for a retry.
 
@@ -74,18 +86,17 @@ class MapHead(Lines):
         left: list[Piece] = [(f" {fmt.fit_middle(safe(self.what), 60).rstrip()}", "bold")]
         items, lost = self.unplaced
         if items:
-            text = f"   {figures.count(items)} item{'s' if items > 1 else ''} without a place"
+            text = f"   {figures.plural(items, 'item')} without a place"
             left.append((text + (f", {figures.count(lost)} dead" if lost else ""), "$warning"))
-        right: list[Piece] = [
+        tail = Content.assemble(
             (f"retry {figures.count(view.counts['retry'])}  ", _QUIET),
             (f"✗ {figures.count(dead)} dead ", "bold $error" if dead else _QUIET),
-        ]
-        tail = Content.assemble(*right)
+        )
         head = _line(left, max(0, width - tail.cell_length))
         return [Content.assemble(head, tail)]
 
 
-class Legend(Lines):
+class Legend(Pieces):
     """The meaning of colours and glyphs: in one line, or a line each with counts.
 
     Attributes:
@@ -95,24 +106,17 @@ class Legend(Lines):
     mode: Mode = MODES[0]
     scale: Scale = MODES[0].scale(())
 
-    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+    def rows(self, view: View, width: int, height: int) -> list[list[Piece]]:
         if height < 2:
-            return [_line([(" ", ""), *self._short()], width)]
-        lines = [
-            _line(
-                [
-                    (f" {LOOKS[state].glyph} ", LOOKS[state].style),
-                    (f"{LOOKS[state].name:<12}", ""),
-                    (fmt.right(figures.count(view.counts[LOOKS[state].field]), width - 16), ""),
-                ],
-                width,
-            )
-            for state in reversed(PRECEDENCE)
-        ]
+            return [[(" ", ""), *self._short()]]
+        rows: list[list[Piece]] = []
+        for look in (LOOKS[state] for state in reversed(PRECEDENCE)):
+            count = fmt.right(figures.count(view.counts[look.field]), width - 16)
+            rows.append([(f" {look.glyph} ", look.style), (f"{look.name:<12}", ""), (count, "")])
         if self.mode.figure:
-            lines.append(_line([(f" {self.mode.name}: the highest of each cell", _QUIET)], width))
-            lines += [_line([(" ", ""), *pieces], width) for pieces in self._steps()]
-        return lines
+            rows.append([(f" {self.mode.name}: the highest of each cell", _QUIET)])
+            rows += [[(" ", ""), *pieces] for pieces in self._steps()]
+        return rows
 
     def _short(self) -> list[Piece]:
         pieces: list[Piece] = []
@@ -141,7 +145,7 @@ class Legend(Lines):
         return found
 
 
-class CursorCard(Lines):
+class CursorCard(Pieces):
     """The chunk, item or ground under the cursor.
 
     Attributes:
@@ -156,28 +160,40 @@ class CursorCard(Lines):
     figures: Mapping[str, float] | None = None
     letter: LetterView | None = None
 
-    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
-        reading, unit = self.reading, view.unit_name
-        lines = self._tall(width, unit) if height > 3 else self._flat(width, unit)
-        if reading.selected is not None and height > 1:
-            total = sum(reading.selected.values())
-            pieces: list[Piece] = [(f"selected {figures.count(total)}  ", "bold")]
-            lines = [
-                *lines[: height - 1],
-                _line([*pieces, *counts_pieces(reading.selected)], width),
-            ]
-        return lines
+    def rows(self, view: View, width: int, height: int) -> list[list[Piece]]:
+        selected = self.reading.selected
+        rows = self._rows(width, view.unit_name, tall=height > 3)
+        if selected is not None and height > 1:
+            text = f"selected {figures.count(sum(selected.values()))}  "
+            rows = [*rows[: height - 1], [(text, "bold"), *counts_pieces(selected)]]
+        return rows
 
-    def _flat(self, width: int, unit: str) -> list[Content]:
+    def _rows(self, width: int, unit: str, *, tall: bool) -> list[list[Piece]]:
         reading = self.reading
+        place, none = (lonlat_text(reading.lonlat), ""), "no chunk here"
         if reading.item is None or reading.counts is None:
-            return [_line([("no chunk here   ", _QUIET), (lonlat_text(reading.lonlat), "")], width)]
-        first: list[Piece] = [
-            (f"{reading.name}  ", "bold"),
-            *counts_pieces(reading.counts),
-            (f"   {lonlat_text(reading.lonlat)}   {window_text(reading, unit)}", ""),
+            return [[(none, _QUIET)], [place]] if tall else [[(f"{none}   ", _QUIET), place]]
+        name = [(f"{reading.name}  ", "bold"), *counts_pieces(reading.counts)]
+        window = window_text(reading, unit)
+        if not tall:
+            return [[*name, (f"   {place[0]}   {window}", "")], self._second(width, unit)]
+        rows: list[list[Piece]] = [
+            name,
+            [(fmt.fit_middle(reading.item.key, width), "")],
+            [(f"row {reading.row}  column {reading.column}", "")],
+            [(window, "")],
+            [place],
         ]
-        return [_line(first, width), _line(self._second(width, unit), width)]
+        rows += [
+            [(f"{figure:<10}", _QUIET), (text, "")]
+            for figure, text in figure_pieces(self.figures, reading.code, unit)
+        ]
+        if self.letter is not None:
+            rows += [[(part, "$error")] for part in _wrapped(_error(self.letter), width)]
+        return rows + [
+            [(f"{'neighbours' if index == 1 else '':<12}", _QUIET), (row, "")]
+            for index, row in enumerate(reading.near)
+        ]
 
     def _second(self, width: int, unit: str) -> list[Piece]:
         reading = self.reading
@@ -192,40 +208,12 @@ class CursorCard(Lines):
         room = max(8, width - len(facts) - 2)
         return [(fmt.fit_middle(key, min(room, 40)).rstrip(), ""), (f"  {facts}", _QUIET)]
 
-    def _tall(self, width: int, unit: str) -> list[Content]:
-        reading = self.reading
-        if reading.item is None or reading.counts is None:
-            return [
-                _line([("no chunk here", _QUIET)], width),
-                _line([(lonlat_text(reading.lonlat), "")], width),
-            ]
-        item = reading.item
-        lines = [
-            _line([(f"{reading.name}  ", "bold"), *counts_pieces(reading.counts)], width),
-            _line([(fmt.fit_middle(item.key, width), "")], width),
-            _line([(f"row {reading.row}  column {reading.column}", "")], width),
-            _line([(window_text(reading, unit), "")], width),
-            _line([(lonlat_text(reading.lonlat), "")], width),
-        ]
-        lines += [
-            _line([(f"{name:<10}", _QUIET), (text, "")], width)
-            for name, text in figure_pieces(self.figures, reading.code, unit)
-        ]
-        if self.letter is not None:
-            parts = _wrapped(_error(self.letter), width)
-            lines += [_line([(part, "$error")], width) for part in parts]
-        lines += [
-            _line([(f"{'neighbours' if index == 1 else '':<12}", _QUIET), (row, "")], width)
-            for index, row in enumerate(reading.near)
-        ]
-        return lines
-
 
 def _error(letter: LetterView) -> str:
     return f"{letter.error_class}: {letter.message}"
 
 
-class HistogramPanel(Lines):
+class HistogramPanel(Pieces):
     """The distribution of a figure over the chunks that are done.
 
     Attributes:
@@ -234,25 +222,20 @@ class HistogramPanel(Lines):
 
     histogram: Histogram | None = None
 
-    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+    def rows(self, view: View, width: int, height: int) -> list[list[Piece]]:
         del view
         histogram = self.histogram
         if histogram is None or not histogram.counts:
-            return [_line([("nothing is done yet", _QUIET)], width)]
+            return [[("nothing is done yet", _QUIET)]]
         top = max(histogram.counts)
         room = max(1, width - 18)
-        lines = []
-        for index, count in enumerate(histogram.counts[: max(0, height - 1)]):
+        rows: list[list[Piece]] = []
+        bins = zip(histogram.starts, histogram.counts, histogram.steps, strict=True)
+        for start, count, step in islice(bins, max(0, height - 1)):
             bar = "█" * round(room * count / top) or ("▏" if count else "")
-            lines.append(
-                _line(
-                    [
-                        (fmt.right(histogram.text(histogram.edges[index]), 8) + " ", _QUIET),
-                        (f"{bar:<{room}}", f"$ramp-{histogram.step(index) + 1}"),
-                        (fmt.right(figures.amount(count), 7), ""),
-                    ],
-                    width,
-                )
+            amount = fmt.right(figures.amount(count), 7)
+            style = f"$ramp-{step + 1}"
+            rows.append(
+                [(f"{fmt.right(start, 8)} ", _QUIET), (f"{bar:<{room}}", style), (amount, "")]
             )
-        lines.append(_line([(histogram.summary, _QUIET)], width))
-        return lines
+        return [*rows, [(histogram.summary, _QUIET)]]

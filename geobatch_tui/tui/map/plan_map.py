@@ -25,7 +25,6 @@ STATES: Final[Mapping[str, ChunkState]] = {
 """How a reason looks on the map; all others are those of chunks that were done, and are stale."""
 
 STALE: Final = ChunkState.RETRY_WAIT
-_UNPLACED: Final = (0, 0)
 
 
 class PlannedChunks:
@@ -46,7 +45,7 @@ class PlannedChunks:
     def _add(self, entry: ItemReason, report: PlanReport) -> None:
         grid, number = entry.grid, len(self.items)
         # Of a refused item nothing is known: it is one chunk without a size.
-        width, height = _UNPLACED if entry.refused else (grid.width, grid.height)
+        width, height = (0, 0) if entry.refused else (grid.width, grid.height)
         place = lattice_of({"notes": {"lonlat": report.places.get(entry.key)}})
         self.items.append(
             ItemView(
@@ -80,10 +79,6 @@ class PlannedChunks:
                 done = chunk.seconds is not None
                 self.states[position] = ChunkState.DONE if done else ChunkState.DEAD
         return list(found)
-
-    def replace(self, other: PlannedChunks) -> None:
-        """Become another plan."""
-        self.states, self.items = other.states, other.items
 
     def item_at(self, position: int) -> ItemView:
         """Return the item of a chunk."""
@@ -123,7 +118,7 @@ class PlanMap(ChunkMap):
 
     def show_plan(self, chunks: PlannedChunks) -> None:
         """Show a plan."""
-        self._planned.replace(chunks)
+        self._planned.states, self._planned.items = chunks.states, chunks.items
         self.take(Delta((), reshaped=True, fresh=True, view=View()))
 
     def show_tried(self, trial: Trial) -> None:

@@ -79,7 +79,6 @@ class MapScreen(Page):
 
     @property
     def store(self) -> RunStore:
-        """The run."""
         return self.app.link.store
 
     def compose(self) -> ComposeResult:
@@ -88,7 +87,7 @@ class MapScreen(Page):
         with Horizontal():
             yield ChunkMap(self.app.link.store, id="map")
             with Vertical(id="side"):
-                yield CursorCard(id="side-card", classes="card")
+                yield CursorCard(id="side-card")
                 yield Legend(id="counts")
                 yield HistogramPanel(id="spread")
         yield Legend(id="legend")
@@ -194,7 +193,7 @@ class MapScreen(Page):
         """Retry dead chunks in the rectangle or under the cursor, after a dialog that shows what
         that does."""
         scene, letters = self.map.pictures.top, self.store.letters
-        runs = self.map.selected or (scene.under_cursor() if scene is not None else [])
+        runs = self.map.selected or scene.under_cursor()
         chosen = dead_within(self.store, letters.values(), runs)
         if not chosen:
             where = "in the rectangle" if self.map.selected else "under the cursor"

@@ -29,7 +29,6 @@ class Coast:
         return "".join(chr(_BRAILLE + dots) if dots else " " for dots in self._lines[y])
 
     def draw(self, view: GroundView) -> None:
-        """Draw the lines that are in view."""
         self._lines = [bytearray(view.width) for _ in range(view.height // 2)]
         if not self._lines or not view.width:
             return

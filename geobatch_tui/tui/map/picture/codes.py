@@ -43,20 +43,14 @@ CURSOR: Final = 64
 STEPS: Final = 5
 
 #: Worst first. What still has to be done hides what is done, never what went wrong.
-PRECEDENCE: Final = (
-    ChunkState.DEAD,
-    ChunkState.RETRY_WAIT,
-    ChunkState.RUNNING,
-    ChunkState.PENDING,
-    ChunkState.DONE,
-)
 CODES: Final = {
-    ChunkState.PENDING: Code.WAIT,
-    ChunkState.RUNNING: Code.RUN,
-    ChunkState.RETRY_WAIT: Code.RETRY,
-    ChunkState.DONE: Code.DONE,
     ChunkState.DEAD: Code.DEAD,
+    ChunkState.RETRY_WAIT: Code.RETRY,
+    ChunkState.RUNNING: Code.RUN,
+    ChunkState.PENDING: Code.WAIT,
+    ChunkState.DONE: Code.DONE,
 }
+PRECEDENCE: Final = tuple(CODES)
 _DONE: Final = 1 << ChunkState.DONE
 _FAULTS: Final = 1 << ChunkState.DEAD | 1 << ChunkState.RETRY_WAIT | 1 << ChunkState.RUNNING
 
@@ -147,7 +141,6 @@ class Mode:
     fixed: Scale | None = None
 
     def scale(self, values: Sequence[float]) -> Scale:
-        """Return the scale for these figures."""
         return self.fixed or Scale.of(values)
 
     def steps(self, values: Iterable[float], scale: Scale) -> bytes:
@@ -167,10 +160,6 @@ _BITS: Final = tuple(1 << step for step in range(STEPS))
 _NO_SCALE: Final = Scale.between(0.0, 1.0)
 
 
-def _whole(value: float) -> str:
-    return f"{value:.0f}"
-
-
 def _worker(value: float) -> str:
     return f"process {value:.0f}" if value else "-"
 
@@ -182,7 +171,7 @@ def _share(value: float) -> str:
 MODES: Final = (
     Mode("state", "", str, _NO_SCALE),
     Mode("duration", "seconds", partial(duration, fine=True)),
-    Mode("attempts", "attempts", _whole, Scale((1.5, 2.5, 3.5, 4.5), 1, 5)),
+    Mode("attempts", "attempts", "{:.0f}".format, Scale((1.5, 2.5, 3.5, 4.5), 1, 5)),
     Mode("memory", "rss_bytes", partial(size, room=7)),
     Mode("worker", "spool", _worker, _NO_SCALE),
     Mode("nodata", "nodata", _share, Scale.between(0.0, 1.0)),

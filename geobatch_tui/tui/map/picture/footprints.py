@@ -83,7 +83,7 @@ class Footprints:
         self._prints: list[_Print] = []
         self._pixels: defaultdict[int, list[int]] = defaultdict(list)
         self._shown: dict[int, list[int]] = {}
-        self._of_item: dict[int, list[int]] = {}
+        self._of_item: dict[int, list[int | _Print]] = {}
         #: Flags and steps of blocks since they were last touched: items may lie on one another.
         self._known: dict[int, tuple[int, int]] = {}
         self._width, self._height = view.width, view.height
@@ -213,15 +213,13 @@ class Footprints:
         lines = (fold(plane, entry.grid, entry.blocks, entry.zoom) for entry in self._prints)
         return points + b"".join(chain.from_iterable(lines))
 
-    def repaint(self, positions: Iterable[int]) -> Iterator[tuple[int, int]]:
-        """Yield number and new code of each pixel that shows any of these chunks."""
+    def repaint(self, positions: Iterable[int]) -> Iterator[tuple[int, int, int]]:
+        """Yield column, row and new code of each pixel that shows any of these chunks."""
         self._index()
         pixels: set[int] = set()
         for position in positions:
-            for which in self._of_item.get(at(self._items, position).item_id, ()):
-                block: int | None = which
-                if which < 0:
-                    block = self._prints[-1 - which].block(position)
+            for part in self._of_item.get(at(self._items, position).item_id, ()):
+                block = part if isinstance(part, int) else part.block(position)
                 if block is not None:
                     self._known.pop(block, None)
                     pixels.update(self._shown.get(block, ()))
@@ -233,11 +231,12 @@ class Footprints:
                 more, higher = self._known[block]
                 flags |= more
                 steps |= higher
-            yield pixel, self._planes.code(flags, steps)
+            y, x = divmod(pixel, self._width)
+            yield x, y, self._planes.code(flags, steps)
 
     def _index(self) -> None:
-        """Index the blocks of each item and the pixels of each block, once, at the first tick.
-        Points are named by their number, parts of larger items by -1 for the first, and so on."""
+        """Index the points and parts of each item and the pixels of each block, once, at the first
+        tick."""
         if self._shown:
             return
         for pixel, blocks in self._pixels.items():
@@ -245,8 +244,8 @@ class Footprints:
                 self._shown.setdefault(block, []).append(pixel)
         for number, item in enumerate(self._points):
             self._of_item.setdefault(item.item_id, []).append(number)
-        for number, entry in enumerate(self._prints):
-            self._of_item.setdefault(entry.item.item_id, []).append(-1 - number)
+        for entry in self._prints:
+            self._of_item.setdefault(entry.item.item_id, []).append(entry)
 
     def _runs(self, block: int) -> Iterable[Run]:
         """Return the positions of a block's chunks."""

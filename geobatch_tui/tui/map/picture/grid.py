@@ -18,12 +18,7 @@ _GAP: Final = 4  #: pixels a chunk, from which on chunks stand apart
 
 
 class GridScene(Scene):
-    """A grid of chunks.
-
-    Args:
-        planes: states and figures.
-        grid: which chunks to show, and in how many columns.
-    """
+    """A grid of chunks."""
 
     _anchor: tuple[int, int] | None = None
     _rectangle: Span | None = None

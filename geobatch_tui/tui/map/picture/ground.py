@@ -123,9 +123,7 @@ class GroundScene(Scene):
         self.picture = self._prints.paint()
 
     def repaint(self, positions: Iterable[int]) -> Iterator[tuple[int, int, int]]:
-        for pixel, code in self._prints.repaint(positions):
-            y, x = divmod(pixel, self.width)
-            yield x, y, code
+        return self._prints.repaint(positions)
 
     def under(self, y: int) -> str:
         return self._coast.line(y)
@@ -161,14 +159,11 @@ class GroundScene(Scene):
 
     def move(self, dx: int, dy: int) -> bool:
         x, y = self._pixel(self.cursor)
-        self._put(x + dx, y + dy)
+        self.point(x + dx, y + dy)
         return self._follow()
 
-    def _put(self, x: int, y: int) -> None:
-        self._cursor = self._view.lon_at(x + 0.5), clamp(self._view.lat_at(y + 0.5), -90.0, 90.0)
-
     def point(self, x: int, y: int) -> bool:
-        self._put(x, y)
+        self._cursor = self._view.lon_at(x + 0.5), clamp(self._view.lat_at(y + 0.5), -90.0, 90.0)
         return True
 
     def go(self, position: int) -> bool:

@@ -46,7 +46,7 @@ def blocks(upper: bytes, lower: bytes, under: str = "") -> Iterator[Run]:
         count = len(list(cells))
         if not top and not bottom:
             yield under[x : x + count] or " " * count, UNDER
-        elif _is_dead(top) or _is_dead(bottom):
+        elif Code.DEAD in {top & _PLAIN, bottom & _PLAIN}:
             yield "✗" * count, (Code.DEAD | (top | bottom) & (SELECTED | CURSOR), FILLED)
         elif not top & ~SELECTED:
             # What has no colour of its own is never the foreground.
@@ -74,10 +74,6 @@ def glyphs(upper: bytes, lower: bytes, under: str = "") -> Iterator[Run]:
             lighter = code & SELECTED and code & _PLAIN == Code.DONE
             yield ("▓" if lighter else _GLYPH[code & _PLAIN]) * count, (code, GLYPH)
         x += count
-
-
-def _is_dead(code: int) -> bool:
-    return code & _PLAIN == Code.DEAD
 
 
 def _worse(top: int, bottom: int) -> int:

@@ -8,32 +8,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from geobatch_tui.tui.map.picture.codes import Mode, Scale
+    from geobatch_tui.tui.map.picture.codes import Mode
 
 BINS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Counts of figures between ``edges``; what lies outside is in the first or the last bin.
+    """Counts of figures in bins; what lies outside is in the first or the last one.
 
     Attributes:
-        edges: where each bin begins; as many as ``counts``.
+        starts: where each bin begins, for people; as many as ``counts``.
+        steps: the step of the map's scale that the middle of each falls into.
         summary: percentiles, for people.
     """
 
-    edges: tuple[float, ...]
+    starts: tuple[str, ...]
     counts: tuple[int, ...]
-    scale: Scale
-    text: Callable[[float], str]
+    steps: tuple[int, ...]
     summary: str
-
-    def step(self, index: int) -> int:
-        """Return the step of the map's scale that the middle of a bin falls into."""
-        width = self.edges[1] - self.edges[0] if len(self.edges) > 1 else 0.0
-        return self.scale.step(self.edges[index] + width / 2)
 
 
 def histogram(mode: Mode, values: Sequence[float]) -> Histogram | None:
@@ -46,14 +41,14 @@ def histogram(mode: Mode, values: Sequence[float]) -> Histogram | None:
     low, high = _share(sample, 0.01), _share(sample, 0.99)
     size = (high - low) / BINS
     edges = tuple(low + index * size for index in range(BINS)) if size > 0 else (low,)
+    half = (edges[1] - edges[0]) / 2 if len(edges) > 1 else 0.0
     found = Counter(max(0, bisect_right(edges, value) - 1) for value in sample)
-    named = ", ".join(f"p{p} {mode.text(_share(sample, p / 100))}" for p in (50, 95, 99))
+    scale = mode.scale(values)
     return Histogram(
-        edges,
+        tuple(mode.text(edge) for edge in edges),
         tuple(found[index] * stride for index in range(len(edges))),
-        mode.scale(values),
-        mode.text,
-        named,
+        tuple(scale.step(edge + half) for edge in edges),
+        ", ".join(f"p{p} {mode.text(_share(sample, p / 100))}" for p in (50, 95, 99)),
     )
 
 

@@ -48,26 +48,28 @@ class Pictures:
     Attributes:
         planes: states and figures of all chunks.
         items: as they were when the pictures were made.
+        loaded: whether anything was; until then a grid without chunks is shown.
     """
 
     def __init__(self, source: Source) -> None:
         self.planes = Planes()
         self.items: Sequence[ItemView] = ()
+        self.loaded = False
         self._source = source
-        self._views: list[Scene] = []
+        self._views: list[Scene] = [GridScene(self.planes, Grid.square(0, 0))]
         self._opened = 0
         self._size = (0, 0)
         self._unplaced: list[ItemView] = []
 
     @property
-    def top(self) -> Scene | None:
-        """The picture that is shown; None before the first :meth:`load`."""
-        return self._views[-1] if self._views else None
+    def top(self) -> Scene:
+        """The picture that is shown."""
+        return self._views[-1]
 
     @property
     def ground(self) -> GroundScene | None:
         """The ground, if there is one, shown or not."""
-        base = self._views[0] if self._views else None
+        base = self._views[0]
         return base if isinstance(base, GroundScene) else None
 
     @property
@@ -101,15 +103,14 @@ class Pictures:
         states = self._source.states
         limit = min(len(states), len(self.planes.flags))
         known = [position for position in changed if position < limit]
-        if not known or self.top is None:
+        if not known:
             return None
         self.planes.touch(known, states)
         return self.top.touch(known)
 
     def paint(self) -> None:
         """Paint the top picture, as it shows something else of the chunks now."""
-        if self.top is not None:
-            self.top.paint()
+        self.top.paint()
 
     def load(self) -> bool:
         """Load the whole run; return whether items came, went or moved. Pictures that are still
@@ -117,9 +118,10 @@ class Pictures:
         before, self.items = self.items, tuple(self._source.items)
         self._unplaced = [item for item in self.items if item.bounds_lonlat is None]
         self.planes.load(self._source.states)
-        if self._views and _alike(before, self.items):
+        if self.loaded and _alike(before, self.items):
             self.paint()
             return False
+        self.loaded = True
         base, top = self._base(), self.top
         item = self._source.item(self._opened) if self._opened else None
         self._views = [base]
@@ -133,7 +135,7 @@ class Pictures:
 
     def _base(self) -> Scene:
         """Return the lowest picture: the present one, if it still fits."""
-        old = self._views[0] if self._views else None
+        old = self._views[0]
         if len(self.items) > 1 and any(item.bounds_lonlat for item in self.items):
             if not isinstance(old, GroundScene):
                 return GroundScene(self.planes, self.items)
@@ -153,7 +155,7 @@ class Pictures:
         """Show chunks in a rectangle, the cursor on the first: in the grid of their item, or on
         the ground if they are of several."""
         known = [at for at in positions if 0 <= at < len(self.planes.flags)]
-        if not known or self.top is None:
+        if not known:
             return
         several = len({self._source.item_at(at).item_id for at in known}) > 1
         if several and self.ground is not None:
@@ -165,7 +167,7 @@ class Pictures:
 
     def show(self, position: int) -> None:
         """Show a chunk in its grid, the cursor on it."""
-        if not self._views or not 0 <= position < len(self.planes.flags):
+        if not 0 <= position < len(self.planes.flags):
             return
         item = self._source.item_at(position)
         if self._opened and self._opened != item.item_id:
@@ -175,8 +177,7 @@ class Pictures:
             scene = GridScene(self.planes, Grid.of(item))
             self._views.append(scene)
             scene.resize(*self._size)
-        if self.top is not None:
-            self.top.go(position)
+        self.top.go(position)
 
     def back(self) -> None:
         """Leave the opened item."""
@@ -188,8 +189,6 @@ class Pictures:
     def dead(self, *, back: bool) -> bool:
         """Go to the next dead chunk in the order of the run; whether there is one. On the ground
         the cursor goes there, unless its place is not known."""
-        if self.top is None:
-            return False
         here = self.top.worst()
         found = self.planes.find(ChunkState.DEAD, -1 if here is None else here, back=back)
         if found is None:

@@ -123,9 +123,4 @@ class GroundView:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east, north."""
-        return (
-            self.lon_at(0),
-            self.lat_at(self.height),
-            self.lon_at(self.width),
-            self.lat_at(0),
-        )
+        return self.lon_at(0), self.lat_at(self.height), self.lon_at(self.width), self.lat_at(0)

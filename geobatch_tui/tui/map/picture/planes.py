@@ -53,7 +53,12 @@ class Grid:
 
     def block(self, left: int, top: int, wide: int, high: int) -> Span:
         """Return columns and rows of a block of chunks, as far as the grid goes."""
-        return Span(left, top, min(left + wide, self.columns), min(top + high, self.rows))
+        return Span(left, top, left + wide, top + high).meet(self.whole)
+
+    @property
+    def whole(self) -> Span:
+        """All columns and rows."""
+        return Span(0, 0, self.columns, self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +221,7 @@ def union(plane: bytearray, runs: Iterable[Run]) -> int:
 def ranges(grid: Grid, block: Span) -> Iterator[Run]:
     """Yield positions of the chunks inside ``block``: first and end of each row, rows that follow
     one another without a gap as one."""
-    inside = block.meet(Span(0, 0, grid.columns, grid.rows))
+    inside = block.meet(grid.whole)
     last = grid.first + grid.n
     if inside.empty:
         return

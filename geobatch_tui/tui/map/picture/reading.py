@@ -73,8 +73,6 @@ def read(pictures: Pictures, source: Source, places: Mapping[int, Place]) -> Rea
         places: exact places of items, by their ids; for others their bounds are taken.
     """
     scene = pictures.top
-    if scene is None:
-        return Reading()
     selection = scene.selected()
     selected = pictures.planes.counts(selection) if scene.selection_box() is not None else None
     position = scene.worst()
@@ -112,8 +110,7 @@ def counts_pieces(counts: Mapping[int, int]) -> list[Piece]:
     pieces: list[Piece] = []
     for code, count in counts.items():
         look = _LOOK_OF[code]
-        pieces.append((f"{look.glyph} {figures.count(count)} {look.name}", look.style))
-        pieces.append(("  ", ""))
+        pieces += [(f"{look.glyph} {figures.count(count)} {look.name}", look.style), ("  ", "")]
     return pieces[:-1]
 
 
