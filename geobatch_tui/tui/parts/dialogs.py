@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import textwrap
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from textual.containers import Vertical
 from textual.content import Content
@@ -28,8 +27,7 @@ WIDTH: Final = 58
 """Characters of a meaning on one line of the dialog, beside its scrollbar."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """An answer: its id, its name, and its meaning."""
 
     identifier: str
@@ -59,7 +57,6 @@ class Question(Modal[str]):
         self._choices = choices
 
     def compose(self) -> ComposeResult:
-        """A box in the middle."""
         with Vertical(id="question") as box:
             box.border_title = self._title
             yield Static(Content(self._text), id="question-text", markup=False)
@@ -67,7 +64,6 @@ class Question(Modal[str]):
             yield Options(*options, markup=False, compact=True)
 
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
-        """An answer was chosen."""
         message.stop()
         self.dismiss(message.option.id or "")
 
@@ -82,14 +78,6 @@ class LineDialog[Meant](Modal[Meant | None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [bind("back", "dismiss")]
-    DEFAULT_CSS = """
-    LineDialog #line {
-        width: 72; max-width: 96%; height: auto; border: round $border;
-        border-title-style: bold; border-subtitle-color: $quiet;
-        background: $surface; padding: 0 1;
-    }
-    LineDialog Static { height: auto; }
-    """
 
     def __init__(self, title: str, said: str, proposed: str = "") -> None:
         super().__init__()
@@ -106,7 +94,6 @@ class LineDialog[Meant](Modal[Meant | None]):
         raise NotImplementedError
 
     def compose(self) -> ComposeResult:
-        """Yield the sentences and the field."""
         with Vertical(id="line") as box:
             box.border_title = self._title
             box.border_subtitle = f"enter {self._title.lower()}  esc leave"
@@ -114,7 +101,6 @@ class LineDialog[Meant](Modal[Meant | None]):
             yield self.field()
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Close the dialog with this line."""
         message.stop()
         text = message.value.strip()
         self.dismiss(self.meant(text) if text else None)

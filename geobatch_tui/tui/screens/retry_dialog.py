@@ -49,17 +49,6 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
         bind("open", "agree"),
         bind("back", "dismiss"),
     ]
-    DEFAULT_CSS = """
-    RetryDialog #retry {
-        width: 100; max-width: 96%; height: auto; max-height: 90%;
-        border: round $border; border-title-style: bold; border-subtitle-color: $quiet;
-        background: $surface; padding: 0 1;
-    }
-    RetryDialog #retry-list { height: auto; max-height: 1fr; margin-top: 1; }
-    RetryDialog #retry-list Static { text-wrap: nowrap; text-overflow: ellipsis; }
-    RetryDialog Static { height: auto; }
-    RetryDialog Input { margin-top: 1; }
-    """
 
     def __init__(self, found: Consequence, where: str, *, changes: bool = False) -> None:
         super().__init__()
@@ -68,7 +57,6 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
         self._changes = changes
 
     def compose(self) -> ComposeResult:
-        """Yield numbers, a list, and a field for changes."""
         with Vertical(id="retry") as box:
             box.border_title = "Retry"
             box.border_subtitle = "enter retry  esc leave" if self._found.letters else "esc leave"
@@ -79,12 +67,10 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
                 yield Static(lines(self._found), markup=False)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Agree by Enter in the field."""
         message.stop()
         self._agree(message.value)
 
     def action_agree(self) -> None:
-        """Try them again."""
         self._agree(self.query_one(Input).value if self._changes else "")
 
     def _agree(self, changes: str) -> None:
