@@ -25,7 +25,6 @@ class ConsoleMode(NamedTuple):
     load: Callable[[], type[Screen[None]]]
 
     def make(self) -> Screen[None]:
-        """Make a screen of the mode."""
         return self.load()()
 
 
@@ -60,12 +59,7 @@ class Console(App[Ending]):
         raise NotImplementedError
 
     async def destinations(self, text: str, screen: Screen[object]) -> list[Destination]:
-        """Return where one can jump to.
-
-        Args:
-            text: what is typed of the name so far.
-            screen: the one that is shown.
-        """
+        """Return where one can jump to from a screen; ``text`` is what is typed of the name."""
         raise NotImplementedError
 
 

@@ -74,7 +74,6 @@ class FilterBar(Horizontal):
         self._said: Content | None = None
 
     def compose(self) -> ComposeResult:
-        """Yield the line, and the field to type in."""
         yield Static(id="said", markup=False)
         yield Static(" / ", id="slash", markup=False)
         yield Input(
@@ -100,11 +99,9 @@ class FilterBar(Horizontal):
         field.focus()
         field.action_end()
 
-    def clear(self) -> bool:
-        """Drop the filter; return whether there was one."""
-        had = bool(self.chosen.text)
+    def clear(self) -> None:
+        """Drop the filter."""
         self.query_one(Input).value = ""
-        return had
 
     def action_leave(self) -> None:
         """Drop the filter, then leave the field."""
@@ -112,13 +109,11 @@ class FilterBar(Horizontal):
         self._done()
 
     def on_input_changed(self, message: Input.Changed) -> None:
-        """Filter the list at each letter that is typed."""
         message.stop()
         self.chosen = parse(message.value, self._fields)
         self.post_message(self.Changed())
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Keep the filter, leave the field."""
         message.stop()
         self._done()
 
@@ -127,7 +122,7 @@ class FilterBar(Horizontal):
         self.post_message(self.Left())
 
 
-def part_of(shown: int, total: int) -> str:
-    """Return how many of all lines are shown: ``12 of 1,204``, or all of them as ``1,204``."""
-    count = figures.count(total)
+def part_of(shown: int, total: int, noun: str) -> str:
+    """Return how many of all things are shown: ``12 of 1,204 runs``, or all ``1,204 runs``."""
+    count = figures.plural(total, noun)
     return count if shown == total else f"{figures.count(shown)} of {count}"

@@ -46,8 +46,8 @@ class KeyBar(Lines):
 
     DEFAULT_CSS = "KeyBar { dock: bottom; height: 1; background: $footer-background; }"
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._places: list[tuple[int, int, Binding]] = []
 
     def on_mount(self) -> None:
@@ -140,7 +140,6 @@ class KeyBar(Lines):
         return self.app.get_key_display(binding)
 
     async def on_click(self, event: events.Click) -> None:
-        """Press the key under the mouse."""
         for start, end, binding in self._places:
             if start <= event.x < end:
                 event.stop()

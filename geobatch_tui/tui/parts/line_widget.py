@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.style import Style
-    from textual import events
 
 EMPTY = Content("")
 
@@ -40,10 +39,9 @@ class Lines(Follower):
     """
 
     ALLOW_SELECT: ClassVar[bool] = False
-    can_focus = False
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes=classes)
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
         self.view = View()
         self._lines: list[Content] = []
         self._strips: dict[int, Strip] = {}
@@ -79,9 +77,7 @@ class Lines(Follower):
         if dirty:
             self.refresh(*dirty)
 
-    def on_resize(self, event: events.Resize) -> None:
-        """Build the lines for the new size."""
-        del event
+    def on_resize(self) -> None:
         self._lines = []
         self._strips.clear()
         self.renew()

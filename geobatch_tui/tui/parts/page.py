@@ -32,18 +32,9 @@ class Frame(Screen[None]):
     """A screen. Breakpoints: ``-slim``, ``-narrow``, ``-normal``, ``-wide``; ``-low``, ``-short``,
     ``-medium``, ``-tall``; where it is slim or low there is room for nothing but numbers."""
 
-    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - declared so by Textual
-        (0, "-slim"),
-        (60, "-narrow"),
-        (100, "-normal"),
-        (140, "-wide"),
-    ]
-    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
-        (0, "-low"),
-        (18, "-short"),
-        (30, "-medium"),
-        (40, "-tall"),
-    ]
+    # Declared so by Textual.
+    HORIZONTAL_BREAKPOINTS = [(0, "-slim"), (60, "-narrow"), (100, "-normal"), (140, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-short"), (30, "-medium"), (40, "-tall")]  # noqa: RUF012
 
     if TYPE_CHECKING:
         app = getters.app(Console)
@@ -52,6 +43,12 @@ class Frame(Screen[None]):
         """Return where one can jump to on this screen; ``text`` is what is typed of the name."""
         del text
         return ()
+
+    def copy_text(self, text: str) -> None:
+        """Copy a text, if there is any."""
+        if text:
+            self.app.copy_to_clipboard(text)
+            self.notify("copied", markup=False)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Show the error of a worker as a notice; the screen stays as it is."""
@@ -78,8 +75,6 @@ class Page(Frame):
                 widget.take(delta)
 
     def on_run_changed(self, message: RunChanged) -> None:
-        """Take the delta of a poll."""
-        message.stop()
         self.take(message.delta)
 
     def on_mount(self) -> None:
@@ -91,7 +86,6 @@ class Page(Frame):
         self.show_all()
 
     def show_all(self) -> None:
-        """Show the run as a whole."""
         self.take(Delta((), reshaped=True, fresh=True, view=self.app.shown))
 
 
@@ -117,7 +111,6 @@ class Filtered(Frame):
         self.query_one(ScrollLines).focus()
 
     def action_filter(self) -> None:
-        """Type a filter."""
         self.bar.type()
 
     def action_back(self) -> None:

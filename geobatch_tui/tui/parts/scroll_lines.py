@@ -67,7 +67,6 @@ class ScrollLines(ScrollView, can_focus=True):
         self._strips: dict[int, Strip] = {}
 
     def count(self) -> int:
-        """Return the number of lines."""
         return len(self._rows)
 
     def line(self, number: int, width: int, *, at_cursor: bool) -> Content:
@@ -82,7 +81,6 @@ class ScrollLines(ScrollView, can_focus=True):
         self.refresh()
 
     def validate_cursor(self, cursor: int) -> int:
-        """Keep the cursor on a line."""
         return max(0, min(cursor, self.count() - 1))
 
     def watch_cursor(self, before: int, now: int) -> None:
@@ -112,24 +110,19 @@ class ScrollLines(ScrollView, can_focus=True):
         """Return the first line of the screen with which line ``number`` still fits on it."""
         return number - height + 1
 
-    def action_move(self, step: int) -> None:
-        """Move the cursor."""
-        self.cursor += step
-
-    def action_page(self, pages: int) -> None:
-        """Move the cursor by a screen."""
-        self.cursor += pages * max(1, self.scrollable_content_region.height - 1)
-
     def action_to(self, number: int) -> None:
-        """Move the cursor to a line."""
         self.cursor = number
 
     def action_to_end(self) -> None:
-        """Move the cursor to the last line."""
-        self.cursor = self.count() - 1
+        self.action_to(self.count() - 1)
+
+    def action_move(self, step: int) -> None:
+        self.action_to(self.cursor + step)
+
+    def action_page(self, pages: int) -> None:
+        self.action_move(pages * max(1, self.scrollable_content_region.height - 1))
 
     def action_open(self) -> None:
-        """Open the line under the cursor."""
         if self.count():
             self.post_message(self.Opened())
 
@@ -146,25 +139,20 @@ class ScrollLines(ScrollView, can_focus=True):
         self.cursor = target
 
     def on_resize(self) -> None:
-        """Make the lines for the new width."""
         self.renew()
         self.keep_in_view(self.cursor)
 
     def on_focus(self) -> None:
-        """Paint the cursor as it looks with the focus."""
         self.repaint_cursor()
 
     def on_blur(self) -> None:
-        """Paint the cursor as it looks without the focus."""
         self.repaint_cursor()
 
     def repaint_cursor(self) -> None:
-        """Paint the line under the cursor."""
         self._strips.pop(self.cursor, None)
         self.refresh_lines(self.cursor)
 
     def cursor_style(self) -> str:
-        """Return the style of the line under the cursor."""
         if not self.has_focus:
             return "bold"
         if self.app.ansi_color:

@@ -55,7 +55,6 @@ class RunScreen(Page):
         super().show_all()
 
     def action_units(self) -> None:
-        """Show throughput in the next unit."""
         overview, plot = self.query_one(Overview), self.query_one(Throughput)
         overview.unit = plot.unit = (plot.unit + 1) % len(UNITS)
         self.show_all()

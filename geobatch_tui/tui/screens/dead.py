@@ -105,12 +105,10 @@ class DeadScreen(Filtered, Remedies):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Give the list the keys."""
         super().on_mount()
         self.list.focus()
 
     async def on_unmount(self) -> None:
-        """End the worker for previews."""
         await self.previewer.close()
 
     # --- following ------------------------------------------------------------------------------
@@ -180,12 +178,10 @@ class DeadScreen(Filtered, Remedies):
         self.refilter()
 
     def action_sort(self) -> None:
-        """Sort by the next column."""
         self._sort = (self._sort + 1) % len(SORTS)
         self.refilter()
 
     def action_neighbour(self, step: int) -> None:
-        """Go to the next letter, or to the one before."""
         self.list.cursor += step
 
     def step_back(self) -> bool:
@@ -213,10 +209,9 @@ class DeadScreen(Filtered, Remedies):
         found = await asyncio.to_thread(dossier.gather, self.app.link.store, dead_id)
         self.dossier = found
         self.query_one(Inspector).show(found, self._of())
-        command = "" if found is None else found.command
-        self.query_one("#command", Static).update(
-            Content.assemble((" y ", "bold $accent"), command) if command else Content("")
-        )
+        key = (" y ", "bold $accent")
+        command = Content.assemble(key, found.command) if found and found.command else Content("")
+        self.query_one("#command", Static).update(command)
         if found is not None:
             self._band = 0
             await self._picture(found)
@@ -257,17 +252,13 @@ class DeadScreen(Filtered, Remedies):
         await self._picture(found)
 
     def action_tab(self, step: int) -> None:
-        """Go to another tab of the inspector."""
         self.query_one(Inspector).action_tab(step)
 
     def action_copy(self) -> None:
         """Copy the text that is selected, else the command that reproduces the failure."""
-        text = self.get_selected_text() or (self.dossier.command if self.dossier else "")
-        if text:
-            self.app.copy_to_clipboard(text)
-            self.notify("copied", markup=False)
+        command = self.dossier.command if self.dossier else ""
+        self.copy_text(self.get_selected_text() or command)
 
     def action_editor(self) -> None:
-        """Open all tabs of the letter in an editor or a pager."""
         if self.dossier is not None:
             offer(self.app, whole(self.dossier), "dead-letter.txt")

@@ -64,7 +64,6 @@ class HistoryScreen(Filtered):
         self._read = False
 
     def compose(self) -> ComposeResult:
-        """Yield the list, and the box of differences."""
         yield FilterBar(FIELDS, id="bar")
         yield RunHeading()
         yield RunList(id="runs")
@@ -95,23 +94,16 @@ class HistoryScreen(Filtered):
             self.refilter()
 
     def refilter(self) -> None:
-        """Show the runs that pass the filter."""
         chosen = self.bar.chosen
         shown = [run for run in self._runs if chosen.matches(run.fields())]
         self.list.nothing = "no run matches" if self._runs else ""
         self.list.show(shown)
-        self._say(len(shown))
-        self._tell()
-
-    def _say(self, shown: int) -> None:
         total = len(self._runs)
-        parts: list[tuple[str, str]] = [
-            (" History ", "bold"),
-            (f" {part_of(shown, total)} run{'' if total == 1 else 's'}", ""),
-        ]
-        if live := sum(run.state == "running" for run in self._runs):
-            parts.append((f"  {live} live", "bold $success"))
-        self.bar.say(Content.assemble(*parts))
+        count = f" {part_of(len(shown), total, 'run')}"
+        live = sum(run.state == "running" for run in self._runs)
+        said = (f"  {live} live", "bold $success") if live else ""
+        self.bar.say(Content.assemble((" History ", "bold"), count, said))
+        self._tell()
 
     @on(ScrollLines.Moved)
     def _tell(self) -> None:
@@ -147,9 +139,7 @@ class HistoryScreen(Filtered):
     def action_copy(self) -> None:
         """Copy the directory."""
         run = self.list.current
-        if run is not None:
-            self.app.copy_to_clipboard(str(run.directory))
-            self.notify("copied", markup=False)
+        self.copy_text("" if run is None else str(run.directory))
 
     @work(exclusive=True, group="resume", exit_on_error=False)
     async def action_resume(self) -> None:
@@ -233,11 +223,8 @@ def _comparison(before: PastRun, after: PastRun) -> Content:
     width = max((len(entry.what) for entry in found), default=0)
     for entry in found:
         mark = ("! ", "bold $warning") if entry.semantic else ("  ", "")
-        lines.append(
-            Content.assemble(
-                mark, (f"{entry.what:<{width}}  ", "bold"), f"{entry.before} → {entry.after}"
-            )
-        )
+        what = (f"{entry.what:<{width}}  ", "bold")
+        lines.append(Content.assemble(mark, what, f"{entry.before} → {entry.after}"))
     if not found:
         lines.append(Content("nothing differs"))
     return Content("\n").join(lines)

@@ -102,7 +102,7 @@ class ConfigScreen(Filtered):
         run = self.app.shown.run
         if self.draft is None and run is not None and "origins" in run.job:
             self._take(lambda: Draft.of_run(run.job))
-        self._show()
+        self.refilter()
 
     def destinations(self, text: str) -> Iterable[Destination]:
         """Return the keys of the form."""
@@ -115,21 +115,17 @@ class ConfigScreen(Filtered):
 
     def _stand_on(self, key: str) -> None:
         """Put the cursor on a key, whatever the filter says."""
-        if self.draft is not None and not self.list.has(key):
+        if self.draft is not None and not self.list.go(key):
             self.bar.clear()
             self.list.show(self.draft.fields())
-        self.list.go(key)
+            self.list.go(key)
         self.list.renew()
         self._about()
 
-    def refilter(self) -> None:
-        self._show()
-
     def edit(self, draft: Draft) -> None:
-        """Edit this job."""
         self.draft = draft
         self.pane.forget()
-        self._show()
+        self.refilter()
 
     def _take(self, make: Callable[[], Draft]) -> None:
         try:
@@ -137,7 +133,7 @@ class ConfigScreen(Filtered):
         except GeobatchError as error:
             self._refuse(str(error))
 
-    def _show(self) -> None:
+    def refilter(self) -> None:
         draft = self.draft
         if draft is None:
             self.bar.say(Content.styled(" Config ", "bold"))
@@ -155,8 +151,9 @@ class ConfigScreen(Filtered):
                 (f"  {state}", "bold $error" if draft.problems else "bold $success"),
             )
         )
-        text = safe_lines(job_toml(draft.loaded.job)) if draft.right else _wrongs(draft)
-        self.query_one("#toml", TextBox).write(Content(text))
+        problems = (f"{key}: {text}" if key else text for key, text in draft.problems.items())
+        text = job_toml(draft.loaded.job) if draft.right else "\n".join(problems)
+        self.query_one("#toml", TextBox).write(Content(safe_lines(text)))
         self._about()
 
     @on(ScrollLines.Moved)
@@ -202,9 +199,7 @@ class ConfigScreen(Filtered):
 
     def _put(self, key: str, text: str) -> None:
         if self.draft is not None:
-            self.draft = self.draft.put(key, text)
-            self.pane.forget()
-            self._show()
+            self.edit(self.draft.put(key, text))
 
     def _close(self) -> None:
         self.remove_class("-editing")
@@ -225,8 +220,7 @@ class ConfigScreen(Filtered):
     def action_copy(self) -> None:
         """Copy the job file."""
         if self.draft is not None and self.draft.right:
-            self.app.copy_to_clipboard(job_toml(self.draft.loaded.job))
-            self.notify("copied", markup=False)
+            self.copy_text(job_toml(self.draft.loaded.job))
 
     # --- files ----------------------------------------------------------------------------------
 
@@ -245,7 +239,6 @@ class ConfigScreen(Filtered):
 
     @work(exclusive=True, group="config", exit_on_error=False)
     async def action_read(self) -> None:
-        """Read a job file."""
         said = "A job file, TOML or YAML."
         path = await self.app.push_screen_wait(PathDialog("Read", said, Path.cwd() / "job.toml"))
         if path is not None:
@@ -329,11 +322,6 @@ class ConfigScreen(Filtered):
 def _next(field: Field) -> str:
     words = field.leaf.choices
     return words[(words.index(field.text) + 1) % len(words)] if field.text in words else words[0]
-
-
-def _wrongs(draft: Draft) -> str:
-    lines = [f"{key}: {text}" if key else text for key, text in draft.problems.items()]
-    return safe_lines("\n".join(lines))
 
 
 def _about_example(path: Path) -> str:

@@ -74,7 +74,6 @@ class LogScreen(Filtered, Page):
         self._woken = asyncio.Event()
 
     def compose(self) -> ComposeResult:
-        """Yield the line, the log, and the entry that is unfolded."""
         yield FilterBar(FIELDS, id="bar")
         yield LogView(self._index, id="lines")
         yield TextBox(id="entry", title="Entry")
@@ -100,13 +99,10 @@ class LogScreen(Filtered, Page):
             if busy and self.is_current:
                 await asyncio.sleep(0)
             else:
-                await self._pause(self.REST if self.app.shown.live else self.STILL)
-
-    async def _pause(self, seconds: float) -> None:
-        """Rest so long, or until the selection changes."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
-        self._woken.clear()
+                rest = self.REST if self.app.shown.live else self.STILL
+                with contextlib.suppress(TimeoutError):  # else the selection has changed
+                    await asyncio.wait_for(self._woken.wait(), rest)
+                self._woken.clear()
 
     def _show(self, *, at_once: bool) -> None:
         if self._version != self._index.version:  # the file is another one
@@ -123,7 +119,7 @@ class LogScreen(Filtered, Page):
         parts: list[Content | tuple[str, str]] = [
             (" Log ", "bold"),
             (f" {level_name(self._rank)} ", "reverse"),
-            (f"  {part_of(shown, total)} line{'' if total == 1 else 's'}", ""),
+            (f"  {part_of(shown, total, 'line')}", ""),
         ]
         if view.following:
             parts.append(("  FOLLOW", "bold $success"))
@@ -137,7 +133,6 @@ class LogScreen(Filtered, Page):
         self.bar.say(Content.assemble(*parts))
 
     def refilter(self) -> None:
-        """Show the lines that pass the filter and the level."""
         self.view.choose(LogSelection(self._index, self.bar.chosen, self._rank))
         self._next = 0.0
         self._woken.set()
@@ -203,10 +198,7 @@ class LogScreen(Filtered, Page):
 
     def action_copy(self) -> None:
         """Copy the text that is selected, else the line under the cursor as it is in the file."""
-        text = self.get_selected_text() or self.view.raw(self.view.cursor)
-        if text:
-            self.app.copy_to_clipboard(text)
-            self.notify("copied", markup=False)
+        self.copy_text(self.get_selected_text() or self.view.raw(self.view.cursor))
 
     def action_editor(self) -> None:
         """Open the entry under the cursor, all of its fields, in an editor or a pager."""

@@ -98,7 +98,6 @@ class Remedies(Page):
         self.notify(said, title="dismiss", markup=False)
 
     def action_map(self) -> None:
-        """Show the chosen letters on the map."""
         letters = [self.letters[dead_id] for dead_id in self.list.chosen]
         if letters:
             self.post_message(

@@ -39,16 +39,14 @@ class FieldList(ScrollLines):
             self.go(keys[0])
         self.renew()
 
-    def go(self, key: str) -> None:
-        """Put the cursor on a key."""
+    def go(self, key: str) -> bool:
+        """Put the cursor on a key; return whether it is in the list."""
         for number, row in enumerate(self._rows):
             if not isinstance(row, str) and row.leaf.key == key:
                 self.set_reactive(ScrollLines.cursor, number)
                 self.keep_in_view(number)
-
-    def has(self, key: str) -> bool:
-        """Whether a key is in the list."""
-        return any(not isinstance(row, str) and row.leaf.key == key for row in self._rows)
+                return True
+        return False
 
     @property
     def current(self) -> Field | None:

@@ -41,18 +41,12 @@ class Inspector(TextBox):
 
     def show(self, dossier: Dossier | None, of: str = "") -> None:
         """Show a letter; ``of`` says of how many it is one. None: there is none."""
-        same = (
-            dossier is not None
-            and self.dossier is not None
-            and dossier.letter.dead_id == self.dossier.letter.dead_id
-        )
-        self.dossier, self._of = dossier, of
+        before, self.dossier, self._of = self.dossier, dossier, of
         self._fill()
-        if not same:
+        if dossier is None or before is None or dossier.letter.dead_id != before.letter.dead_id:
             self.scroll_home(animate=False)
 
     def action_tab(self, step: int) -> None:
-        """Go to another tab."""
         self.tab = (self.tab + step) % len(TABS)
 
     def watch_tab(self) -> None:

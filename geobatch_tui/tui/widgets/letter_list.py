@@ -97,11 +97,11 @@ class LetterList(ScrollLines):
         self.keep_in_view(self.cursor)
 
     def _of(self, group: Group) -> Iterable[ListRow]:
-        letters = [ListRow(group, dead_id) for dead_id in group.letters]
-        if not group.title or len(letters) == 1:  # the letter says it all
-            return letters
-        head = ListRow(group, None)
-        return [head] if self.is_folded(group) else [head, *letters]
+        # A letter alone says it all.
+        head = [ListRow(group, None)] if group.title and len(group.letters) > 1 else []
+        if head and self.is_folded(group):
+            return head
+        return [*head, *(ListRow(group, dead_id) for dead_id in group.letters)]
 
     def is_folded(self, group: Group) -> bool:
         """Whether only the head of a group is shown."""
@@ -118,7 +118,6 @@ class LetterList(ScrollLines):
 
     @property
     def current(self) -> ListRow | None:
-        """The row under the cursor."""
         return self._rows[self.cursor] if self.cursor < len(self._rows) else None
 
     @property

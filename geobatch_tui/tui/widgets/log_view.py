@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 from textual.geometry import Region, Size
@@ -41,7 +42,6 @@ class LogView(ScrollLines):
     LogView { border: none; }
     LogView:focus { border: none; }
     """
-    BINDINGS: ClassVar = []
 
     def __init__(self, index: LogIndex, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -87,7 +87,6 @@ class LogView(ScrollLines):
     def forget(self) -> None:
         """Paint everything again."""
         self._entries.clear()
-        self._broken.clear()
         self.renew()
 
     def _fit(self) -> None:
@@ -153,28 +152,17 @@ class LogView(ScrollLines):
         if self.wrapped:
             self.refresh()
 
-    def action_move(self, step: int) -> None:
-        self._leave(step)
-        super().action_move(step)
-
-    def action_page(self, pages: int) -> None:
-        self._leave(pages)
-        super().action_page(pages)
-
     def action_to(self, number: int) -> None:
-        self._leave(-1)
+        """Go to a line; who goes up wants to read, not to follow."""
+        if number <= self.cursor:
+            self.following = False
         super().action_to(number)
 
     def action_to_end(self) -> None:
         """Go to the last line, and follow those that come after it."""
-        self.following = True
         super().action_to_end()
+        self.following = True
         self.post_message(self.Moved())
-
-    def _leave(self, step: int) -> None:
-        """Stop following when the cursor moves up: the operator wants to read."""
-        if step < 0:
-            self.following = False
 
     def jump(self, rank: int, step: int) -> bool:
         """Go to the next line of a level; return whether there is one."""
@@ -278,8 +266,6 @@ def unfolded(entry: Json) -> Content:
 
 
 def _field(value: object) -> list[str]:
-    import json
-
     if not isinstance(value, str):
         return [harmless(json.dumps(value, ensure_ascii=False))]
     lines = value.rstrip("\n").split("\n")

@@ -47,12 +47,11 @@ class PlanPane(Horizontal):
     Screen.-slim #places, Screen.-low #places { display: none; }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._report: PlanReport | None = None
 
     def compose(self) -> ComposeResult:
-        """Yield the map, shown once there is a plan, and its text."""
         yield PlanMap(id="places")
         yield TextBox(id="plan", title="Plan")
 
@@ -65,7 +64,6 @@ class PlanPane(Horizontal):
 
     @work(exclusive=True, group="plan", exit_on_error=False)
     async def plan(self, loaded: LoadedJob) -> None:
-        """Plan a job."""
         await self._plan(loaded)
 
     @work(exclusive=True, group="plan", exit_on_error=False)

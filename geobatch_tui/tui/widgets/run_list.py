@@ -60,7 +60,6 @@ class RunList(ScrollLines):
 
     @property
     def current(self) -> PastRun | None:
-        """The run under the cursor."""
         return self.runs[self.cursor] if self.cursor < len(self.runs) else None
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
@@ -35,7 +35,8 @@ class Throughput(Lines):
         title = f"Throughput  {name_of(unit, view.unit_name)}"
         if title != self.border_title:  # to set it repaints everything
             self.border_title = title
-        history = _since_work_began(view)
+        # While a run is planned, nothing moves.
+        history = list(dropwhile(lambda sample: sample.chunks_per_s <= 0, view.history))
         rows, columns = height - 1, width - _AXIS
         if not history or rows < 2 or columns < 8:
             return [Content.assemble((_mean(view, unit) or "no rates yet", "$quiet"))]
@@ -60,13 +61,6 @@ def _mean(view: View, unit: Unit) -> str:
     the minute before, and a run of a second has none."""
     overall = view.overall
     return f"mean {text_of(unit, rate_of(unit, overall), view.unit_name)}" if overall else ""
-
-
-def _since_work_began(view: View) -> Sequence[Sample]:
-    """Return the history without the time of planning, when nothing moves."""
-    history = view.history
-    first = next((i for i, sample in enumerate(history) if sample.chunks_per_s > 0), None)
-    return () if first is None else history[first:]
 
 
 def each_second(history: Sequence[Sample]) -> list[Sample]:

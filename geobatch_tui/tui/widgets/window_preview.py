@@ -151,13 +151,11 @@ class Preview(Widget):
         self._lines: list[Content] | None = None
 
     def show(self, what: PreviewReceipt | Unseen | None) -> None:
-        """Show a picture, or why there is none; None: it is being read."""
         self.shows = what
         self._lines = None
         self.refresh()
 
     def on_resize(self) -> None:
-        """Fit the picture to the new size."""
         self._lines = None
 
     def notify_style_update(self) -> None:
