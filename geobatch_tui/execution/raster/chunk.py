@@ -141,11 +141,9 @@ def read_tiles(
     by one, so there is nothing to subdivide."""
     before = _bytes_read()
     with stage("read"), opened_source.source_of(item) as opened:
-
-        def by_gdal(part: Window) -> Pixels:
-            return _compute_window(item, opened, plan, part)[0]
-
-        pixels, encoded = passthrough.read_tiles(opened, plan, window, by_gdal)
+        pixels, encoded = passthrough.read_tiles(
+            opened, plan, window, lambda part: _compute_window(item, opened, plan, part)[0]
+        )
     return pixels, encoded, max(_bytes_read() - before, 0)
 
 

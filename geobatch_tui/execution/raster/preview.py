@@ -87,8 +87,7 @@ def _fitted(window: Window, columns: int, rows: int) -> tuple[int, int]:
 
 
 def _affordable(facts: Facts, window: Window, width: int, height: int) -> tuple[int, int]:
-    """Return width and height, reduced where each sample would lie in a block of its own and there
-    would be too many blocks."""
+    """Return width and height, reduced where the samples would lie in too many blocks."""
     cols, rows = facts.block
     across = min(width, window.width // cols + 2)
     down = min(height, window.height // rows + 2)
@@ -161,15 +160,13 @@ class _Blocks:
         self, opened: opened_source.OpenSource, bands: tuple[int, ...], plan: RasterPlan | None
     ) -> None:
         self._source = opened
-        self._dataset, facts = opened.dataset, opened.facts
+        self._facts = facts = opened.facts
         self.bands = bands
         self.grid = ChunkGrid(facts.width, facts.height, *facts.block)
-        self._masked = facts.mask
-        self._alpha = facts.count if facts.alpha else 0
         self.nodata = [facts.nodatavals[band - 1] for band in bands]
         if plan is not None and plan.warp is not None and plan.warp.src_nodata is not None:
             self.nodata = [plan.warp.src_nodata] * len(bands)
-        if self._alpha:
+        if facts.alpha:
             self.nodata = [None] * len(bands)
 
     def read_block(self, row: int, col: int) -> tuple[Pixels, Pixels]:
@@ -179,16 +176,16 @@ class _Blocks:
             RasterioError, CorruptSourceError: GDAL cannot read it, or would read it wrongly.
         """
         block = self.grid.window(row * self.grid.columns + col)
-        window = RasterWindow(*block.srcwin)
+        window, dataset = RasterWindow(*block.srcwin), self._source.dataset
         self._source.check(block)
-        pixels: Pixels = self._dataset.read(list(self.bands), window=window)
+        pixels: Pixels = dataset.read(list(self.bands), window=window)
         valid: Pixels = np.zeros(pixels.shape[1:], bool)
         for band, nodata in zip(pixels, self.nodata, strict=True):
             valid |= validity.differs(band, nodata)
-        if self._masked:
-            valid &= self._dataset.dataset_mask(window=window) > 0
-        if self._alpha:
-            valid &= self._dataset.read(self._alpha, window=window) > 0
+        if self._facts.mask:
+            valid &= dataset.dataset_mask(window=window) > 0
+        if self._facts.alpha:
+            valid &= dataset.read(self._facts.count, window=window) > 0
         return (np.abs(pixels) if pixels.dtype.kind == "c" else pixels), valid
 
 
@@ -228,8 +225,7 @@ def _ends(values: Pixels) -> tuple[float, float]:
 
 
 def _stretched(values: Pixels, low: float, high: float) -> Pixels:
-    """Scale values between ``low`` and ``high`` to 0 to 255; all to the middle if these are the
-    same."""
+    """Scale values from ``low`` to ``high`` to 0 to 255; to the middle if these are equal."""
     if not high > low:
         return np.full(values.shape, 128, np.uint8)
     with np.errstate(invalid="ignore", over="ignore"):

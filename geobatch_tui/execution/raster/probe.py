@@ -330,8 +330,7 @@ def _raster_plan(draft: _Draft, warped: Warp | None, encoded: Encoding) -> Raste
 
 
 def _colormap(dataset: DatasetReader) -> tuple[tuple[int, int, int, int], ...] | None:
-    """Return the colours of a palette image by pixel value; None for other images, and where there
-    is no table."""
+    """Return the colours of a palette image by pixel value; None where there is no table."""
     if dataset.colorinterp[0] != ColorInterp.palette:
         return None
     try:

@@ -97,7 +97,8 @@ class Facts:
     @property
     def nodata_differs(self) -> bool:
         """Whether bands have different nodata values."""
-        return len({_comparable(value) for value in self.nodatavals}) > 1
+        # NaN differs from itself, but not as a nodata value.
+        return len({"nan" if v is not None and math.isnan(v) else v for v in self.nodatavals}) > 1
 
 
 def _has_alpha(dataset: DatasetReader) -> bool:
@@ -116,7 +117,3 @@ def _has_mask(dataset: DatasetReader) -> bool:
     flags = dataset.mask_flag_enums[0]
     others = {MaskFlags.alpha, MaskFlags.nodata}
     return MaskFlags.per_dataset in flags and others.isdisjoint(flags)
-
-
-def _comparable(value: float | None) -> float | str | None:
-    return "nan" if value is not None and math.isnan(value) else value

@@ -95,7 +95,7 @@ class LercCodec:
 
 
 def _encode(tile: Pixels, limit: float) -> bytes:
-    masks, planar = None, None
+    masks = planar = None
     image = tile[:, :, 0] if tile.shape[2] == 1 else tile
     if tile.dtype.kind == "f":
         valid = ~np.isnan(tile)

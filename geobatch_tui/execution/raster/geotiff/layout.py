@@ -117,8 +117,7 @@ def lay_out(
 def _header(
     directories: Sequence[Directory], offsets: Sequence[Integers], ghost: bytes, form: TiffForm
 ) -> bytes:
-    """Return the bytes before the first tile. Their length depends on counts alone, not on
-    offsets."""
+    """Return the bytes before the first tile; their number depends on counts, not on offsets."""
     all_tags = [
         sorted((*entry.tags, *_tile_tags(entry, at, form)), key=lambda entry: entry.code)
         for entry, at in zip(directories, offsets, strict=True)

@@ -82,8 +82,7 @@ class Completer:
                 slots.mask[tile] = self._mask_tile(slots.grid.window(tile), valid=True)
 
     def _settle_sparse(self, slots: LevelSlots) -> None:
-        """Leave an image tile out together with its mask tile or not at all, as interleaved masks
-        require."""
+        """Leave out an image tile and its mask tile, which are interleaved, or none of them."""
         left_out = slots.image["length"] == 0
         slots.mask["length"][left_out & (slots.mask["empty"] == 1)] = 0
         for tile in np.flatnonzero(left_out & (slots.mask["empty"] == 0)).tolist():

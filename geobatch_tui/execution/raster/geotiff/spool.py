@@ -89,17 +89,16 @@ def _append(path: Path, payload: bytearray, footer: bytes) -> tuple[int, int]:
     """Append, sync and read back; return the segment's offset and its CRC-32."""
     fd, start = open_spool(path)
     try:
-        try:
-            write_all(fd, payload)
-            write_all(fd, footer)
-            os.fsync(fd)
-            crc = crc32(footer, crc32(payload))
-            _read_back(fd, path, start, len(payload) + len(footer), crc)
-        except BaseException:
-            # Room is given back at once; the error that counts is the first one.
-            with suppress(OSError):
-                os.ftruncate(fd, start)
-            raise
+        write_all(fd, payload)
+        write_all(fd, footer)
+        os.fsync(fd)
+        crc = crc32(footer, crc32(payload))
+        _read_back(fd, path, start, len(payload) + len(footer), crc)
+    except BaseException:
+        # Room is given back at once; the error that counts is the first one.
+        with suppress(OSError):
+            os.ftruncate(fd, start)
+        raise
     finally:
         os.close(fd)
     return start, crc

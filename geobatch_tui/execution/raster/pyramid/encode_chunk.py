@@ -65,8 +65,7 @@ EncodedTiles = Mapping[tuple[int, int], EncodedTile]
 
 
 def raw_codec_of(plan: RasterPlan) -> Codec:
-    """Return the codec of the lossless tiles that overviews are made from, where the item's own
-    codec is lossy."""
+    """Return the codec of the lossless tiles that overviews are made from if tiles are lossy."""
     return Codec("ZSTD", 1, 3 if plan.dtype.startswith("float") else 2)
 
 
@@ -230,7 +229,6 @@ def _encode_level(
 
 
 def _places(grid: ChunkGrid, tiles: list[int]) -> list[tuple[int, slice, slice]]:
-    """Return the number of each tile, and its rows and columns in a chunk that starts with the
-    first."""
+    """Return each tile with its rows and columns in a chunk that starts with the first."""
     first = grid.window(tiles[0])
     return [(tile, *grid.window(tile).slices_in(first)) for tile in tiles]

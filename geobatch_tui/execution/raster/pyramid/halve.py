@@ -151,15 +151,14 @@ def _average_band(band: Pixels, seen: Valid | None, nodata: Number | None) -> Pi
     """Average a band in one compiled loop, with the same result as :func:`_average`."""
     rows, cols = band.shape
     half: Pixels = np.empty((-(-rows // 2), -(-cols // 2)), band.dtype)
-    excluded = is_number(nodata)
     values = np.zeros(2, band.dtype)
     if is_number(nodata):
         values[0] = nodata
         values[1] = _neighbour(values[0])
-    masked = seen is not None
     flags = np.zeros((1, 1), np.uint8) if seen is None else np.ascontiguousarray(seen)
     run = pixel_loops.average_floats if band.dtype.kind == "f" else pixel_loops.average_whole
-    run(np.ascontiguousarray(band), flags, masked, values, excluded, half)
+    pixels = np.ascontiguousarray(band)
+    run(pixels, flags, seen is not None, values, is_number(nodata), half)
     return half
 
 

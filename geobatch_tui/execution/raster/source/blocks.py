@@ -41,7 +41,7 @@ MOST_LISTED = 1000
 
 @dataclass(slots=True)
 class Blocks:
-    """The blocks of one open source; belongs to one thread. ``dataset`` opens it by GDAL."""
+    """The plain blocks of the open file ``fd``, for one thread; ``dataset`` opens it by GDAL."""
 
     fd: int
     table: BlockTable
@@ -49,15 +49,6 @@ class Blocks:
     dataset: Callable[[], DatasetReader]
     cached: OrderedDict[int, Pixels] = field(default_factory=OrderedDict)
     cached_bytes: int = 0
-
-    @classmethod
-    def of(
-        cls, fd: int, table: BlockTable, dtype: str, dataset: Callable[[], DatasetReader]
-    ) -> Blocks | None:
-        """Return the blocks; None if only GDAL can read them. ``fd`` stays the caller's."""
-        if not (table.plain and table.compress):
-            return None
-        return cls(fd, table, np.dtype(dtype), dataset)
 
     def read_blocks(self, window: Window) -> tuple[Pixels, list[tuple[int, int]]]:
         """Read the blocks under ``window``, which lies on the image; return its pixels (bands, h,
@@ -138,8 +129,7 @@ def attach_blocks(error: CorruptSourceError, blocks: Collection[tuple[int, int]]
 
 
 def unreadable(path: str, blocks: list[tuple[int, int]], of: str, why: str) -> CorruptSourceError:
-    """Return the error for ``blocks``, by row and column, that cannot be read; ``of`` says of
-    which."""
+    """Return the error for unreadable ``blocks`` (row, column); ``of`` names all that were read."""
     listed = ", ".join(f"{row},{col}" for row, col in blocks[:5])
     error = CorruptSourceError(
         f"{path}: {len(blocks)} of {of} cannot be read (row,column {listed}"

@@ -277,7 +277,9 @@ class OpenSource:
         if table is not None and table.compress:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             stack.callback(os.close, fd)
-            opened.blocks = Blocks.of(fd, table, facts.dtype, lambda: opened.dataset)
+            if table.plain:
+                dtype = np.dtype(facts.dtype)
+                opened.blocks = Blocks(fd, table, dtype, lambda: opened.dataset)
             opened.checksums = Checksums.of(fd, table)
         return opened
 
