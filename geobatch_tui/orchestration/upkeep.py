@@ -87,8 +87,7 @@ def _record(directory: Path) -> Json:
         record = read_json(Path(state.plan))
     except (OSError, ValueError) as error:
         raise StateError(
-            f"cannot read {safe(str(state.plan))}: {error}",
-            hint="run the job file again instead",
+            f"cannot read {safe(str(state.plan))}: {error}", hint="run the job file again instead"
         ) from error
     try:
         # Outputs are where the state is: the directory may have been moved, or copied.

@@ -19,40 +19,13 @@ from geobatch_tui.errors import (
 )
 from geobatch_tui.execution.runtime.classify import no_thread
 from geobatch_tui.ledger.place.durable import output_error
+from geobatch_tui.orchestration.workers.procfs import cgroups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from geobatch_tui.errors import GeobatchError
 
-CGROUP_TREE = Path("/sys/fs/cgroup")
-OWN_CGROUPS = Path("/proc/self/cgroup")
 _MIB = 1 << 20
 _ALL = 1 << 62
-
-
-def _cgroups(controller: str) -> Iterator[tuple[int, Path]]:
-    """Yield version and directory of each of this process's cgroups that may limit something, from
-    the innermost out. In version 1 each controller has a tree of its own."""
-    try:
-        lines = OWN_CGROUPS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        number, controllers, path = line.split(":", 2)
-        if number == "0":
-            # Where both are mounted, version 2 is beside the controllers of version 1.
-            both = not (CGROUP_TREE / "cgroup.controllers").exists()
-            version, root = 2, CGROUP_TREE / "unified" if both else CGROUP_TREE
-        elif controller in controllers.split(","):
-            version, root = 1, CGROUP_TREE / controller
-        else:
-            continue
-        inner = root / path.lstrip("/")
-        # A container may not see the groups that it is told of; its own is the root of the tree.
-        for directory in (inner, *inner.parents):
-            if directory.is_relative_to(root):
-                yield version, directory
 
 
 def _read_words(path: Path) -> list[str]:
@@ -73,7 +46,7 @@ def cores() -> int:
     """Count the cores that this process may run on: affinity, cut by the quotas of its cgroups and
     by SLURM's grant to its job."""
     count = len(os.sched_getaffinity(0))
-    for version, directory in _cgroups("cpu"):
+    for version, directory in cgroups("cpu"):
         if version == 2:
             words = _read_words(directory / "cpu.max")
         else:
@@ -96,7 +69,7 @@ def memory_limit() -> int:
         if line.startswith("MemAvailable:"):
             available = int(line.split()[1]) * 1024
     limit = available * 4 // 5
-    for version, directory in _cgroups("memory"):
+    for version, directory in cgroups("memory"):
         for name in ("memory.max", "memory.high") if version == 2 else ("memory.limit_in_bytes",):
             words = _read_words(directory / name)
             if words and words[0].isdecimal():

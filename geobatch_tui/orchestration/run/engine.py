@@ -74,7 +74,6 @@ class Engine(Listener):
         self._operation = get_operation(session.job.op.name)
         self._rates = monitor.rates
         self._space: SpaceWatch | None = None
-        self._attempts: dict[u.Key, int] = {}
         self._running: set[int] = set()
         self._debug = session.job.log.level == "debug"
 
@@ -127,7 +126,6 @@ class Engine(Listener):
         )
 
     def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None:
-        self._attempts[unit.key] = attempt
         if unit.kind is u.Kind.CHUNK and self._debug:
             self._log_unit("chunk.start", "debug", unit, worker=worker, attempt=attempt)
 
@@ -153,7 +151,6 @@ class Engine(Listener):
         if isinstance(receipt, ChunkReceipt):
             self._chunk_done(unit, worker, outcome, receipt)
         elif isinstance(receipt, ItemReceipt):
-            self._attempts.pop(unit.key, None)
             self.finisher.publish(self._open_items.item(unit.ident), receipt)
         else:
             raise TypeError(f"{unit.key} answered {type(receipt).__name__}")
@@ -161,7 +158,7 @@ class Engine(Listener):
     def _chunk_done(
         self, unit: u.Unit, worker: int, outcome: Outcome, receipt: ChunkReceipt
     ) -> None:
-        attempt = self._attempts.pop(unit.key)
+        attempt = unit.attempts + 1
         item, index = self._open_items.chunk(unit.ident)
         segment = receipt.segment
         self._stop_counting(unit.ident)
@@ -249,24 +246,23 @@ class Engine(Listener):
         self._log_unit("chunk.retry", "warning", unit, failure=failure, delay_s=round(delay, 3))
 
     def buried(self, unit: u.Unit, failure: Failure) -> None:
-        attempts = self._attempts.pop(unit.key, unit.attempts)
         event = "chunk.dead" if unit.kind is u.Kind.CHUNK else "assembly.failed"
         self._log_unit(event, "error", unit, failure=failure)
         if unit.kind is not u.Kind.CHUNK:
             item = self._open_items.item(unit.ident)
             if not self.finisher.recompute(item, failure):
-                self.finisher.bury(item, attempts, failure)
+                self.finisher.bury(item, unit.attempts, failure)
             return
         self._tally.bury(failure.error_class)
         item, index = self._open_items.chunk(unit.ident)
         self._stop_counting(unit.ident)
         self._tally.dead += 1
-        record = chunk_letter(item.context, index, attempts, failure, self._operation)
+        record = chunk_letter(item.context, index, unit.attempts, failure, self._operation)
         self._session.put(
             lu.DeadLetter(
                 item.context.item_id,
                 unit.ident,
-                attempts,
+                unit.attempts,
                 unit.crashes,
                 failure.error_class,
                 record,
@@ -276,7 +272,6 @@ class Engine(Listener):
         self.finisher.finish_if_settled(item)
 
     def released(self, unit: u.Unit) -> None:
-        self._attempts.pop(unit.key, None)
         if unit.kind is u.Kind.CHUNK and self._stop_counting(unit.ident):
             self._session.put(lu.ChunkReleased(unit.ident))
 
@@ -335,12 +330,7 @@ class Engine(Listener):
         return item.label(index)
 
     def _log_unit(
-        self,
-        event: str,
-        level: str,
-        unit: u.Unit,
-        failure: Failure | None = None,
-        **fields: Any,
+        self, event: str, level: str, unit: u.Unit, failure: Failure | None = None, **fields: Any
     ) -> None:
         if unit.kind is u.Kind.CHUNK:
             item, index = self._open_items.chunk(unit.ident)

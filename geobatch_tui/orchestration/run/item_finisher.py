@@ -104,7 +104,6 @@ class ItemFinisher:
         for index in damaged:
             self._session.put(lu.ChunkReleased(item.first_chunk + index))
         item.done -= len(damaged)
-        item.remaining += len(damaged)
         self._tally.lose(len(damaged))
         self._beside(self._refill_from_start())
         return True
@@ -127,7 +126,6 @@ class ItemFinisher:
             item = self._open_items.get(int(letter["item_id"]))
             if item is not None and letter["chunk"] is not None:
                 item.dead -= 1
-                item.remaining += 1
         names = tuple(str(letter["chunk"] or letter["item"]) for letter in chosen)
         self._session.put(lu.LettersRequeued(None, names))
         self._beside(self._refill_from_start())

@@ -36,14 +36,18 @@ HANDLES = {Kind.CHUNK: 2, Kind.FINALISE: 4}
 
 @dataclass(slots=True)
 class OpenItem:
-    """An item with unsettled chunks: ``remaining`` of them; ``done`` and ``dead`` are settled."""
+    """An item with unsettled chunks; ``done`` and ``dead`` are counts of settled ones."""
 
     context: ItemContext
     first_chunk: int
-    remaining: int
     done: int
     dead: int
     recomputed: bool = False
+
+    @property
+    def remaining(self) -> int:
+        """The number of chunks that are not settled."""
+        return len(self.context.plan.grid) - self.done - self.dead
 
     @property
     def whole(self) -> bool:
@@ -109,13 +113,12 @@ class OpenItems:
     def _rows(self, count: int) -> list[ChunkRow]:
         if self._only is None:
             return self._reader.open_chunks(self._cursor, count)
-        ids = [chunk_id for chunk_id in self._only if chunk_id > self._cursor]
-        pages = [self._reader.open_chunks(chunk_id - 1, 1) for chunk_id in ids]
-        return [
-            rows[0]
-            for chunk_id, rows in zip(ids, pages, strict=True)
-            if rows and rows[0].chunk_id == chunk_id
-        ][:count]
+        found: list[ChunkRow] = []
+        for chunk_id in self._only:
+            if chunk_id > self._cursor and len(found) < count:
+                rows = self._reader.open_chunks(chunk_id - 1, 1)
+                found += [row for row in rows if row.chunk_id == chunk_id]
+        return found
 
     def complete(self) -> list[OpenItem]:
         """Return items whose chunks were all settled when an earlier run ended before it assembled
@@ -135,7 +138,6 @@ class OpenItems:
             self._items[row.item_id] = OpenItem(
                 context=self._context(row),
                 first_chunk=row.first_chunk,
-                remaining=row.n_chunks - row.n_done - row.n_dead,
                 done=row.n_done,
                 dead=row.n_dead,
             )
@@ -149,7 +151,6 @@ class OpenItems:
         """Count a chunk as done or dead, and forget it."""
         item = self._chunks.pop(chunk_id)
         self._settling.add(chunk_id)
-        item.remaining -= 1
         if done:
             item.done += 1
         else:

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def handled(
-    *,
-    drain: Callable[[int], None],
-    cancel: Callable[[int], None],
-    reopen_logs: Callable[[], None],
+    *, drain: Callable[[int], None], cancel: Callable[[int], None], reopen_logs: Callable[[], None]
 ) -> Iterator[None]:
     """Install the handlers on the running loop, and take them away again.
 

@@ -47,8 +47,5 @@ def dismiss(directory: Path, letters: Sequence[tuple[int, float]], note: str | N
         PlanMismatchError, StateError: there is no run, or its ledger cannot be written.
     """
     state = own_state_of_run(directory)
-    with (
-        RunLock.acquire(state.lock),
-        Ledger.open(state.ledger, state.output_dir) as ledger,
-    ):
+    with RunLock.acquire(state.lock), Ledger.open(state.ledger, state.output_dir) as ledger:
         return ledger.dismiss_dead(letters, note, f"uid {os.getuid()}, pid {os.getpid()}")

@@ -13,11 +13,7 @@ from geobatch_tui.observability.text import safe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.execution.protocol.messages import (
-        ChunkGrid,
-        FeatureLetter,
-        Json,
-    )
+    from geobatch_tui.execution.protocol.messages import ChunkGrid, FeatureLetter, Json
     from geobatch_tui.execution.protocol.operation import Operation
     from geobatch_tui.ledger.schema.updates import ItemRow
 

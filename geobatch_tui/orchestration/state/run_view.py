@@ -127,10 +127,7 @@ class RunView:
     def outputs(self) -> Iterator[Json]:
         """Yield the objects of ``outputs --json``, in the order of the items. Facts that the ledger
         of an earlier version lacks are read from the file by a worker."""
-        with (
-            LedgerReader(self._state.ledger) as reader,
-            Inspector() as inspector,
-        ):
+        with LedgerReader(self._state.ledger) as reader, Inspector() as inspector:
             yield from published(reader, self.directory.absolute(), inspector)
 
     def dead_letters(self, error_class: str | None = None) -> Iterator[Json]:

@@ -40,12 +40,7 @@ from geobatch_tui.orchestration.workers import procfs
 from geobatch_tui.orchestration.workers.deaths import death
 from geobatch_tui.orchestration.workers.fork_server import Process, launch, start_fork_server
 from geobatch_tui.orchestration.workers.pipe import Pipe
-from geobatch_tui.orchestration.workers.pool import (
-    COMPILING_SECONDS,
-    Answered,
-    Lost,
-    Roster,
-)
+from geobatch_tui.orchestration.workers.pool import COMPILING_SECONDS, Answered, Lost, Roster
 from geobatch_tui.orchestration.workers.shared_files import cut_flood, read_tail, shared_page
 
 if TYPE_CHECKING:
@@ -68,7 +63,6 @@ class _Worker:
     error_path: Path
     pipe: Pipe = field(init=False)
     process: Process | None = None
-    ready: bool = False
     baseline: int = 0
     queue: deque[int] = field(default_factory=deque)
     retiring: bool = False
@@ -270,7 +264,6 @@ class ProcessPool(Roster[_Worker]):
         except Exception as error:  # noqa: BLE001 - boundary: a worker's bytes may be anything
             message = error
         if ident == CONTROL:
-            worker.ready = True
             worker.baseline = message if isinstance(message, int) else 0
             pid = worker.process.pid if worker.process else 0
             self._callback(WorkerUp(worker.number, worker.baseline, pid=pid))

@@ -1,11 +1,17 @@
-"""Facts about other processes from /proc: resident memory, children, and OOM kills."""
+"""Facts about processes from /proc: resident memory, children, cgroups, and OOM kills."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CGROUP_TREE = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -42,26 +48,35 @@ def children(pid: int) -> list[int]:
 
 def oom_kills() -> int:
     """Count the processes that the kernel killed in this process's cgroup for want of memory."""
-    for path in _memory_events():
-        with contextlib.suppress(OSError, ValueError):
-            for line in path.read_text().splitlines():
-                name, _, value = line.partition(" ")
-                if name == "oom_kill":
-                    return int(value)
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        version, directory = next(cgroups("memory"))
+        events = directory / ("memory.events" if version == 2 else "memory.oom_control")
+        for line in events.read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == "oom_kill":
+                return int(value)
     return 0
 
 
-def _memory_events() -> list[Path]:
+def cgroups(controller: str) -> Iterator[tuple[int, Path]]:
+    """Yield version and directory of each of this process's cgroups that may limit something, from
+    the innermost out. In version 1 each controller has a tree of its own."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = OWN_CGROUPS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
-        return []
-    paths = []
+        return
     for line in lines:
-        _, controllers, path = line.split(":", 2)
-        inner = path.lstrip("/")
-        if not controllers:
-            paths.append(Path("/sys/fs/cgroup", inner, "memory.events"))
-        elif "memory" in controllers.split(","):
-            paths.append(Path("/sys/fs/cgroup/memory", inner, "memory.oom_control"))
-    return paths
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            # Where both are mounted, version 2 is beside the controllers of version 1.
+            both = not (CGROUP_TREE / "cgroup.controllers").exists()
+            version, root = 2, CGROUP_TREE / "unified" if both else CGROUP_TREE
+        elif controller in controllers.split(","):
+            version, root = 1, CGROUP_TREE / controller
+        else:
+            continue
+        inner = root / path.lstrip("/")
+        # A container may not see the groups that it is told of; its own is the root of the tree.
+        for directory in (inner, *inner.parents):
+            if directory.is_relative_to(root):
+                yield version, directory

@@ -21,12 +21,7 @@ from geobatch_tui.execution.runtime.recorder import Recorder
 from geobatch_tui.execution.worker.tasks import enter_gdal, run_task
 from geobatch_tui.orchestration.schedule.events import WorkerUp
 from geobatch_tui.orchestration.workers.deaths import death
-from geobatch_tui.orchestration.workers.pool import (
-    COMPILING_SECONDS,
-    Answered,
-    Lost,
-    Roster,
-)
+from geobatch_tui.orchestration.workers.pool import COMPILING_SECONDS, Answered, Lost, Roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from geobatch_tui.orchestration.plan import machine
+from geobatch_tui.orchestration.workers import procfs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +25,8 @@ def set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def make(own: str, files: dict[str, str]) -> None:
         (tmp_path / "own").write_text(own)
-        monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "own")
-        monkeypatch.setattr(machine, "CGROUP_TREE", tmp_path / "cgroup")
+        monkeypatch.setattr(procfs, "OWN_CGROUPS", tmp_path / "own")
+        monkeypatch.setattr(procfs, "CGROUP_TREE", tmp_path / "cgroup")
         for name, text in files.items():
             path = tmp_path / "cgroup" / name
             path.parent.mkdir(parents=True, exist_ok=True)
