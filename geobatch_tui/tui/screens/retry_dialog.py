@@ -45,10 +45,7 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
     """
 
     BINDING_GROUP_TITLE = "Retry"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        bind("open", "agree"),
-        bind("back", "dismiss"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [bind("open", "agree"), bind("back", "dismiss")]
 
     def __init__(self, found: Consequence, where: str, *, changes: bool = False) -> None:
         super().__init__()

@@ -138,7 +138,11 @@ class Footprints:
             span = _in_view(place, view, shift, span, parts)
         if span.empty:
             return
-        base = self._entry(item, span, zoom if known else (item.columns, item.rows))
+        base, grid = self._count, Grid(item.first, item.n, item.columns, item.rows)
+        self._prints.append(
+            _Print(item, grid, span, zoom if known else (grid.columns, grid.rows), base)
+        )
+        self._count += span.width * span.height
         us = _edges(range(span.left, span.right + 1), parts[0])
         vs = _edges(range(span.top, span.bottom + 1), parts[1])
         if item.item_id in self._exact:
@@ -148,14 +152,6 @@ class Footprints:
             ys = _spans([top + v * (bottom - top) for v in vs])
             for block, ((y0, y1), (x0, x1)) in enumerate(product(ys, xs), base):
                 self._cover(x0, y0, x1, y1, block)
-
-    def _entry(self, item: ItemView, blocks: Span, zoom: tuple[int, int]) -> int:
-        """Add a part of an item; return the number of its first block."""
-        grid = Grid(item.first, item.n, item.columns, item.rows)
-        base = self._count
-        self._prints.append(_Print(item, grid, blocks, zoom, base))
-        self._count += blocks.width * blocks.height
-        return base
 
     def _fill(self, block: int, lines: Sequence[Sequence[Pixel]]) -> None:
         """Cover what lies between the corners of each block, from number ``block`` on."""
