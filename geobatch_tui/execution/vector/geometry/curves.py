@@ -110,11 +110,10 @@ class _Reader:
             places = self._places(self._count())
             return places if base == _LINE else _along(places)
         parts = [self._line(self._head()) for _ in range(self._count())]
+        if not parts:
+            return np.empty((0, 2))
         # Each begins where the one before it ends.
-        return np.concatenate([parts[0], *(part[1:] for part in parts[1:])]) if parts else _NONE
-
-
-_NONE = np.empty((0, 2))
+        return np.concatenate([parts[0], *(part[1:] for part in parts[1:])])
 
 
 def _written(base: int, marks: int, body: bytes) -> bytes:

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from geobatch_tui.errors import GeobatchError, SchemaError
 from geobatch_tui.execution.runtime import classify
-from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.batch.arrow_arrays import evenly, free_name, texts
+from geobatch_tui.execution.vector.batch.wkb_coordinates import MEASURED, NAMES
 from geobatch_tui.execution.vector.batch_schema import written_schema
 from geobatch_tui.execution.vector.fields import field_types
 from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
@@ -92,21 +92,11 @@ def write(done: Finished, path: Path) -> None:
         raise
 
 
-#: Numbers in the WKB of a geometry of each type, before its points: of a part of it, if it has
-#: several. A part is a point, a line of two points, or a triangle.
-_SAMPLES = {
-    "Point": (1,),
-    "LineString": (2, 2),
-    "Polygon": (3, 1, 4),
-    "MultiPoint": (1,),
-    "MultiLineString": (2, 2),
-    "MultiPolygon": (3, 1, 4),
-    "GeometryCollection": (1,),
-    "Unknown": (1,),
-}
+#: The number in WKB of each type that a layer may be declared of.
+_NUMBERS = {name: number for number, name in NAMES.items() if number <= 7} | {"Unknown": 1}
+#: What stands before the points of a part in WKB: of a point, a line of two points, a triangle.
+_COUNTS = {1: (), 2: (2,), 3: (1, 4)}
 _CORNERS = ((0, 0), (1, 1), (1, 0), (0, 0))
-_MARKS = {"": 0, "Z": 1000, "M": 2000, "ZM": 3000}
-_SEVERAL = {"MultiPoint": 4, "MultiLineString": 5, "MultiPolygon": 6, "GeometryCollection": 7}
 
 
 def template(done: Finished, *, has_feature: bool = False, **options: str) -> bytes:
@@ -130,16 +120,16 @@ def template(done: Finished, *, has_feature: bool = False, **options: str) -> by
 
 
 def _sample(kind: str) -> bytes:
-    """Return a geometry of a type, as ISO WKB."""
+    """Return a geometry of a type, as ISO WKB, with one part if it may have several."""
     name, _, dimensions = kind.partition(" ")
-    number, *counts = _SAMPLES[name]
-    rest = (0,) * len(dimensions)
+    number = _NUMBERS[name]
+    part = (number - 1) % 3 + 1  # of a collection: a point
+    marks = 1000 * ("Z" in dimensions) + 2000 * ("M" in dimensions)
+    counts, rest = _COUNTS[part], (0,) * len(dimensions)
     points = [corner + rest for corner in _CORNERS[: counts[-1] if counts else 1]]
     order = f"<BI{len(counts)}I{sum(map(len, points))}d"
-    part = struct.pack(order, 1, number + _MARKS[dimensions], *counts, *chain(*points))
-    if name not in _SEVERAL:
-        return part
-    return struct.pack("<BII", 1, _SEVERAL[name] + _MARKS[dimensions], 1) + part
+    made = struct.pack(order, 1, part + marks, *counts, *chain(*points))
+    return made if part == number else struct.pack("<BII", 1, number + marks, 1) + made
 
 
 def _write_layer(
@@ -235,7 +225,7 @@ def layer_kind(done: Finished) -> tuple[str, bool]:
     declared = done.plan.geometry_type
     if done.summary.out:
         return layer_type(done.summary.types, declared)
-    return (declared if declared.partition(" ")[0] in _SAMPLES else "Unknown"), False
+    return (declared if declared.partition(" ")[0] in _NUMBERS else "Unknown"), False
 
 
 def layer_type(kinds: Sequence[int], declared: str = "") -> tuple[str, bool]:
@@ -244,7 +234,7 @@ def layer_type(kinds: Sequence[int], declared: str = "") -> tuple[str, bool]:
     ``declared`` that multi type."""
     bases = {kind % 1000 for kind in kinds}
     deep = "Z" if any(kind // 1000 % 2 for kind in kinds) else ""
-    deep += "M" if min(kinds, default=0) >= wkb_coordinates.MEASURED else ""
+    deep += "M" if min(kinds, default=0) >= MEASURED else ""
     deep = f" {deep}" if deep else ""
     for single, name in ((1, "Point"), (2, "LineString"), (3, "Polygon")):
         multi = f"Multi{name}"
