@@ -197,12 +197,17 @@ def _taken(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield batches.pop()
 
 
+def geometry_name(plan: VectorPlan) -> str:
+    """Name the column of geometries in the output."""
+    return free_name(plan.output.geometry_name, plan.fields)
+
+
 def output_schema(plan: VectorPlan) -> pa.Schema:
     """Return the fields of a GeoParquet output: the attributes, the geometry, its box; the
     attributes alone of a table without geometry."""
     if plan.is_table:
         return written_schema(plan)
-    geometry = free_name("geometry", plan.fields)
+    geometry = geometry_name(plan)
     box = free_name("bbox", (*plan.fields, geometry))
     shape, extent = pa.field(geometry, pa.binary()), pa.field(box, BOX_TYPE)
     return written_schema(plan).append(shape).append(extent)

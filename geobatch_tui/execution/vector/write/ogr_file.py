@@ -58,7 +58,7 @@ def write(done: Finished, path: Path) -> None:
     changes = geojson_repairs.mends(plan.output, summary)
     if promote and not plan.output.is_json:
         changes.append(promoted)
-    geometry = free_name(plan.output.geometry_name, plan.fields)
+    geometry = pieces.geometry_name(plan)
     fields = field_types.for_ogr(written_schema(plan))
     keyed = plan.id_is_key and bool(summary.ids)
     if keyed:  # OGR takes a field that is called as the key for it
@@ -107,11 +107,10 @@ def template(done: Finished, *, has_feature: bool = False, **options: str) -> by
     could not write, and reports success.
     """
     plan, rows = done.plan, int(has_feature)
-    geometry = free_name(plan.output.geometry_name, plan.fields)
     schema = field_types.for_ogr(written_schema(plan))
     columns = [pa.nulls(rows, each.type) for each in schema]
     if not plan.is_table:
-        schema = schema.append(geometry_field(geometry))
+        schema = schema.append(geometry_field(pieces.geometry_name(plan)))
         columns.append(texts([_sample(layer_kind(done)[0])][:rows], pa.binary()))
     table = pa.Table.from_arrays(columns, schema=schema)
     memory = BytesIO()
@@ -182,7 +181,7 @@ def _layer_options(done: Finished) -> dict[str, str]:
         indexed = summary.out and not summary.facts.get("empty")
         return {"SPATIAL_INDEX": "YES" if indexed else "NO"}
     if plan.format == "GPKG":
-        return {"FID": _key_name(plan), "GEOMETRY_NAME": free_name("geom", plan.fields)}
+        return {"FID": _key_name(plan), "GEOMETRY_NAME": pieces.geometry_name(plan)}
     if plan.output.is_dbase:
         return shapefile_zip.OPTIONS
     options = {"ID_FIELD": plan.id_name} if plan.id_name else {}
@@ -199,8 +198,8 @@ def _layer_options(done: Finished) -> dict[str, str]:
 
 def _key_name(plan: VectorPlan) -> str:
     """Name the primary key of a GeoPackage."""
-    geometry = free_name("geom", plan.fields)
-    return free_name((plan.id_is_key and plan.id_name) or "fid", (*plan.fields, geometry))
+    taken = (*plan.fields, pieces.geometry_name(plan))
+    return free_name((plan.id_is_key and plan.id_name) or "fid", taken)
 
 
 def pyogrio_type(kind: str) -> str:
