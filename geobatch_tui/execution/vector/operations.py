@@ -143,16 +143,15 @@ def make_valid(context: Context, batch: Batch) -> Batch:
 
     collapsed = bool(context.params["keep_collapsed"])
     change = partial(geos.repaired, method=str(context.params["method"]))
-    rows = geos.untried(batch, context.trail)
-    rows = batch.sound(rows[~geos.tested(batch, rows, geos.valid, context.trail)])
-    shapes, empty, lessened = geos.touch(batch, rows, change, context.trail, collapsed=collapsed)
+    trail = context.trail
+    rows = geos.failing(batch, geos.untried(batch, trail), geos.valid, trail)
+    shapes, empty, lessened = geos.touch(batch, rows, change, trail, collapsed=collapsed)
     batch = replace(batch, shapes=shapes)
     batch.set_aside(empty, "nothing of its dimension is left once repaired")
-    repaired = batch.sound(rows)
-    valid = geos.tested(batch, repaired, geos.valid, context.trail)
-    batch.set_aside(batch.sound(repaired[~valid]).tolist(), "still invalid once repaired")
+    still = geos.failing(batch, batch.sound(rows), geos.valid, trail)
+    batch.set_aside(still.tolist(), "still invalid once repaired")
     left_out = len(batch.sound(np.array(lessened, np.int64)))
-    facts = {"repaired": int(valid.sum()), "lesser_parts_left_out": left_out}
+    facts = {"repaired": len(batch.sound(rows)), "lesser_parts_left_out": left_out}
     return replace(batch, facts=facts)
 
 
@@ -187,9 +186,8 @@ def _like(context: Context, batch: Batch, rows: Rows) -> tuple[Rows, Rows, Chang
     area = second_layer.area_of(
         params["like"], params["like_digest"], params["like_layer"], context.plan.src_crs
     )
-    met = batch.sound(rows[geos.tested(batch, rows, area.meets, trail)])
-    covered = geos.tested(batch, met, area.covers, trail)
-    return met, batch.sound(met[~covered]), geos.sound(area.cut)
+    met = rows[geos.tested(batch, rows, area.meets, trail)]
+    return met, geos.failing(batch, met, area.covers, trail), geos.sound(area.cut)
 
 
 def of_kind(batch: Batch, params: Json) -> Batch:

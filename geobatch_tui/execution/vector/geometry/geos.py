@@ -88,6 +88,12 @@ def tested(batch: Batch, rows: Rows, test: Test, trail: Trail | None) -> NDArray
     return answers
 
 
+def failing(batch: Batch, rows: Rows, test: Test, trail: Trail | None) -> Rows:
+    """Return those of ``rows`` that fail a test, but for those that it sets aside (see
+    :func:`tested`)."""
+    return batch.sound(rows[~tested(batch, rows, test, trail)])
+
+
 def valid(shapes: Shapes) -> NDArray[np.bool_]:
     """Mark geometries that are valid by GEOS."""
     checked: NDArray[np.bool_] = shapely.is_valid(shapes)
