@@ -183,7 +183,7 @@ def _whole_column(layer: OpenLayer) -> pa.ChunkedArray:
     path, place, form = layer.path, layer.place, format_of(layer.info["driver"])
     with stream.opened(place, layer=layer.name, columns=[], return_fids=True) as (meta, reader):
         table = reader.read_all()
-    shapes = table.column(meta["geometry_name"] or "wkb_geometry")
+    shapes = table.column(meta["geometry_name"] or stream.UNNAMED)
     features = pa.table({FID: table.column(meta["fid_column"]), WKB: shapes})
     if form.is_counted and len(shapes) != layer.info["features"]:
         raise _broken(path, "their numbers are not known")

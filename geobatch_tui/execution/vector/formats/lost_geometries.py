@@ -101,14 +101,12 @@ class MarksInFile:
         if not needed:
             return None
         if self._marks is None:
-            self._marks = self._by_id() if self._plan.where else self._in_order()
+            count = self._plan.count - len(self._plan.aside)
+            self._marks = self._by_id() if self._plan.where else self._read(count)
         marks: NDArray[np.uint8] = self._marks[start : self._seen]
         if self._plan.where:
             marks = self._marks[np.searchsorted(self._ids, batch.column(FID).to_numpy())]
         return marks
-
-    def _in_order(self) -> NDArray[np.uint8]:
-        return self._read(self._plan.count - len(self._plan.aside))
 
     def _by_id(self) -> NDArray[np.uint8]:
         place = self._plain.place

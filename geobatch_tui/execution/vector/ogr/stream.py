@@ -29,6 +29,8 @@ from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+#: OGR's name of geometries without a name, in its batches.
+UNNAMED = "wkb_geometry"
 _GENERAL = "OGR_FLATGEOBUF_STREAM_BASE_IMPL"
 _MAGIC = b"fgb\x03"
 _EXTENSION = b"ARROW:extension:name"
@@ -94,7 +96,7 @@ def each_once(names: Sequence[str]) -> list[str]:
 
 def place_of(geometry: str, schema: pa.Schema) -> int:
     """Return the place of the column ``geometry`` in OGR's batches; a field may have its name."""
-    named = [n for n, name in enumerate(schema.names) if name == geometry]
+    named = [n for n, name in enumerate(schema.names) if name == (geometry or UNNAMED)]
     marked = [n for n in named if _EXTENSION in (schema.field(n).metadata or {})]
     return (marked or named)[-1]
 

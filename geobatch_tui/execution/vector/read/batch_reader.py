@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Features in a batch. Larger ones fall out of the processor's cache.
 BATCH = 4096
-#: OGR's name of geometries without a name, in its batches.
-UNNAMED = "wkb_geometry"
 
 # pyogrio logs lines for people; what matters of them is raised, or is in the plan's warnings.
 logging.getLogger("pyogrio").setLevel(logging.ERROR)
@@ -77,7 +75,7 @@ def _names(plan: VectorPlan, fid: str, geometry: str, read: pa.Schema) -> list[s
     names = list(read.names)
     names[names.index(fid)] = FID  # it comes first; in GeoJSON, a field may have the same name
     if not plan.is_table:
-        names[stream.place_of(geometry or UNNAMED, read)] = WKB
+        names[stream.place_of(geometry, read)] = WKB
     return stream.each_once(names)
 
 

@@ -26,7 +26,6 @@ from geobatch_tui.execution.vector.ogr.layer_info import layer_info, layer_names
 from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
 from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 from geobatch_tui.execution.vector.plan import TABLE
-from geobatch_tui.execution.vector.read import batch_reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -258,7 +257,7 @@ def _read(task: ProbeTask, layer: OpenLayer, form: SourceFormat, params: VectorP
             ids = [id_name] if id_name else []
         geometry = str(meta["geometry_name"] or "")
         table = layer.info["geometry_type"] == TABLE
-        shape = None if table else stream.place_of(geometry or batch_reader.UNNAMED, whole)
+        shape = None if table else stream.place_of(geometry, whole)
         attributes = [field for n, field in enumerate(whole) if n != shape]
         names = stream.each_once([field.name for field in attributes])
         fields = [one.with_name(name) for one, name in zip(attributes, names, strict=True)]
@@ -296,7 +295,7 @@ def _further_geometries(schema: pa.Schema, first: str) -> list[str]:
         each.name
         for each in schema
         if (each.metadata or {}).get(b"ARROW:extension:name") in _GEOMETRIES
-        and each.name != (first or batch_reader.UNNAMED)
+        and each.name != (first or stream.UNNAMED)
     ]
     shown = ", ".join(map(repr, others))
     return [f"of several geometry fields only {first!r} is read, not {shown}"] if others else []

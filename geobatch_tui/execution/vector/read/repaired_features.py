@@ -53,7 +53,7 @@ def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
             raise CrsError(f"{path} is in another CRS than {item.source}")
         with stream.opened(path, columns=[_FIELD]) as (meta, reader):
             table = reader.read_all()
-    shapes = table.column(meta["geometry_name"] or "wkb_geometry").to_pylist()
+    shapes = table.column(meta["geometry_name"] or stream.UNNAMED).to_pylist()
     try:
         ids = table.column(_FIELD).cast(pa.int64()).to_pylist()
     except pa.ArrowInvalid as error:
