@@ -21,7 +21,7 @@ from geobatch_tui.execution.protocol.messages import (
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.run.item_finisher import ItemFinisher
-from geobatch_tui.orchestration.run.open_items import OpenItem, OpenItems
+from geobatch_tui.orchestration.run.open_items import OpenItems
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.letters import chunk_letter, feature_letter
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher, Listener
@@ -189,29 +189,22 @@ class Engine(Listener):
                 ),
             )
         )
-        self._log_done(item, index, attempt, worker, outcome.seconds, receipt)
+        self._log_done(unit, worker, outcome.seconds, receipt)
         self._open_items.settle(unit.ident, done=True)
         if receipt.item is not None:
             self.finisher.publish(item, receipt.item)
         else:
             self.finisher.finish_if_settled(item)
 
-    def _log_done(
-        self,
-        item: OpenItem,
-        index: int,
-        attempt: int,
-        worker: int,
-        seconds: float,
-        receipt: ChunkReceipt,
-    ) -> None:
+    def _log_done(self, unit: u.Unit, worker: int, seconds: float, receipt: ChunkReceipt) -> None:
+        item, index = self._open_items.chunk(unit.ident)
         chunk = item.label(index)
         self._session.log.emit(
             "chunk.done",
             item=item.context.key,
             chunk=chunk,
             chunk_offset=index,
-            attempt=attempt,
+            attempt=unit.attempts + 1,
             duration_ms=round(seconds * 1000, 3),
             crs_source=item.context.plan.notes.get("crs_source"),
             worker=worker,

@@ -61,33 +61,29 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
         LockHeldError, PreflightError, StateError: before or instead of a run.
         ResourceError, OutputGoneError: the engine itself is short of something.
     """
+    job = loaded.job
     try:
-        return await _execute(loaded, options)
+        # Before anything is written: a job without inputs leaves no trace.
+        inputs = (
+            options.sample.inputs
+            if options.sample is not None
+            else expand(job.source.inputs, Path(job.output.dir), job.output.format)
+        )
+        with open_session(
+            loaded,
+            fresh=options.fresh,
+            requeue=None if options.requeue is None else options.requeue.apply,
+            log_stream=options.log_stream,
+            log_format=options.log_format,
+        ) as session:
+            if options.sample is None:
+                note(session.output_dir)
+            return await Run(session, options, inputs).run()
     except (OSError, RuntimeError, MemoryError) as error:
-        known = shortage(error, Path(loaded.job.output.dir))
+        known = shortage(error, Path(job.output.dir))
         if known is None:
             raise
         raise known from error
-
-
-async def _execute(loaded: LoadedJob, options: Options) -> RunResult:
-    job = loaded.job
-    # Before anything is written: a job without inputs leaves no trace.
-    inputs = (
-        options.sample.inputs
-        if options.sample is not None
-        else expand(job.source.inputs, Path(job.output.dir), job.output.format)
-    )
-    with open_session(
-        loaded,
-        fresh=options.fresh,
-        requeue=None if options.requeue is None else options.requeue.apply,
-        log_stream=options.log_stream,
-        log_format=options.log_format,
-    ) as session:
-        if options.sample is None:
-            note(session.output_dir)
-        return await Run(session, options, inputs).run()
 
 
 class Run:

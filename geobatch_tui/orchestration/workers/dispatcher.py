@@ -128,6 +128,8 @@ class Dispatcher:
         if self._over.done():
             return False
         self._over.set_exception(error)
+        # Taken note of: if nobody runs, asyncio need not log it.
+        self._over.exception()
         return True
 
     def _tick(self) -> None:
