@@ -49,9 +49,10 @@ class ChunkGrid:
         if not 0 <= index < len(self):
             raise IndexError(f"chunk {index} of {len(self)}")
         row, col = divmod(index, self.columns)
-        width, height = self.chunk_width, self.chunk_height
-        whole = Window(0, 0, self.width, self.height)
-        return Window(col * width, row * height, width, height).clip(whole)
+        left, top = col * self.chunk_width, row * self.chunk_height
+        width = min(self.chunk_width, self.width - left)
+        height = min(self.chunk_height, self.height - top)
+        return Window(left, top, width, height)
 
     def under(self, window: Window) -> list[int]:
         """Return the numbers of the chunks that ``window`` meets, row-major."""

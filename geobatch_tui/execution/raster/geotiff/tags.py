@@ -8,7 +8,6 @@ decoding them in between (with tifffile, whose import alone takes 0.18 s) could 
 
 from __future__ import annotations
 
-import math
 import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypedDict
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.raster.plan import RasterPlan
-    from geobatch_tui.execution.raster.types import Number
 
 SIDE = 16
 #: Tags of size, encoding and tiles, which the assembler makes itself.
@@ -294,12 +292,9 @@ def _check_template(plan: RasterPlan, dataset: DatasetReader) -> None:
     off = max(abs(a - b) for a, b in zip(transform, plan.transform, strict=True))
     if off > _TRANSFORM_TOLERANCE * size:
         raise SchemaError(f"geotransform {plan.transform} reads back as {transform}")
-    if dataset.nodata != plan.nodata and not (_is_nan(dataset.nodata) and _is_nan(plan.nodata)):
+    # NaN is known by its name: it differs from itself.
+    if dataset.nodata != plan.nodata and repr(dataset.nodata) != repr(plan.nodata):
         raise SchemaError(f"nodata {plan.nodata!r} reads back as {dataset.nodata!r}")
-
-
-def _is_nan(value: Number | None) -> bool:
-    return value is not None and math.isnan(value)
 
 
 def _same_crs(wanted: CRS, other: CRS | None) -> bool:
