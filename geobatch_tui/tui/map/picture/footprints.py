@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import reduce
-from itertools import chain, pairwise, product
+from itertools import chain, pairwise
 from math import ceil, floor
 from operator import or_
 from typing import TYPE_CHECKING, Final
@@ -150,8 +150,10 @@ class Footprints:
         else:
             xs = _spans([left + u * (right - left) for u in us])
             ys = _spans([top + v * (bottom - top) for v in vs])
-            for block, ((y0, y1), (x0, x1)) in enumerate(product(ys, xs), base):
-                self._cover(x0, y0, x1, y1, block)
+            for y0, y1 in ys:
+                for x0, x1 in xs:
+                    self._cover(x0, y0, x1, y1, base)
+                    base += 1
 
     def _fill(self, block: int, lines: Sequence[Sequence[Pixel]]) -> None:
         """Cover what lies between the corners of each block, from number ``block`` on."""
