@@ -1,4 +1,4 @@
-"""States as a glyph and a colour, never as a colour alone."""
+"""States as a glyph and levels as a name, each with a colour, never as a colour alone."""
 
 from __future__ import annotations
 
@@ -23,22 +23,14 @@ class Look(NamedTuple):
     field: str
 
 
+#: States in the order in which a bar stacks them.
 LOOKS: Final[dict[int, Look]] = {
     ChunkState.DONE: Look("█", "$chunk-done", "done", "done"),
+    ChunkState.DEAD: Look("✗", "$chunk-dead", "dead", "dead"),
+    ChunkState.RETRY_WAIT: Look("▚", "$chunk-retry", "retry", "retry"),
     ChunkState.RUNNING: Look("▒", "$chunk-run", "run", "running"),
     ChunkState.PENDING: Look("·", "$chunk-wait", "wait", "pending"),
-    ChunkState.RETRY_WAIT: Look("▚", "$chunk-retry", "retry", "retry"),
-    ChunkState.DEAD: Look("✗", "$chunk-dead", "dead", "dead"),
 }
-
-#: The order in which a bar stacks them.
-STACK: Final = (
-    ChunkState.DONE,
-    ChunkState.DEAD,
-    ChunkState.RETRY_WAIT,
-    ChunkState.RUNNING,
-    ChunkState.PENDING,
-)
 
 #: States of a whole run.
 RUN_STYLES: Final = {
@@ -51,3 +43,11 @@ RUN_STYLES: Final = {
     "waiting": "bold $quiet",
 }
 RUN_OTHER: Final = "bold $error"
+
+#: Levels of a log, each with its name in five cells at most, and its style.
+LEVELS: Final = {
+    "debug": ("DEBUG", "$quiet"),
+    "info": ("INFO", "$quiet"),
+    "warning": ("WARN", "bold $warning"),
+    "error": ("ERROR", "bold $error"),
+}

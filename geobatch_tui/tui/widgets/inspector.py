@@ -11,9 +11,8 @@ from textual.reactive import reactive
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless, harmless_lines
 from geobatch_tui.tui.kit import fixed_width as fmt
-from geobatch_tui.tui.kit.glyphs import LOOKS
+from geobatch_tui.tui.kit.glyphs import LEVELS, LOOKS
 from geobatch_tui.tui.parts.page import TextBox
-from geobatch_tui.tui.widgets.log_tail import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

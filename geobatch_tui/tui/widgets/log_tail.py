@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from textual.content import Content
 
 from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.glyphs import LEVELS
 from geobatch_tui.tui.parts.line_widget import Lines
 
 if TYPE_CHECKING:
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.log.entry import LogLine
     from geobatch_tui.tui.log.tail import LogTail
     from geobatch_tui.tui.run.model import Delta, View
-
-LEVELS: Final = {
-    "debug": ("DEBUG", "$quiet"),
-    "info": ("INFO", "$quiet"),
-    "warning": ("WARN", "bold $warning"),
-    "error": ("ERROR", "bold $error"),
-}
-"""Levels of the log, each with its name in five cells at most, and its style."""
 
 _CALM: Final = frozenset({"debug", "info"})
 _PERIOD: Final = 1.0

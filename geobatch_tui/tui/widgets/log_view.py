@@ -13,12 +13,12 @@ from textual.visual import Visual
 
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless
+from geobatch_tui.tui.kit import glyphs
 from geobatch_tui.tui.log.entry import entry_of, said, time_of
 from geobatch_tui.tui.log.index import ERROR, LEVELS, LogIndex
 from geobatch_tui.tui.log.selection import LogSelection
 from geobatch_tui.tui.parts.line_widget import differ
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
-from geobatch_tui.tui.widgets import log_tail
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
@@ -192,7 +192,7 @@ class LogView(ScrollLines):
     def _content(self, number: int, *, at_cursor: bool) -> Content:
         entry = self.entry(number)
         level = str(entry.get("level", ""))
-        name, style = log_tail.LEVELS.get(level, (harmless(level).upper()[:5], "$quiet"))
+        name, style = glyphs.LEVELS.get(level, (harmless(level).upper()[:5], "$quiet"))
         return Content.assemble(
             ">" if at_cursor else " ",
             (f"{clock(entry, utc=self.utc)} ", "$quiet"),
@@ -276,7 +276,7 @@ def _field(value: object) -> list[str]:
 
 def level_name(rank: int) -> str:
     """Return the name of a lowest level: ``INFO+``; of all levels ``ALL``."""
-    name, _ = log_tail.LEVELS[LEVELS[rank]]
+    name, _ = glyphs.LEVELS[LEVELS[rank]]
     return "ALL" if rank == 0 else name if rank == ERROR else f"{name}+"
 
 

@@ -11,7 +11,7 @@ from geobatch_tui import __version__
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit import fixed_width as fmt
-from geobatch_tui.tui.kit.glyphs import LOOKS, RUN_OTHER, RUN_STYLES, STACK
+from geobatch_tui.tui.kit.glyphs import LOOKS, RUN_OTHER, RUN_STYLES
 from geobatch_tui.tui.parts.line_widget import Lines
 from geobatch_tui.tui.run.progress_rates import UNITS, rate_of, text_of
 
@@ -81,8 +81,7 @@ class Overview(Lines):
         counts = view.counts
         gap = "   " if width >= 120 else "  "
         left: list[Piece] = [(" ", "")]
-        for state in STACK:
-            look = LOOKS[state]
+        for look in LOOKS.values():
             value = counts[look.field] - (view.current if look.name == "done" else 0)
             if value or look.name in {"done", "run", "wait", "dead"}:
                 left += [
@@ -128,10 +127,9 @@ def _bar(view: View, width: int) -> Content:
     else:
         tail += f"  in {fmt.fit(figures.duration(view.elapsed_s), 8)} "
     room = max(10, width - 1 - len(tail))
-    cells = fmt.shares([counts[LOOKS[state].field] for state in STACK], room)
+    cells = fmt.shares([counts[look.field] for look in LOOKS.values()], room)
     pieces: list[Piece] = [(" ", "")]
-    for state, share in zip(STACK, cells, strict=True):
-        look = LOOKS[state]
+    for look, share in zip(LOOKS.values(), cells, strict=True):
         glyph = "░" if look.name == "wait" else look.glyph
         pieces.append((glyph * share, look.style))
     if not total:
