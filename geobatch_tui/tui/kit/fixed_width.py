@@ -11,7 +11,7 @@ from rich.cells import cell_len, set_cell_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_BLOCKS: Final = " ▁▂▃▄▅▆▇█"
+BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 
 
 def clock(t: float) -> str:
@@ -61,7 +61,7 @@ def sparkline(values: Sequence[float], width: int, top: float | None = None) -> 
     cells = []
     for value in shown:
         level = 0 if value <= 0 or limit <= 0 else max(1, round(8 * min(value / limit, 1.0)))
-        cells.append(_BLOCKS[level])
+        cells.append(BLOCKS[level])
     return "".join(cells).rjust(max(width, 0))
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.run.model import Sample, View
     from geobatch_tui.tui.run.progress_rates import Unit
 
-_BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _AXIS: Final = 6
 _GAP: Final = 60  #: seconds; a longer gap is a machine that slept
 
@@ -93,7 +92,7 @@ def _cell(share: float, row: int, rows: int) -> str:
     eighths = round(8 * rows * share) - 8 * (rows - 1 - row)
     if row == rows - 1 and share > 0:
         eighths = max(1, eighths)
-    return _BLOCKS[max(0, min(8, eighths))]
+    return fmt.BLOCKS[max(0, min(8, eighths))]
 
 
 def _foot(first: float, last: float, columns: int, said: str, width: int) -> Content:
