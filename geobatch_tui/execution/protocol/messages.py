@@ -56,9 +56,11 @@ class ChunkGrid:
 
     def under(self, window: Window) -> list[int]:
         """Return the numbers of the chunks that ``window`` meets, row-major."""
-        met = window.blocks(self.chunk_width, self.chunk_height)
-        inside = met.clip(Window(0, 0, self.columns, self.rows))
-        return [row * self.columns + col for row, col in inside.places()]
+        inside = window.clip(Window(0, 0, self.width, self.height))
+        if not inside.size:
+            return []
+        met = inside.blocks(self.chunk_width, self.chunk_height)
+        return [row * self.columns + col for row, col in met.places()]
 
 
 @dataclass(frozen=True, slots=True)

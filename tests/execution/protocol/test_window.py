@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geobatch_tui.execution.protocol.messages import ChunkGrid
 from geobatch_tui.execution.protocol.window import Window
 
 OFFSETS, SIDES, STEPS = st.integers(-20, 40), st.integers(1, 30), st.integers(1, 12)
@@ -128,3 +129,11 @@ def test_slices_find_a_part_in_an_array(part: Window) -> None:
     outer = Window(0, 0, 12, 9)
     held = raster[outer.slices]
     assert np.array_equal(held[part.slices_in(outer)], raster[part.slices])
+
+
+@given(WINDOWS, STEPS, STEPS)
+def test_chunks_under_a_window_are_those_that_meet_it(window: Window, cols: int, rows: int) -> None:
+    """In their order, each once; none where the window lies beyond the grid."""
+    grid = ChunkGrid(25, 35, cols, rows)
+    met = [number for number in range(len(grid)) if window.clip(grid.window(number)).size]
+    assert grid.under(window) == met
