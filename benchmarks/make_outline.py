@@ -1,4 +1,4 @@
-"""Make ``geobatch_tui/tui/outline/world.bin`` from Natural Earth 1:110m countries.
+"""Make ``geobatch_tui/tui/map/outline/world.bin`` from Natural Earth 1:110m countries.
 
 The source is the file that pyogrio's wheel carries for its tests (``naturalearth_lowres``), made by
 Natural Earth (naturalearthdata.com), public domain. Each line is kept once: coasts are the edge of

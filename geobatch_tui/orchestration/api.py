@@ -57,7 +57,7 @@ async def run(  # noqa: PLR0913 - each one is a flag of the command line
     """Plan and run a job; resumes by itself what an earlier run left unfinished.
 
     Args:
-        loaded: the job, from :func:`load_job`.
+        loaded: the job, from :func:`geobatch_tui.load_job`.
         fresh: forget the ledger and redo everything.
         retry_dead: try the dead letters of earlier runs again.
         observe: called four times a second with a snapshot, on the loop's thread.

@@ -22,7 +22,7 @@ FIXED = {
     # every opening of a file lists its folder, too: in one of a thousand files that takes three
     # times as long as the opening itself.
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
-    # No file of a network has this name. (See also `drivers`, which takes them all away.)
+    # No file of a network has this name. (See also `allowed_drivers`, which takes them all away.)
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
     # One GDAL thread: with more, a failed range read has ended as blank pixels.
     "GDAL_NUM_THREADS": "1",

@@ -1,1 +1,1 @@
-"""A job that is edited, its plan and its trial; knows no Textual."""
+"""A job that is edited, its plan and its trial, as plain values and text; no widgets."""

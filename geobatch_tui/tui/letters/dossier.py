@@ -38,7 +38,7 @@ class Dossier:
     """A dead letter with its item, attempts, log and files.
 
     Attributes:
-        record: the letter's record, raw: texts must pass :func:`letters.shown`.
+        record: the letter's record, raw: texts must pass :func:`harmless`.
         command: what reproduces the failure, fit to be pasted into a shell.
         neighbours: states of the chunks around it, 5 rows of 5; None outside of the grid.
     """

@@ -38,7 +38,7 @@ def choose_grid(
 ) -> output_grid.GridChoice:
     """Choose the output grid of ``dataset``, whose georeference is ``placed``; ``centre`` is the
     longitude about which it is unrolled. Raises PreflightError if ``bounds_crs`` is no CRS, and as
-    :func:`.output_grid.choose`."""
+    :func:`output_grid.choose`."""
     bounds_crs = None
     if params.bounds_crs:
         bounds_crs = assigned_crs.parse(params.bounds_crs, "bounds_crs", PreflightError)

@@ -2,7 +2,7 @@
 
 A feature fails where a coordinate comes out infinite, or where it lies outside the area of use of
 the target and does not come back to where it was: projections give finite nonsense there. See
-``ground`` for where that is looked at.
+``round_trip`` for where that is looked at.
 """
 
 from __future__ import annotations

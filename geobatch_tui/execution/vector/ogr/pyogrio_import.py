@@ -60,10 +60,10 @@ allowed_drivers.keep_only(allowed_drivers.VECTOR, import_module("pyogrio._err"))
 #: M is in the plan's warnings (see ``layer``).
 MEASURED = "Measured (M) geometry types are not supported"
 warnings.filterwarnings("ignore", message=re.escape(MEASURED))
-# What GML is read by keeps OGR from writing beside it (see ``names``).
+# What GML is read by keeps OGR from writing beside it (see ``exact_names``).
 warnings.filterwarnings("ignore", message="GFS file saving asked, but failed")
 # OGR ends GML at the first geometry that it cannot read, as if there were no more features. So it
-# goes on to the next one, and whoever reads GML counts what it left out (see ``layer``).
+# goes on to the next one, and whoever reads GML counts what it left out (see ``xml_formats``).
 pyogrio.set_gdal_config_options({"GML_SKIP_CORRUPTED_FEATURES": "YES"})
 #: Types of layers by OGR's numbers that pyogrio refuses to hear of: any geometries with Z or M, or
 #: curves and surfaces. What is in such a layer is looked at feature by feature.

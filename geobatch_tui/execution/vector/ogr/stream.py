@@ -40,7 +40,7 @@ _DOMAIN = b"GDAL:OGR:domain_name"
 
 @contextmanager
 def opened(place: str, **how: Any) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Open ``place`` as :func:`pyogrio.open_arrow` does; give its metadata and a reader."""
+    """Open ``place`` as ``pyogrio.open_arrow`` does; give its metadata and a reader."""
     by_text = how.get("where") and how.get("datetime_as_string")
     if by_text or _may_lose_its_place(place):
         # For good: another thread may be at such a file, and others are only read more slowly.

@@ -97,7 +97,7 @@ def features_between(
     *,
     wide: int = 0,
 ) -> Iterator[pa.RecordBatch]:
-    """Read features with ``UNREAD``, some at a time, from files of their own.
+    """Read features, ``UNREADABLE`` beside those that OGR cannot read, from files of their own.
 
     Args:
         item: whose source it is.
