@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
 import pytest
 from rasterio.io import MemoryFile
@@ -13,14 +12,11 @@ from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
 from geobatch_tui.execution.raster.warp import gdal_suggestion, gdal_warp
 
-if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.grid.pixel_grid import Suggestion
-
 Place = tuple[float, float, float, float, int, int]
 CYLINDERS = ["EPSG:3857", "EPSG:6933", "EPSG:3395", "EPSG:32662"]
 
 
-def both(place: Place, dst: str, src: str = "EPSG:4326") -> tuple[Suggestion | None, ...]:
+def both(place: Place, dst: str, src: str = "EPSG:4326") -> tuple[PixelGrid | None, ...]:
     """Our suggestion and GDAL's for a source at (west, north, pixel width and height, size)."""
     *where, width, height = place
     crs, target = crs_lookup.crs_of(src), crs_lookup.crs_of(dst)
