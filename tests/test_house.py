@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -26,6 +27,8 @@ SHARED = {
     "plan": "what decides an item's bytes; and the command that shows plans",
     "probe": "opens a source and plans its item",
 }
+#: Pages that say where things are.
+PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md")
 #: Tests that no single room holds: of the whole under attack, and of the house.
 ABOVE_ROOMS = {"chaos", ""}
 
@@ -119,3 +122,57 @@ def test_no_imports_go_round() -> None:
     for name in imports:
         visit(name, ())
     assert round_trips == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_name_what_is_there(page: str) -> None:
+    """Who follows a page finds the module, or the folder, that it names."""
+    top = ROOT.parent
+    paths = [*ROOT.rglob("*"), *(top / "benchmarks").iterdir()]
+    known = ["/" + path.relative_to(top).as_posix() for path in paths]
+    text = (top / page).read_text(encoding="utf-8")
+    named = {a or b for a, b in re.findall(r"([\w/]+\.py)\b|`([\w/]+)/`", text)}
+    lost = [one for one in named if not any(place.endswith("/" + one) for place in known)]
+    assert [one for one in lost if not (top / one).exists()] == []
+
+
+def _names(path: Path) -> set[str]:
+    """Names that a module defines or imports, at any depth."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                found.add(node.name)
+            case ast.Name(name, ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.alias():
+                found.add((node.asname or node.name).rpartition(".")[2])
+    return found
+
+
+def _places(path: Path, role: list[str], names: dict[Path, set[str]]) -> list[Path]:
+    """Modules that a role in ``path`` may mean; takes what names them from ``role``."""
+    if role[0] not in {"", "geobatch_tui"}:
+        if len(role) == 1:
+            return [path]
+        return [each for each in names if each.stem == role[0] or role[0] in names[each]]
+    room = ROOT if role.pop(0) else path.parent
+    while role and (room / role[0]).is_dir():
+        room /= role.pop(0)
+    if role and (room / f"{role[0]}.py").exists():
+        return [room / f"{role.pop(0)}.py"]
+    return [room / "__init__.py"]
+
+
+def test_docstrings_refer_to_what_is_there() -> None:
+    """A role leads to a name of its own module, of a module that it names, or of a class."""
+    names = {path: _names(path) for path in ROOT.rglob("*.py")}
+    lost = []
+    for path in names:
+        text = path.read_text(encoding="utf-8")
+        for role in re.findall(r":(?:attr|class|data|func|meth|mod):`~?([\w.]+)`", text):
+            rest = role.split(".")
+            places = _places(path, rest, names)
+            if not any(set(rest[-1:]) <= names[place] for place in places):
+                lost.append(f"{_name(path)}: {role}")
+    assert lost == []
