@@ -60,7 +60,7 @@ def _install(package: str, target: Path) -> None:
 
 
 def world_profile(width: int, height: int, **more: Any) -> dict[str, Any]:
-    """Profile of a global EPSG:4326 GeoTIFF as peers.md wants it: 512x512 tiles, DEFLATE."""
+    """Profile of a global EPSG:4326 GeoTIFF as the peers get it: 512x512 tiles, DEFLATE."""
     return {
         "driver": "GTiff",
         "width": width,

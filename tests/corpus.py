@@ -2,7 +2,7 @@
 
 Every maker writes into a directory and returns the path to give to a job. The files are small
 (512x512 at most), the same on every run, and quick to make. ``CASES`` lists them by name with the
-error that the case catalogue of the design asks for; tests of all layers take them from here.
+error that each must end in; tests of all layers take them from here.
 """
 
 from __future__ import annotations

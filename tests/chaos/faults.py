@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).with_suffix(".c")
 _HEAD = struct.Struct("<5q")
 _SIZE = 4096
-#: Codes that a run may end with; see product.md.
+#: Codes that a run may end with; see README.md.
 DOCUMENTED = {0, 2, 12, 15, 17}
 
 

@@ -1,1 +1,1 @@
-"""Prints runs on the command line: progress, results and figures, on its two streams."""
+"""Prints runs on the command line: their progress and results, on its two streams."""

@@ -4,7 +4,7 @@ Each thread of each worker appends to a file of its own, ``<epoch>-<pid>-<thread
 item's work directory. A segment is one chunk::
 
     tiles, as they go into the final file (COG: with leader and trailer)
-    index: one chunks.ROW a tile
+    index: one encode_chunk.ROW a tile
     end:   magic, fingerprint, chunk, chunk size, rows, length of the tiles, CRC-32
 
 and is durable before its place is reported. A segment that could not be completed is cut off
