@@ -56,7 +56,7 @@ BOMB_BYTES = 2**36
 BOMB_RATIO = 10_000
 #: A damaged JPEG is an error, not a grey area. Files beside a source are found by their names, in
 #: lower or upper case: a list of its directory, which GDAL compares in any case, would make it open
-#: names that `beside` did not look at, and takes longer than to open a small file.
+#: names that `sidecars` did not look at, and takes longer than to open a small file.
 OPTIONS = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "YES", "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}
 #: GDAL's messages about a TIFF whose compression this build cannot decode.
 _NO_CODEC = re.compile(

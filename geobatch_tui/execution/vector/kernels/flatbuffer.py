@@ -12,7 +12,7 @@ import numpy as np
 from geobatch_tui.execution.native.jit import external, jit
 from geobatch_tui.execution.vector.kernels.wkb_loops import _is_nan, _u32, _u64
 
-#: How deep collections are nested at most, as ``kernels`` has it.
+#: How deep collections are nested at most, as ``wkb_loops`` has it.
 _DEPTH = 32
 #: Cells of the state: bytes written, largest alignment, vtables; then where the fields of the
 #: current table lie, and then where each vtable lies; then three stacks of collections.
