@@ -195,9 +195,12 @@ class PlanReport:
         """Refuse to replace files that ``output.if_exists`` protects."""
         if policy != "overwrite" and self.foreign:
             shown = ", ".join(safe(key) for key in self.foreign[:10])
+            hint = 'set output.if_exists = "overwrite", or use another output.dir'
+            if policy == "fail":
+                hint += '; "skip" takes up outputs of this job that are right'
             raise PreflightError(
                 f"{len(self.foreign)} files are in the way in {safe(self.output_dir)}: {shown}",
-                hint='set output.if_exists = "overwrite", or use another output.dir',
+                hint=hint,
             )
 
     def explain(self) -> Iterator[tuple[str, str, str]]:

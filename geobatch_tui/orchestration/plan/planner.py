@@ -12,7 +12,7 @@ import os
 from collections import deque
 from dataclasses import replace
 from itertools import batched
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from geobatch_tui.errors import DiskFullError, Reaction
 from geobatch_tui.execution.protocol.messages import (
@@ -60,6 +60,18 @@ TOGETHER = 16
 """Inputs that a thread reads in one go: handing over each would take longer than a small file."""
 
 
+#: What becomes of outputs that the ledger does not know: those that are right count as done, all
+#: are made again, or any is in the way.
+type Existing = Literal["adopt", "redo", "refuse"]
+
+
+def existing(job: Job, *, fresh: bool = False, adopt_only: bool = False) -> Existing:
+    """Return what becomes of outputs that the ledger does not know; ``adopt_only``: in a repair."""
+    if job.output.if_exists == "fail" and not adopt_only:
+        return "refuse"
+    return "redo" if fresh else "adopt"
+
+
 class Planner(Listener):
     """Plans the items of one job; listens to the dispatcher that it gives its probes to.
 
@@ -67,7 +79,7 @@ class Planner(Listener):
         job: the job.
         recipe: what its items share.
         reader: the ledger of earlier runs; None: there was none, or it has no item.
-        adopt: whether outputs without a row may be adopted (not with ``--fresh``).
+        existing: what becomes of outputs without a row.
         suspects: keys whose outputs are read whole, whatever their size and time say.
         most_bytes: an item whose output is estimated to be larger cannot fit on the disk and is
             refused alone; 0: none is.
@@ -79,14 +91,14 @@ class Planner(Listener):
         recipe: Recipe,
         reader: LedgerReader | None,
         *,
-        adopt: bool,
+        existing: Existing,
         suspects: frozenset[str] = frozenset(),
         most_bytes: int = 0,
     ) -> None:
         self._job = job
         self._recipe = recipe
         self._reader = reader
-        self._adopt = adopt
+        self._existing = existing
         self._suspects = suspects
         self._most_bytes = most_bytes
         self._params = job.op.params.model_dump(mode="json")
@@ -279,11 +291,14 @@ class Planner(Listener):
 
     async def _inspect(self, base: Decision, path: Path) -> Decision:
         """Adopt an output that the ledger does not know, or say that it is in the way."""
+        if self._existing == "refuse":
+            return replace(base, detail="there is an output already", replaces=True)
         name = self._recipe.operation.name
         outcome = await self._ask(InspectTask(0, name, str(path)), u.Kind.INSPECT)
         receipt = None if isinstance(outcome, Failure) else outcome.receipt
         ours = isinstance(receipt, InspectReceipt) and receipt.fingerprint
-        if isinstance(receipt, InspectReceipt) and ours == base.fingerprint and self._adopt:
+        adopts = self._existing == "adopt"
+        if isinstance(receipt, InspectReceipt) and ours == base.fingerprint and adopts:
             newer = base.identity.mtime_ns > path.stat().st_mtime_ns  # noqa: ASYNC240 - the same
             if not newer:
                 return replace(base, reason="current", detail="adopted", adopted=receipt)

@@ -12,7 +12,7 @@ from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.plan.plan_report import PlanReport, most_bytes
-from geobatch_tui.orchestration.plan.planner import Planner
+from geobatch_tui.orchestration.plan.planner import Existing, Planner, existing
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.breaker import exceeds
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
@@ -56,7 +56,7 @@ class Planning:
         loaded: the job.
         resources: those of the whole job, whose workers decide the size of chunks.
         pool, scheduler: run the probes; the scheduler is a fresh one.
-        reader, adopt, suspects: see :class:`Planner`.
+        reader, outputs, suspects: see :class:`Planner`; by default as for a run that is not fresh.
         keep_entries: whether the report keeps an entry for each item.
 
     Attributes:
@@ -74,7 +74,7 @@ class Planning:
         scheduler: Scheduler,
         reader: LedgerReader | None,
         *,
-        adopt: bool = True,
+        outputs: Existing | None = None,
         suspects: frozenset[str] = frozenset(),
         keep_entries: bool = True,
     ) -> None:
@@ -99,7 +99,7 @@ class Planning:
             job,
             self.recipe,
             reader,
-            adopt=adopt,
+            existing=outputs or existing(job),
             suspects=suspects,
             most_bytes=most_bytes(output_dir, compressed=self._compressed),
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Failure, InspectReceipt, ItemPlan
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.inputs import Input
+    from geobatch_tui.orchestration.plan.planner import Existing
     from geobatch_tui.orchestration.plan.planning import Orphan
     from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
     from geobatch_tui.orchestration.plan.resources import Resources
@@ -40,7 +41,7 @@ class PlanPhase:
         monitor: has the tally.
         pool: runs the probes.
         scheduler: a fresh scheduler for them.
-        adopt: whether outputs that were made elsewhere or before count as done.
+        outputs: what becomes of outputs that the ledger does not know.
 
     Attributes:
         dispatcher: takes commands while :meth:`run` runs.
@@ -55,7 +56,7 @@ class PlanPhase:
         pool: Pool,
         scheduler: Scheduler,
         *,
-        adopt: bool,
+        outputs: Existing,
     ) -> None:
         self._session = session
         self._monitor = monitor
@@ -66,7 +67,7 @@ class PlanPhase:
             pool,
             scheduler,
             None if session.next_item_id == 1 else session.reader,
-            adopt=adopt,
+            outputs=outputs,
             suspects=read_suspects(session.state),
             keep_entries=False,
         )
@@ -116,12 +117,17 @@ class PlanRecorder:
         self._session = session
         self._recipe = recipe
         self._kept = redact_value(recipe.params)
+        self._overwrites = session.job.output.if_exists == "overwrite"
         self._tally = tally
         self._item_id = session.next_item_id
         self._chunk_id = session.next_chunk_id
 
     def take(self, decision: Decision) -> None:
+        """Write an item down, unless a file is in its way that the plan is refused for: the next
+        run would take what the ledger knows for its own, and replace it."""
         self._tally.items += 1
+        if decision.replaces and not self._overwrites:
+            return
         if decision.failure is not None:
             self._refused(decision, decision.failure)
         elif decision.adopted is not None and decision.plan is not None:

@@ -15,6 +15,7 @@ from geobatch_tui.ledger.write.publish import ItemPublishError
 from geobatch_tui.observability.log import versions
 from geobatch_tui.orchestration.plan.inputs import expand
 from geobatch_tui.orchestration.plan.machine import shortage
+from geobatch_tui.orchestration.plan.planner import existing
 from geobatch_tui.orchestration.plan.resources import (
     Resources,
     linked_for_outputs,
@@ -160,7 +161,9 @@ class Run:
             self._monitor,
             pool,
             self._crew.scheduler(self._job, self._session.run_id, "probe"),
-            adopt=not self._options.fresh,
+            outputs=existing(
+                self._job, fresh=self._options.fresh, adopt_only=self._options.adopt_only
+            ),
         )
         self._dispatcher = phase.dispatcher
         self._monitor.show(phase.dispatcher)

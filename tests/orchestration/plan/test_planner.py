@@ -45,7 +45,7 @@ async def first_probe(root: Path, count: int) -> bytes:
     project = Project(root, inputs=[f"{number:04}.tif" for number in range(count)])
     job = project.job().job
     recipe = Recipe.of(job, get_operation(job.op.name), 1 << 20)
-    planner = Planner(job, recipe, None, adopt=True)
+    planner = Planner(job, recipe, None, existing="adopt")
     asked = Asked()
     planner.attach(asked)
     decisions = planner.decide(expand(job.source.inputs, project.out, job.output.format))
@@ -102,7 +102,7 @@ async def planned(
     project = Project(root, inputs=[f"{number}.tif" for number in range(len(sizes))])
     job = project.job().job
     recipe = Recipe.of(job, get_operation(job.op.name), 1 << 20)
-    planner = Planner(job, recipe, None, adopt=True, most_bytes=most_bytes)
+    planner = Planner(job, recipe, None, existing="adopt", most_bytes=most_bytes)
     planner.attach(Answering(planner, sizes, chunk_bytes))
     report = PlanReport(1, str(root), budget=budget)
     async for decision in planner.decide(expand(job.source.inputs, project.out, job.output.format)):

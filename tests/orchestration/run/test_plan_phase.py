@@ -55,7 +55,7 @@ def phase_of(
     monitor = Monitor(session, 0)
     scheduler = resources.scheduler(loaded.job, session.run_id, "probe")
     pool = InlinePool(answer)
-    phase = PlanPhase(session, resources, monitor, pool, scheduler, adopt=True)
+    phase = PlanPhase(session, resources, monitor, pool, scheduler, outputs="adopt")
     return phase, monitor
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -504,12 +505,31 @@ async def test_a_foreign_file_is_not_replaced(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.out.mkdir()
     project.output().write_bytes(b"mine")
-    with pytest.raises(PreflightError, match="in the way"):
-        await project.run()
+    for _ in range(2):
+        with pytest.raises(PreflightError, match="in the way"):
+            await project.run()
     assert project.output().read_bytes() == b"mine"
     project.values = {"output": {"if_exists": "overwrite"}}
     assert (await project.run()).exit_code == 0
     assert project.output().read_bytes() != b"mine"
+
+
+async def test_outputs_that_exist_fail_a_job_that_asks_for_it(tmp_path: Path) -> None:
+    """Whoever made them; those of the job's own ledger are no others. Repair takes them up."""
+    project = Project(tmp_path, values={"output": {"if_exists": "fail"}})
+    assert (await project.run()).exit_code == 0
+    before = project.tree()
+    assert (await project.run()).counts["current"] == 10
+    with pytest.raises(PreflightError, match="in the way"):
+        await project.run(fresh=True)
+    shutil.rmtree(project.out / ".geobatch")
+    with pytest.raises(PreflightError, match="in the way"):
+        await geobatch_tui.plan(project.job())
+    with pytest.raises(PreflightError, match="in the way"):
+        await project.run()
+    assert project.tree() == before
+    assert (await geobatch_tui.repair(project.out))["adopted"] == 1
+    assert (await project.run()).counts["current"] == 10
 
 
 async def test_a_lost_ledger_is_rebuilt_from_the_outputs(tmp_path: Path) -> None:
