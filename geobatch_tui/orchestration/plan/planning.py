@@ -56,7 +56,8 @@ class Planning:
         loaded: the job.
         resources: those of the whole job, whose workers decide the size of chunks.
         pool, scheduler: run the probes; the scheduler is a fresh one.
-        reader, outputs, suspects: see :class:`Planner`; by default as for a run that is not fresh.
+        reader, suspects: see :class:`Planner`.
+        outputs: its ``existing``; None: as for a run that is not fresh.
         keep_entries: whether the report keeps an entry for each item.
 
     Attributes:
