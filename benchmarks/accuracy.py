@@ -144,8 +144,12 @@ def ours(item: ItemContext, plan: RasterPlan) -> tuple[tuple[Any, Any], tuple[An
     if plan.warp is None:
         raise SystemExit("this plan has no warp")
     with opened_source.source_of(item) as held:
-        exact = gdal_warp.warp_window(held, plan, window)
-        fast = exact if plan.warp.path == "exact" else resample.resample_window(held, plan, window)
+        exact = gdal_warp.warp_window(held, plan, plan.warp, window)
+        fast = (
+            exact
+            if plan.warp.path == "exact"
+            else resample.resample_window(held, plan, plan.warp, window)
+        )
     every = np.ones((plan.height, plan.width), bool)
     first, second = ((pixels[0], every if good is None else good) for pixels, good in (fast, exact))
     return first, second

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from geobatch_tui.config import crs
+from geobatch_tui.config import crs, step_keys
 from geobatch_tui.config.fields import Leaf, leaves
 from geobatch_tui.config.job_reader import JobFile, read_job_file
 from geobatch_tui.config.paths import absolute
@@ -22,6 +22,8 @@ from geobatch_tui.config.problems import InvalidJobError, Problem, describe, sho
 from geobatch_tui.config.schema import Job, JobValues, build_params, dump_job
 from geobatch_tui.config.setting_types import CREATION_OPTIONS, nearest_option
 from geobatch_tui.config.sources import (
+    STEP,
+    STEPS,
     Given,
     Layer,
     Origin,
@@ -197,6 +199,10 @@ class _Assembly:
         return named[-1].value
 
     def _take(self, given: Given) -> None:
+        steps = self.values.get(STEPS)
+        if step_keys.is_step_key(given.key, steps):
+            self._take_step(steps, given)
+            return
         leaf, key = self._leaf_of(given.key)
         if leaf is None:
             self.problems.append(unknown(given, self.known, tuple(Job.model_fields)))
@@ -212,10 +218,19 @@ class _Assembly:
             text = f"{key} = {show_value(key, value)}: must be a table of names and values"
             self.problems.append(Problem(given.origin.where, key, text))
 
+    def _take_step(self, steps: Any, given: Given) -> None:
+        """Take a value for a parameter of one step."""
+        try:
+            self.values[STEPS] = step_keys.with_value(steps, given)
+        except ConfigError as error:
+            self.problems.append(Problem(given.origin.where, given.key, error.message))
+            return
+        self.origins[STEPS] = given.origin
+
     def _put(self, leaf: Leaf, key: str, value: object, given: Given) -> None:
         origin = given.origin
         file = self.file if origin.layer == "file" else None
-        if file:
+        if file and file.where(key) != str(file.path):
             origin = Origin("file", file.where(key))
         name = key.removeprefix(f"{leaf.key}.")
         if leaf.key == "output.creation" and name not in CREATION_OPTIONS:
@@ -272,6 +287,9 @@ class _Assembly:
         by_key: dict[str, list[ErrorDetails]] = {}
         for detail in error.errors(include_url=False):
             loc = [*prefix, *map(str, detail["loc"])]
+            if loc[:2] == ["op", "steps"] and len(loc) > _DEPTH:
+                self._report_step(loc, detail)
+                continue
             _leaf, key = self._leaf_of(".".join(loc[: _DEPTH + 1]))
             by_key.setdefault(key if key in self.values else ".".join(loc[:2]), []).append(detail)
         for key, details in by_key.items():
@@ -281,11 +299,23 @@ class _Assembly:
                     named = text.partition(": ")[0]
                     self.problems.append(Problem(self._where(named), named, safe(text)))
                 continue
-            done = any(problem.key.startswith("op") for problem in self.problems)
+            done = any(problem.key.startswith(("op", STEP)) for problem in self.problems)
             if key == "op.params" or (key == "op.name" and done):
                 continue  # follows from what is reported already
             text = describe(key, details, self.values.get(key, details[0]["input"]))
             self.problems.append(Problem(self._where(key), key, text))
+
+    def _report_step(self, loc: list[str], detail: ErrorDetails) -> None:
+        """Add a problem in a step, at its line."""
+        key = step_keys.named(loc)
+        origin = self.origins.get(STEPS, _DEFAULT)
+        line = step_keys.where(self.file, loc, origin.where)
+        where = line if origin.layer == "file" else origin.where
+        if detail["type"] == "extra_forbidden":
+            text = step_keys.unknown(loc)
+        else:
+            text = describe(key, [detail], detail["input"])
+        self.problems.append(Problem(where, key, text))
 
     def _where(self, key: str) -> str:
         if key in self.origins:

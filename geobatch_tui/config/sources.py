@@ -47,6 +47,9 @@ OPTIONS = {
     "failures.max_failures": "--max-failures",
 }
 
+#: The section of steps, the operation that it stands for, and the key of its list.
+STEP, CHAIN, STEPS = "step", "raster.pipeline", "op.steps"
+
 Layer = Literal["default", "file", "environment", "flag"]
 _PLAIN = (str, int, float, bool, list, dict)
 
@@ -70,9 +73,14 @@ class Given:
 
 
 def from_file(file: JobFile) -> Iterator[Given]:
-    """Read the values of a job file; sections and inline tables become dotted keys."""
+    """Read the values of a job file; sections and inline tables become dotted keys, and a list of
+    steps the operation that runs them."""
     for section, values in file.values.items():
         where = Origin("file", file.where(section))
+        if section == STEP and "op" not in file.values:
+            yield Given("op.name", CHAIN, where)
+            yield Given(STEPS, values, where)
+            continue
         if not isinstance(values, dict):
             yield Given(section, values, where)
         for name, value in values.items() if isinstance(values, dict) else ():
@@ -115,6 +123,8 @@ def unknown(given: Given, known: Mapping[str, Leaf], sections: Sequence[str]) ->
     """Describe a key that is not in the schema, with the nearest one that is."""
     section, dot, name = given.key.partition(".")
     where = given.origin.where
+    if section == STEP:
+        return Problem(where, STEP, "there is [op] beside [[step]]: a job has one of them")
     if section in sections and not dot:
         return Problem(where, given.key, f"{section} must be a table of keys")
     near = get_close_matches(section, sections, 1)
@@ -142,6 +152,12 @@ def typed(text: str, leaf: Leaf, *, table: bool) -> object:
     value = _toml_value(text)
     if leaf.text and not table:
         return value if isinstance(value, str) else text
+    return text if value is None else value
+
+
+def untyped(text: str) -> object:
+    """Return the TOML value that ``text`` of a flag means, or the text itself."""
+    value = _toml_value(text)
     return text if value is None else value
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ _SCALAR = re.compile(r"[^\s,\]}#][^,\]}#\n]*")
 def key_lines(text: str) -> dict[str, int]:
     """Return the line numbers, from 1, of all keys and tables of ``text``, by dotted key.
 
-    Keys of inline tables count as keys; a key of an array of tables stands at its first line.
+    Keys of inline tables count as keys. A key in an array of tables has the table's number, from
+    0, in it: ``step.1.name``.
     """
     return _Scanner(text).run()
 
@@ -40,12 +42,17 @@ class _Scanner:
 
     def run(self) -> dict[str, int]:
         table: tuple[str, ...] = ()
+        tables: Counter[tuple[str, ...]] = Counter()
         self._blank()
         while self.at < len(self.text):
             if self.text[self.at] == "[":
                 start = self.at
-                self.at += 2 if self.text.startswith("[[", start) else 1
+                is_array = self.text.startswith("[[", start)
+                self.at += 2 if is_array else 1
                 table = self._key(())
+                if is_array:
+                    number, tables[table] = tables[table], tables[table] + 1
+                    table = (*table, str(number))
                 self._mark(table, start)
                 self.at = self.text.index("]", self.at)
                 while self.text.startswith("]", self.at):

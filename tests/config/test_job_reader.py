@@ -54,7 +54,8 @@ def test_lines_of_toml_keys():
         "output.dirs.deep": 18,
         "output.when": 20,
         "many": 21,
-        "many.last": 22,
+        "many.0": 21,
+        "many.0.last": 22,
     }
 
 

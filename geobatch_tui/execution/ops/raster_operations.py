@@ -1,7 +1,7 @@
-"""The operations on rasters, ``raster.convert`` and ``raster.reproject``.
+"""The operations on rasters: ``raster.convert``, ``raster.reproject`` and ``raster.pipeline``.
 
 They differ in how an item is probed. How its pixels are made is in its plan, so chunks, assembly
-and inspection are the same for both. Modules that load GDAL are imported where they are needed.
+and inspection are the same for all. Modules that load GDAL are imported where they are needed.
 """
 
 from __future__ import annotations
@@ -104,4 +104,31 @@ class Reproject(RasterOperation):
         return probe_reproject(task, given(task.params), stage)
 
 
-CONVERT, REPROJECT = Convert(), Reproject()
+class Pipeline(RasterOperation):
+    """A chain of steps, computed chunk by chunk without a file between them.
+
+    The output has the bytes that it would have if each step had been stored without loss.
+    """
+
+    name = "raster.pipeline"
+    version = 1
+    summary = "Run a chain of steps on rasters, as `gdal raster pipeline` does."
+
+    @property
+    def params(self) -> type[BaseModel]:
+        from geobatch_tui.execution.params.chain_params import RasterChain
+
+        return RasterChain
+
+    def libraries(self) -> dict[str, str]:
+        from geobatch_tui.execution.proj.grid_shifts import grids
+
+        return super().libraries() | grids()
+
+    def probe(self, task: messages.ProbeTask, stage: Stage) -> messages.ItemPlan:
+        from geobatch_tui.execution.raster.probe import probe_chain
+
+        return probe_chain(task, stage)
+
+
+CONVERT, REPROJECT, PIPELINE = Convert(), Reproject(), Pipeline()

@@ -31,6 +31,19 @@ Resampling = Literal[
 ]
 
 
+#: Names of the parameters of the step *reproject*, which are GDAL's of today, and those of the
+#: operation, which are gdalwarp's.
+WARP_NAMES = {
+    "output_crs": "dst_crs",
+    "bbox": "bounds",
+    "bbox_crs": "bounds_crs",
+    "input_nodata": "src_nodata",
+    "output_nodata": "dst_nodata",
+    "warp_option": "warp_options",
+    "transform_option": "transform_options",
+}
+
+
 def given(params: Mapping[str, Any]) -> Any:
     """Return what the model of ``params`` would be: its fields as attributes.
 
@@ -42,7 +55,7 @@ def given(params: Mapping[str, Any]) -> Any:
 def _value(name: str, value: object) -> object:
     if isinstance(value, list):
         return tuple(value)
-    return math.nan if value == "NaN" and name.endswith("_nodata") else value
+    return math.nan if value == "NaN" and name.endswith("nodata") else value
 
 
 def pixel_of(resolution: tuple[float, float] | float | None) -> tuple[float, float] | None:

@@ -11,16 +11,14 @@ from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import MemoryBudgetError, TransientError
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ChunkReceipt, Segment
-from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.geotiff import assembly, spool
-from geobatch_tui.execution.raster.grid import kernel_scale
-from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
-from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source import opened_source, source_pixels
 from geobatch_tui.execution.raster.source.blocks import unreadable
-from geobatch_tui.execution.raster.warp import gdal_warp, resample
+from geobatch_tui.execution.raster.steps import chain, step_table
+from geobatch_tui.execution.raster.warp import warp_window
 from geobatch_tui.execution.sources import source_files
 
 if TYPE_CHECKING:
@@ -33,16 +31,13 @@ if TYPE_CHECKING:
         FinaliseTask,
         ItemContext,
         ItemReceipt,
-        Json,
     )
     from geobatch_tui.execution.protocol.operation import Stage
+    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.pyramid.encode_chunk import EncodedTiles
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
-#: A source of at most so many pixels is checked as a whole: to find out which of them a window
-#: needs would take as long.
-_SMALL = 2**20
 #: The kernel's count of bytes read by a thread, from the page cache too.
 _IO = "/proc/thread-self/io"
 
@@ -151,63 +146,14 @@ def _compute_window(
     item: ItemContext, opened: OpenSource, plan: RasterPlan, window: Window
 ) -> tuple[Pixels, Valid | None]:
     try:
+        if plan.chain:
+            block = chain.of(opened, plan.chain).block(window)
+            return block.pixels, block.mask
         if plan.warp is not None:
-            if plan.warp.path != "exact":
-                return resample.resample_window(opened, plan, window)
-            _check_warped(opened, plan, window)
-            return gdal_warp.warp_window(opened, plan, window)
-        return _copy_window(opened, plan, window, item.params)
+            return warp_window.warp_window(opened, plan, plan.warp, window)
+        return source_pixels.copy_window(opened, plan, window, item.params)
     except (RasterioError, OSError) as error:
         raise explain(item, opened, plan, window, error) from error
-
-
-def _copy_window(
-    opened: OpenSource, plan: RasterPlan, window: Window, params: Json
-) -> tuple[Pixels, Valid | None]:
-    """Read the pixels of ``window``; where the output has another nodata value, write it."""
-    part = RasterWindow(*window.srcwin)
-    pixels = opened.read_window(window)
-    if plan.validity == "mask":
-        return pixels, _valid_pixels(opened, part, pixels)
-    if plan.validity == "nodata" and params.get("dst_nodata") is not None:
-        _rename_nodata(opened, plan, part, pixels, params)
-    return pixels, None
-
-
-def _valid_pixels(opened: OpenSource, part: RasterWindow, pixels: Pixels) -> Valid:
-    """Return where all bands of ``part`` of the source, which holds ``pixels``, are valid.
-
-    A mask decides alone where the output keeps nodata beside it, as GDAL reads such files.
-    """
-    facts = opened.facts
-    seen: Valid = np.ones(pixels.shape[1:], bool)
-    if facts.mask:
-        seen &= opened.dataset.read_masks(1, window=part) > 0
-    if facts.nodata_differs:
-        for band, value in zip(pixels, facts.nodatavals, strict=True):
-            seen &= validity.differs(band, value)
-    return seen
-
-
-def _rename_nodata(
-    opened: OpenSource, plan: RasterPlan, part: RasterWindow, pixels: Pixels, params: Json
-) -> None:
-    """Write the plan's nodata where pixels are invalid, and move valid ones off it."""
-    own, facts = params.get("src_nodata"), opened.facts
-    values = facts.nodatavals if own is None else (None if own == "none" else float(own),)
-    values = values * (len(pixels) if len(values) == 1 else 1)
-    if not facts.mask and not any(value is not None for value in values):
-        return  # pixels that have the value are declared nodata
-    invalid = np.zeros(pixels.shape, bool)
-    if facts.mask:
-        invalid |= opened.dataset.read_masks(1, window=part) == 0
-    for index, value in enumerate(values):
-        if value is not None:
-            invalid[index] |= ~validity.differs(pixels[index], value)
-    encoded, moved = validity.avoided(plan.nodata, pixels.dtype, plan.dtype)
-    if encoded != moved:
-        pixels[:, ((pixels == encoded) & ~invalid).all(axis=0)] = moved
-    pixels[invalid] = plan.nodata
 
 
 def explain(
@@ -239,29 +185,11 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
 
 def _needed_source(opened: OpenSource, plan: RasterPlan, window: Window) -> Window:
     """Return the part of the source that ``window`` is computed from, with a margin."""
-    facts = opened.facts
+    if plan.chain:
+        return step_table.needed_source(plan.chain, window)
     if plan.warp is None:
         return window
-    whole = Window(0, 0, facts.width, facts.height)
-    cols, rows = gdal_warp.BLOCK
-    # GDAL warps a block of its virtual dataset as a whole, so damage under any part of it fails
-    # every chunk that shares it.
-    window = window.align(cols, rows, Window(0, 0, plan.width, plan.height))
-    part = kernel_scale.source_window(Mapper.of(plan, plan.warp, facts), window)
-    if part is None or part.failed:
-        return whole
-    extra = kernel_scale.margin(plan.warp.resampling, plan.warp.xscale, plan.warp.yscale) + 8
-    return part.pixels.pad(extra).clip(whole)
-
-
-def _check_warped(opened: OpenSource, plan: RasterPlan, window: Window) -> None:
-    """Raise CorruptSourceError if a block that ``window`` needs is damaged."""
-    checks = opened.checksums
-    if checks is None:
-        return
-    whole = Window(0, 0, opened.facts.width, opened.facts.height)
-    if whole.size > _SMALL or checks.damaged(whole):
-        opened.check(_needed_source(opened, plan, window))
+    return warp_window.needed_source(opened.facts, plan, plan.warp, window)
 
 
 def _bad_blocks(dataset: DatasetReader, window: Window) -> tuple[list[tuple[int, int]], int, str]:

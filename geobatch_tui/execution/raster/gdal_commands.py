@@ -13,15 +13,21 @@ from geobatch_tui.execution.raster.encode.gdal_options import LEVEL_KEYS, LOSSLE
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.protocol.messages import ItemContext
+    from collections.abc import Sequence
+
+    from geobatch_tui.execution.protocol.messages import ItemContext, Json
 
 #: A file in GDAL's memory: the command leaves nothing on disk.
 _NOWHERE = "/vsimem/window.tif"
+#: Parameters of steps that GDAL does not have.
+_OURS = frozenset({"name", "extent"})
 
 
 def item_command(item: ItemContext) -> str:
     """Return the command for the whole item: gdalwarp, or gdal_translate for a plain copy."""
     plan = RasterPlan.from_json(item.plan.detail)
+    if plan.chain:
+        return pipeline(item.source, item.params["steps"], [*_creation(plan), item.out_path])
     if plan.warp is None:
         words = ["gdal_translate", *_nodata_words(plan.nodata, "-a_nodata"), *_creation(plan)]
         if assigned := item.plan.notes.get("assigned_crs"):
@@ -35,11 +41,44 @@ def item_command(item: ItemContext) -> str:
 def window_command(item: ItemContext, window: Window) -> str:
     """Return a command that computes one window in memory, and so reads what its chunk reads."""
     plan = RasterPlan.from_json(item.plan.detail)
+    if plan.chain:
+        part = {"name": "clip", "window": list(window.srcwin)}
+        return pipeline(item.source, [*item.params["steps"], part], ["--of", "MEM", "out"])
     if plan.warp is None:
         words = ["gdal_translate", "-srcwin", *map(str, window.srcwin)]
     else:
         words = ["gdalwarp", *_warp_words(item, plan, plan.warp), *_extent(plan, window)]
     return shlex.join([*words, item.source, _NOWHERE])
+
+
+def pipeline(source: str, steps: Sequence[Json], write: Sequence[str]) -> str:
+    """Return GDAL's pipeline of ``steps``: what is as by default is left out, and what GDAL has
+    not; ``write`` are the words of its last step."""
+    parts = [["read", source], *map(_step_words, steps), ["write", *write]]
+    return "gdal raster pipeline " + " ! ".join(shlex.join(part) for part in parts)
+
+
+def _step_words(step: Json) -> list[str]:
+    from geobatch_tui.execution.params.chain_params import STEP_PARAMS
+
+    fields = STEP_PARAMS[step["name"]].model_fields
+    words = [step["name"]]
+    for name, value in step.items():
+        default = fields[name].get_default(call_default_factory=True)
+        if name in _OURS or value == default or value == list(_several(default)):
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif isinstance(value, dict):
+            words += [word for key, text in value.items() for word in (option, f"{key}={text}")]
+        else:
+            words += [option, ",".join(map(str, _several(value)))]
+    return words
+
+
+def _several(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _warp_words(item: ItemContext, plan: RasterPlan, warp: Warp) -> list[str]:

@@ -1,13 +1,18 @@
-"""The plan of one raster item: everything that decides its bytes, and nothing else."""
+"""The plan of one raster item: everything that decides its bytes, and nothing else.
+
+:class:`Raster` is what a source, a step or a file is without its pixels.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.execution.protocol.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.raster.types import (
@@ -72,10 +77,19 @@ class Warp:
     error_threshold: float = 0.0
     path: Method = "exact"
 
+    def to_json(self) -> dict[str, object]:
+        """Return it JSON-ready."""
+        return {name: _pack(getattr(self, name)) for name in self.__dataclass_fields__}
 
-@dataclass(frozen=True, slots=True)
-class RasterPlan:
-    """Output grid, bands and encoding of one item.
+    @classmethod
+    def from_json(cls, data: Json) -> Warp:
+        """Return the warp that :meth:`to_json` gave."""
+        return cls(**{**data, "src_nodata": number_of(data["src_nodata"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raster:
+    """The properties of a raster, without its pixels: what a lossless file of it tells.
 
     ``crs`` is WKT2; ``transform`` leads from pixel corners to CRS units. ``count`` includes an
     alpha band. ``colormap`` maps 0..255 to RGBA for palette images. ``tags`` is the metadata of the
@@ -99,10 +113,59 @@ class RasterPlan:
     units: tuple[str, ...]
     tags: Mapping[str, str]
     area_or_point: str
-    warp: Warp | None
-    encoding: Encoding
     domains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     band_tags: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def bands(self) -> int:
+        """Number of bands without alpha."""
+        return self.count - (self.validity == "alpha")
+
+    @property
+    def whole(self) -> Window:
+        """The window of all its pixels."""
+        return Window(0, 0, self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """A step of a chain as it was planned for one item.
+
+    Attributes:
+        values: its parameters and what the plan pinned, JSON-ready: with the raster before it,
+            all that decides its pixels.
+        raster: what it gives.
+    """
+
+    name: str
+    version: int
+    values: Mapping[str, Any]
+    raster: Raster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RasterPlan(Raster):
+    """Output grid, bands and encoding of one item.
+
+    ``chain``: the steps that make its pixels, the source first; empty where one warp, or a plain
+    copy, does.
+    """
+
+    warp: Warp | None
+    encoding: Encoding
+    chain: tuple[StepPlan, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        raster: Raster,
+        encoding: Encoding,
+        warp: Warp | None = None,
+        chain: tuple[StepPlan, ...] = (),
+    ) -> RasterPlan:
+        """Return the plan of a file that holds ``raster``."""
+        given = {name: getattr(raster, name) for name in Raster.__dataclass_fields__}
+        return cls(**given, warp=warp, encoding=encoding, chain=chain)
 
     def stored(self) -> RasterPlan:
         """Return the plan of the file's own bands, where alpha is stored as a mask."""
@@ -123,28 +186,64 @@ class RasterPlan:
 
     def to_json(self) -> dict[str, object]:
         """Return the plan JSON-ready; NaN and infinities become strings."""
-        return {name: _pack(getattr(self, name)) for name in self.__dataclass_fields__}
+        values = {
+            name: _pack(getattr(self, name))
+            for name in self.__dataclass_fields__
+            if name != "chain"
+        }
+        # Plans without a chain are those of versions that knew none, to the byte.
+        return values | {"chain": _pack_chain(self.chain)} if self.chain else values
 
     @classmethod
     def from_json(cls, data: Json) -> RasterPlan:
         """Return the plan that :meth:`to_json` gave."""
-        values = dict(data)
+        values = _unpacked(data)
         encoding = dict(values["encoding"])
         encoding["overviews"] = tuple((w, h) for w, h in encoding["overviews"])
         # Ledgers of earlier versions have this key; such plans are stale.
         encoding.pop("driver_copy", None)
         values["encoding"] = Encoding(**encoding)
         if values["warp"] is not None:
-            warp = dict(values["warp"])
-            warp["src_nodata"] = number_of(warp["src_nodata"])
-            values["warp"] = Warp(**warp)
-        values["nodata"] = number_of(values["nodata"])
-        for name in ("transform", "colorinterp", "descriptions", "scales", "offsets", "units"):
-            values[name] = tuple(values[name])
-        values["band_tags"] = tuple(values.get("band_tags", ()))
-        if values["colormap"] is not None:
-            values["colormap"] = tuple(tuple(entry) for entry in values["colormap"])
+            values["warp"] = Warp.from_json(values["warp"])
+        values["chain"] = _unpack_chain(values.get("chain", ()))
         return cls(**values)
+
+
+def _unpacked(data: Json) -> dict[str, Any]:
+    """Return the fields of a raster as its class has them."""
+    values = dict(data)
+    values["nodata"] = number_of(values["nodata"])
+    for name in ("transform", "colorinterp", "descriptions", "scales", "offsets", "units"):
+        values[name] = tuple(values[name])
+    values["band_tags"] = tuple(values.get("band_tags", ()))
+    if values["colormap"] is not None:
+        values["colormap"] = tuple(tuple(entry) for entry in values["colormap"])
+    return values
+
+
+def _pack_chain(chain: tuple[StepPlan, ...]) -> list[dict[str, object]]:
+    """Return the steps JSON-ready; of each raster, what differs from the one before."""
+    packed: list[dict[str, object]] = []
+    before: dict[str, object] = {}
+    for step in chain:
+        raster = {name: _pack(getattr(step.raster, name)) for name in Raster.__dataclass_fields__}
+        changed = {key: value for key, value in raster.items() if before.get(key, ...) != value}
+        values = _pack(dict(step.values))
+        packed.append(
+            {"name": step.name, "version": step.version, "values": values, "raster": changed}
+        )
+        before = raster
+    return packed
+
+
+def _unpack_chain(steps: Iterable[Json]) -> tuple[StepPlan, ...]:
+    chain: list[StepPlan] = []
+    raster: dict[str, Any] = {}
+    for step in steps:
+        raster = raster | dict(step["raster"])
+        given = Raster(**_unpacked(raster))
+        chain.append(StepPlan(step["name"], step["version"], step["values"], given))
+    return tuple(chain)
 
 
 def number_of(value: str | Number | None) -> Number | None:

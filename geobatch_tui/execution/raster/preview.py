@@ -24,6 +24,7 @@ from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.source_facts import Facts
+from geobatch_tui.execution.raster.steps import step_table
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
@@ -103,7 +104,9 @@ def _source_window(task: PreviewTask, facts: Facts, plan: RasterPlan | None) -> 
     whole = Window(0, 0, facts.width, facts.height)
     if window is None or plan is None:
         return whole
-    if plan.warp is not None:
+    if plan.chain:
+        window = step_table.needed_source(plan.chain, window)
+    elif plan.warp is not None:
         part = kernel_scale.source_window(Mapper.of(plan, plan.warp, facts), window)
         if part is None:
             raise InvalidInputError(f"no part of {task.source} lies under this window")

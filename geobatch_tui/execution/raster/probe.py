@@ -4,40 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from rasterio.enums import ColorInterp
 
-from geobatch_tui.errors import GeobatchError, PreflightError, SchemaError
+from geobatch_tui.errors import GeobatchError, SchemaError
 from geobatch_tui.execution.proj import assigned_crs, crs_lookup
-from geobatch_tui.execution.protocol.messages import ItemPlan
-from geobatch_tui.execution.raster import chunking, validity
-from geobatch_tui.execution.raster.encode import encoding
-from geobatch_tui.execution.raster.grid import (
-    datum_operation,
-    georeference,
-    kernel_scale,
-    pixel_grid,
-    projection,
-)
-from geobatch_tui.execution.raster.plan import RasterPlan, Warp
-from geobatch_tui.execution.raster.pyramid import passthrough
+from geobatch_tui.execution.raster import item_plan, validity
+from geobatch_tui.execution.raster.grid import georeference, pixel_grid
+from geobatch_tui.execution.raster.plan import Raster
 from geobatch_tui.execution.raster.source import metadata, opened_source
 from geobatch_tui.execution.raster.source_facts import Facts
-from geobatch_tui.execution.raster.warp import method, warp_plan
+from geobatch_tui.execution.raster.steps import chain, step_table
+from geobatch_tui.execution.raster.steps.step import Planning, Source, grid_of
+from geobatch_tui.execution.raster.warp import warp_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.params.raster_params import ConvertParams, ReprojectParams
-    from geobatch_tui.execution.protocol.messages import ChunkGrid, ProbeTask
+    from geobatch_tui.execution.protocol.messages import ItemPlan, ProbeTask
     from geobatch_tui.execution.protocol.operation import Stage
-    from geobatch_tui.execution.raster.plan import Encoding
 
 #: Data types that are read, warped and written.
 DTYPES = frozenset({
@@ -48,28 +38,6 @@ _DROPPED_TAGS = frozenset({
     "AREA_OR_POINT", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT",
     "TIFFTAG_SOFTWARE", "GEOBATCH_FP",
 })  # fmt: skip
-#: Resamplings that take values of the source and compute no new ones.
-_PICKING = frozenset({"nearest", "mode"})
-#: Sources of fewer raw bytes fit GDAL's block cache, which decodes each block once.
-_CACHED = 64 * 2**20
-#: Room for headers, tags and tables.
-HEADER_BYTES = 65536
-#: Read amplification from which there is a warning.
-_AMPLIFIED = 4.0
-#: Chunks beyond which an item is large enough for a finer lattice of places.
-MANY_CHUNKS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """The parts of an item's plan that are settled before its encoding."""
-
-    dataset: DatasetReader
-    facts: Facts
-    choice: validity.ValidityChoice
-    grid: pixel_grid.PixelGrid
-    warnings: list[str]
-    notes: dict[str, object]
 
 
 def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> ItemPlan:
@@ -83,38 +51,22 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
     with _opened(task, stage) as (dataset, known), stage("plan"):
         facts, warnings = _facts_of(dataset)
         placed = _placed(task, dataset, params.src_crs, warnings, known)
-        _check_resampling(dataset, params, warnings)
-        dst_crs = assigned_crs.horizontal(
-            assigned_crs.parse(params.dst_crs, "dst_crs", PreflightError), "dst_crs", warnings
+        palette = _colormap(dataset) is not None
+        warp_plan.check_resampling(
+            dataset.name, facts.dtype, params.resampling, warnings, palette=palette
         )
-        choice = validity.choose(
+        planned = warp_plan.plan_reproject(dataset, facts, placed, params, warnings)
+        draft = item_plan.Draft(
+            dataset,
             facts,
-            src_nodata=params.src_nodata,
-            dst_nodata=params.dst_nodata,
-            add_alpha=params.add_alpha,
-            outside=True,
+            _raster_of(dataset, planned.choice, planned.grid, warnings, moved=True),
+            planned.grid,
+            warnings,
+            facts.to_notes() | known | planned.notes,
+            warp=planned.warp,
+            amplification=partial(warp_plan.amplification, facts, planned.mapper, planned.needed),
         )
-        warnings += choice.warnings
-        operated = datum_operation.choose(placed, dst_crs)
-        own, placed = placed.crs, replace(placed, crs=operated.crs)
-        centre = projection.centre_longitude(placed)
-        apart = warp_plan.apart(dataset, own, operated, dst_crs, centre)
-        warnings += operated.warnings_beside(apart)
-        chosen = warp_plan.choose_grid(dataset, placed, dst_crs, params, centre)
-        warnings += chosen.warnings
-        mapper = projection.Mapper(placed, chosen.grid, centre)
-        needed = kernel_scale.whole_window(mapper)
-        warped = warp_plan.plan_warp(mapper, needed, params, choice)
-        path, why = method.choose(facts, mapper, warped)
-        warped = replace(warped, path=path)
-        notes = facts.to_notes() | known | operated.to_notes(apart) | {
-            "grid": chosen.story, "xscale": warped.xscale, "yscale": warped.yscale,
-            "warp_options": dict(warped.options), "coordinates": path, "coordinates_why": why,
-            "error_threshold": warped.error_threshold,
-        }  # fmt: skip
-        draft = _Draft(dataset, facts, choice, chosen.grid, warnings, notes)
-        decoding = partial(warp_plan.amplification, facts, mapper, needed)
-        return _finish(task, draft, warped, decoding)
+        return item_plan.finish(task, draft)
 
 
 def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemPlan:
@@ -122,9 +74,7 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
     with _opened(task, stage) as (dataset, known), stage("plan"):
         facts, warnings = _facts_of(dataset)
         placed = _placed(task, dataset, params.src_crs, warnings, known)
-        a, b, _, d, e, _ = placed.transform
-        if b or d or a < 0 or e > 0:
-            warnings.append("the grid is rotated or upside down and is kept as it is")
+        _note_rotation(placed, warnings)
         choice = validity.choose(
             facts,
             src_nodata=params.src_nodata,
@@ -133,8 +83,35 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
             outside=False,
         )
         warnings += choice.warnings
+        raster = _raster_of(dataset, choice, placed, warnings, moved=False)
         notes = facts.to_notes() | known | {"grid": "source"}
-        return _finish(task, _Draft(dataset, facts, choice, placed, warnings, notes), None, None)
+        return item_plan.finish(
+            task, item_plan.Draft(dataset, facts, raster, placed, warnings, notes)
+        )
+
+
+def probe_chain(task: ProbeTask, stage: Stage) -> ItemPlan:
+    """Plan a chain of steps on the source of ``task``; errors as :func:`probe_reproject`, and
+    those of a step name it."""
+    with _opened(task, stage) as (dataset, known), stage("plan"):
+        facts, warnings = _facts_of(dataset)
+        placed = _placed(task, dataset, "", warnings, known)
+        choice = validity.choose(
+            facts, src_nodata=None, dst_nodata=None, add_alpha=False, outside=False
+        )
+        warnings += choice.warnings
+        raster = _raster_of(dataset, choice, placed, warnings, moved=False)
+        notes = facts.to_notes() | known | {"grid": "source"}
+        planning = Planning(warnings, notes, Source(dataset, facts, placed))
+        planned = chain.plan_chain(raster, task.params["steps"], planning)
+        last = planned[-1].raster
+        return item_plan.finish(
+            task,
+            item_plan.Draft(
+                dataset, facts, last, grid_of(last), warnings, notes,
+                chain=planned, pixel_bytes=step_table.pixel_bytes(planned),
+            ),
+        )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -200,112 +177,29 @@ def _placed(
     return placed
 
 
-def _check_resampling(dataset: DatasetReader, params: ReprojectParams, warnings: list[str]) -> None:
-    if _colormap(dataset) and params.resampling not in _PICKING:
-        raise SchemaError(
-            f"{dataset.name} is a palette image: {params.resampling} would blend class numbers",
-            hint="resampling = nearest or mode",
-        )
-    if dataset.dtypes[0] in {"int64", "uint64"}:
-        warnings.append(
-            f"GDAL warps {dataset.dtypes[0]} pixels as float64: whole numbers above 2^53 are "
-            "rounded"
-        )
+def _note_rotation(placed: pixel_grid.PixelGrid, warnings: list[str]) -> None:
+    a, b, _, d, e, _ = placed.transform
+    if b or d or a < 0 or e > 0:
+        warnings.append("the grid is rotated or upside down and is kept as it is")
 
 
-def _finish(
-    task: ProbeTask,
-    draft: _Draft,
-    warped: Warp | None,
-    amplification: Callable[[ChunkGrid], float] | None,
-) -> ItemPlan:
-    dataset, choice, grid, warnings = draft.dataset, draft.choice, draft.grid, draft.warnings
-    count, palette = dataset.count + choice.adds_alpha, _colormap(dataset) is not None
-    image = encoding.Image(
-        grid.width, grid.height, count, dataset.dtypes[0], palette, choice.validity
-    )
-    encoded = encoding.plan_encoding(task.output, image)
-    plan = _raster_plan(draft, warped, encoded)
-    if warped is None:
-        creation = task.output.get("creation") or {}
-        if task.params.get("dst_nodata") is None and passthrough.fits(
-            task.source, draft.facts, plan, creation
-        ):
-            plan = replace(plan, encoding=replace(encoded, passthrough=True))
-        draft.notes["passthrough"] = plan.encoding.passthrough
-    chunks, cost = _chunks(task, draft, plan, warnings)
-    if amplification is not None:
-        times = amplification(chunks)
-        draft.notes["read_amplification"] = round(times, 2)
-        raw_source = dataset.width * dataset.height * opened_source.pixel_bytes(dataset)
-        if times >= _AMPLIFIED and raw_source > _CACHED:
-            cols, rows = draft.facts.block
-            warnings.append(
-                f"the source is stored in blocks of {cols}x{rows} pixels: about {times:.0f} times "
-                "the pixels needed are decoded; tiles of 512x512 would read faster"
-            )
-    if encoded.alpha_as_mask:
-        warnings.append("JPEG has no alpha: it becomes a mask, which hides pixels whose alpha is 0")
-    draft.notes["overviews"] = [list(size) for size in encoded.overviews]
-    draft.notes["overview_resampling"] = encoded.overview_resampling
-    raw = grid.width * grid.height * cost.pixel_bytes
-    pyramid = raw // 3 if encoded.overviews else 0
-    box = None
-    if crs_lookup.is_on_earth(grid.crs):
-        box = projection.lonlat_box(grid)
-        draft.notes["lonlat"] = projection.lonlat_lattice(grid, _lattice_nodes(len(chunks)))
-    else:
-        warnings.append(
-            f"PROJ knows no way from {crs_lookup.named(grid.crs)} to longitude and latitude "
-            "on WGS 84"
-        )
-    return ItemPlan(
-        grid=chunks,
-        chunk_bytes=cost.of(
-            min(chunks.chunk_width, chunks.width), min(chunks.chunk_height, chunks.height)
-        ),
-        output_bytes=raw + pyramid + HEADER_BYTES,
-        detail=plan.to_json(),
-        bounds_lonlat=None if box is None else (box.minx, box.miny, box.maxx, box.maxy),
-        warnings=tuple(warnings),
-        notes=draft.notes,
-    )
-
-
-def _lattice_nodes(chunks: int) -> int:
-    """Return the nodes a side of the lattice that places chunks on the earth."""
-    if chunks == 1:
-        return 3
-    return 9 if chunks <= MANY_CHUNKS else 17
-
-
-def _chunks(
-    task: ProbeTask, draft: _Draft, plan: RasterPlan, warnings: list[str]
-) -> tuple[ChunkGrid, chunking.Cost]:
-    cols, rows = draft.facts.block
-    in_rows = plan.warp is None and cols == draft.facts.width and rows < plan.encoding.block_height
-    overhead = chunking.OVERHEAD if plan.warp is not None else 16 * 2**20
-    cost = chunking.Cost(
-        plan.count * np.dtype(plan.dtype).itemsize + (plan.validity == "mask"),
-        overhead + 2 * opened_source.block_bytes(draft.dataset),
-    )
-    block = (plan.encoding.block_width, plan.encoding.block_height)
-    chunks, noted = chunking.cut(
-        (plan.width, plan.height), block, task.chunking, cost, full_width=in_rows
-    )
-    warnings += noted
-    return chunks, cost
-
-
-def _raster_plan(draft: _Draft, warped: Warp | None, encoded: Encoding) -> RasterPlan:
-    dataset, choice, grid = draft.dataset, draft.choice, draft.grid
+def _raster_of(
+    dataset: DatasetReader,
+    choice: validity.ValidityChoice,
+    grid: pixel_grid.PixelGrid,
+    warnings: list[str],
+    *,
+    moved: bool,
+) -> Raster:
+    """Return the source on ``grid``, with ``choice`` for its valid pixels; ``moved``: its pixels
+    lie in other places than in the source."""
     extra = int(choice.adds_alpha)
     colours = [kind.name for kind in dataset.colorinterp]
     if colours == ["palette"] and not _colormap(dataset):
         colours = ["gray"]
     given = dataset.tags()
     tags = {k: str(v) for k, v in given.items() if k not in _DROPPED_TAGS}
-    return RasterPlan(
+    return Raster(
         width=grid.width,
         height=grid.height,
         crs=crs_lookup.wkt_of(grid.crs),
@@ -322,9 +216,7 @@ def _raster_plan(draft: _Draft, warped: Warp | None, encoded: Encoding) -> Raste
         units=tuple(text or "" for text in dataset.units) + ("",) * extra,
         tags=json.loads(json.dumps(tags)),
         area_or_point=given.get("AREA_OR_POINT", "Area"),
-        warp=warped,
-        encoding=encoded,
-        domains=metadata.domains(dataset, draft.warnings, moved=warped is not None),
+        domains=metadata.domains(dataset, warnings, moved=moved),
         band_tags=metadata.of_bands(dataset, extra),
     )
 

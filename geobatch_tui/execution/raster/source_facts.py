@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rasterio.enums import ColorInterp, MaskFlags
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.protocol.messages import Json
-    from geobatch_tui.execution.raster.types import Number, Transform
+    from geobatch_tui.execution.protocol.window import Window
+    from geobatch_tui.execution.raster.types import Number, Pixels, Transform, Valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,21 @@ class Facts:
         """Whether bands have different nodata values."""
         # NaN differs from itself, but not as a nodata value.
         return len({"nan" if v is not None and math.isnan(v) else v for v in self.nodatavals}) > 1
+
+
+class PixelSource(Protocol):
+    """A raster whose pixels can be read by windows: a file, or what the steps before give."""
+
+    @property
+    def facts(self) -> Facts: ...
+
+    def read_window(self, window: Window) -> Pixels:
+        """Return the pixels (bands, h, w), as a file would store them."""
+        ...
+
+    def read_mask(self, window: Window) -> Valid:
+        """Return the mask (h, w) that is stored apart from the bands; only where ``facts.mask``."""
+        ...
 
 
 def _has_alpha(dataset: DatasetReader) -> bool:

@@ -7,7 +7,7 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiofiles
 import aiofiles.ospath
@@ -158,9 +158,23 @@ def changed_keys(old: Json, new: Json, prefix: str = "", *, shared: bool = False
     only of keys that both have, as another version may have added or dropped the others."""
     names: list[str] = []
     for key in sorted(old.keys() & new.keys() if shared else old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
+        before: Any = old.get(key)
+        after: Any = new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             names += changed_keys(before, after, f"{prefix}{key}.", shared=shared)
+        elif before != after and _are_same_steps(before, after):
+            for number, (one, other) in enumerate(zip(before, after, strict=True), 1):
+                names += changed_keys(one, other, f"step[{number}].", shared=shared)
         elif before != after:
             names.append(f"{prefix}{key}")
     return names
+
+
+def _are_same_steps(before: Any, after: Any) -> bool:
+    """Whether two values are lists of the same steps, so that their parameters can be compared."""
+    names = []
+    for steps in (before, after):
+        if not (isinstance(steps, list) and steps and isinstance(steps[0], dict)):
+            return False
+        names.append([step.get("name") for step in steps])
+    return names[0] == names[1]

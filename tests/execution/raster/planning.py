@@ -8,7 +8,7 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
-from geobatch_tui.execution.ops.raster_operations import CONVERT, REPROJECT
+from geobatch_tui.execution.ops.raster_operations import CONVERT, PIPELINE, REPROJECT
 from geobatch_tui.execution.protocol.messages import (
     Chunking,
     ItemContext,
@@ -19,7 +19,11 @@ from geobatch_tui.execution.raster import chunk
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.sources.source_files import status
 
-OPERATIONS = {"raster.reproject": REPROJECT, "raster.convert": CONVERT}
+OPERATIONS = {
+    "raster.reproject": REPROJECT,
+    "raster.convert": CONVERT,
+    "raster.pipeline": PIPELINE,
+}
 BUDGET = 512 * 2**20
 
 

@@ -51,7 +51,7 @@ def planned(path, params):
     item = item_of(path, {**params, "error_threshold": 0}, cols=10_000, rows=10_000)
     plan = RasterPlan.from_json(item.plan.detail)
     with opened_source.source_of(item) as held:
-        mapper = resample.Warper.of(held, plan).mapper
+        mapper = resample.Warper.of(held, plan, plan.warp).mapper
         separable = coordinates.separable(mapper) is not None
     own = "separable" if separable else "lattice"
     return item, replace(plan, warp=replace(plan.warp, path=own, error_threshold=THRESHOLD))
@@ -66,9 +66,9 @@ def compared(path, params):
     """Both warps of the whole of ``path``."""
     item, plan = planned(path, params)
     with opened_source.source_of(item) as held:
-        gdal, gdal_valid = gdal_warp.warp_window(held, plan, whole(plan))
-        ours, valid = resample.resample_window(held, plan, whole(plan))
-        mapper = resample.Warper.of(held, plan).mapper
+        gdal, gdal_valid = gdal_warp.warp_window(held, plan, plan.warp, whole(plan))
+        ours, valid = resample.resample_window(held, plan, plan.warp, whole(plan))
+        mapper = resample.Warper.of(held, plan, plan.warp).mapper
     every = np.ones(ours.shape[1:], bool)
     return Compared(
         plan, gdal, every if gdal_valid is None else gdal_valid, ours,
@@ -82,7 +82,7 @@ def in_parts(path, plan, item, windows):
     valid = np.ones(pixels.shape[1:], bool)
     with opened_source.source_of(item) as held:
         for window in windows:
-            part, good = resample.resample_window(held, plan, window)
+            part, good = resample.resample_window(held, plan, plan.warp, window)
             rows = slice(window.row_off, window.row_off + window.height)
             cols = slice(window.col_off, window.col_off + window.width)
             pixels[:, rows, cols] = part

@@ -19,7 +19,7 @@ from geobatch_tui.execution.raster.grid.pixel_grid import Box, PixelGrid
 if TYPE_CHECKING:
     from pyproj import CRS
 
-    from geobatch_tui.execution.raster.plan import RasterPlan, Warp
+    from geobatch_tui.execution.raster.plan import Raster, Warp
     from geobatch_tui.execution.raster.source_facts import Facts
     from geobatch_tui.execution.raster.types import Pair, Points, Transform
 
@@ -206,7 +206,7 @@ class Mapper:
         return cls(source, grid, centre_longitude(source))
 
     @classmethod
-    def of(cls, plan: RasterPlan, warp: Warp, facts: Facts) -> Mapper:
+    def of(cls, plan: Raster, warp: Warp, facts: Facts) -> Mapper:
         """Return the mapper of a planned warp of the source with these ``facts``."""
         source = PixelGrid(crs_of(warp.src_crs), facts.transform, facts.width, facts.height)
         return cls.between(

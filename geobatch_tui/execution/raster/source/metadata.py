@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rasterio.io import DatasetReader
 
 #: Domains about the file and not about the data; ``rio_creation_kwds`` is rasterio's own.
@@ -59,3 +61,8 @@ def warn_of_bits(dataset: DatasetReader, warnings: list[str]) -> None:
         warnings.append(
             f"pixels of {bits} bit{'s' if bits != '1' else ''} are written as {dataset.dtypes[0]}"
         )
+
+
+def moved(domains: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+    """Return those of ``domains`` that stay true where pixels lie in other places."""
+    return {name: tags for name, tags in domains.items() if name in _TRUE}

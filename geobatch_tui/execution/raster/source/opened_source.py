@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.protocol.window import Window
-    from geobatch_tui.execution.raster.types import Pixels
+    from geobatch_tui.execution.raster.types import Pixels, Valid
 
 #: A header that claims more raw bytes than this, and BOMB_RATIO times the file, is not believed.
 BOMB_BYTES = 2**36
@@ -306,6 +306,11 @@ class OpenSource:
         if damaged:
             raise self._corrupt(damaged)
         return pixels
+
+    def read_mask(self, window: Window) -> Valid:
+        """Read the mask (h, w) of ``window``; errors as :meth:`read_window`."""
+        mask: Valid = self.dataset.read_masks(1, window=RasterWindow(*window.srcwin)) > 0
+        return mask
 
     def check(self, window: Window) -> None:
         """Raise CorruptSourceError if a block under ``window`` is damaged, though GDAL may not

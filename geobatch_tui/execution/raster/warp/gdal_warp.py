@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.protocol.window import Window
-    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.plan import Raster, Warp
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import Number, Pixels, Valid
 
@@ -57,34 +57,32 @@ def resampling_of(name: str) -> Resampling:
 
 
 def warp_window(
-    opened: OpenSource, plan: RasterPlan, window: Window
+    opened: OpenSource, plan: Raster, warp: Warp, window: Window
 ) -> tuple[Pixels, Valid | None]:
-    """Return the pixels (count, h, w) of ``window`` of the output, and where they are valid, if the
-    plan keeps that in a mask."""
-    if plan.warp is None:
-        raise OperationError("this plan has no warp")
-    if PER_BAND in plan.warp.options:
-        return _warp_per_band(opened, plan, window)
+    """Return the pixels (count, h, w) of ``window`` of the output ``plan``, and where they are
+    valid, if it keeps that in a mask."""
+    if PER_BAND in warp.options:
+        return _warp_per_band(opened, plan, warp, window)
     has_alpha = plan.validity == "alpha" and opened.facts.alpha
     adds_alpha = plan.validity in ("mask", "alpha") and not has_alpha
-    pixels = _read(opened, plan, window, plan.warp.src_nodata, alpha=adds_alpha)
+    pixels = _read(opened, plan, warp, window, warp.src_nodata, alpha=adds_alpha)
     if plan.validity == "mask":
         return pixels[:-1], pixels[-1] > 0
     if has_alpha:
-        pixels[-1] = _alpha(opened, plan, window, pixels)
+        pixels[-1] = _alpha(opened, plan, warp, window, pixels)
     return pixels, None
 
 
-def _alpha(opened: OpenSource, plan: RasterPlan, window: Window, pixels: Pixels) -> Pixels:
+def _alpha(opened: OpenSource, plan: Raster, warp: Warp, window: Window, pixels: Pixels) -> Pixels:
     """Return alpha (h, w) as gdalwarp makes it: with a kernel, the alpha of the pixel that a
     position lies in; else full. The virtual dataset resamples alpha like a colour. Alpha of floats
     keeps its value; gdalwarp keeps its whole part, up to 255."""
     # Pixels that were not written are zeros.
     touched = (pixels != 0).any(axis=0)
-    if plan.warp is None or plan.warp.resampling not in kernel_scale.RADIUS:
+    if warp.resampling not in kernel_scale.RADIUS:
         return np.where(touched, opaque(plan.dtype), 0).astype(plan.dtype)
-    near = replace(plan, warp=replace(plan.warp, resampling="nearest"))
-    picked = _read(opened, near, window, plan.warp.src_nodata, alpha=False)[-1]
+    near = replace(warp, resampling="nearest")
+    picked = _read(opened, plan, near, window, warp.src_nodata, alpha=False)[-1]
     return np.where(touched, picked, 0).astype(plan.dtype)
 
 
@@ -94,7 +92,7 @@ def opaque(dtype: str) -> Pixels:
 
 
 def _warp_per_band(
-    opened: OpenSource, plan: RasterPlan, window: Window
+    opened: OpenSource, plan: Raster, warp: Warp, window: Window
 ) -> tuple[Pixels, Valid | None]:
     """Warp bands with different nodata values: each value has its own virtual dataset, as rasterio
     passes one value for all bands. A pixel is valid where all bands are."""
@@ -103,7 +101,7 @@ def _warp_per_band(
     valid = np.ones(window.shape, bool)
     for value in dict.fromkeys(bands):
         chosen = [index for index, other in enumerate(bands) if other == value]
-        part = _read(opened, plan, window, value, alpha=value is None)
+        part = _read(opened, plan, warp, window, value, alpha=value is None)
         if value is None:
             valid &= part[-1] > 0
         else:
@@ -117,15 +115,21 @@ def _warp_per_band(
 
 
 def _read(
-    opened: OpenSource, plan: RasterPlan, window: Window, src_nodata: Number | None, *, alpha: bool
+    opened: OpenSource,
+    plan: Raster,
+    warp: Warp,
+    window: Window,
+    src_nodata: Number | None,
+    *,
+    alpha: bool,
 ) -> Pixels:
     """Read ``window`` by blocks from the virtual dataset over the full output grid, which stays
     open with the source."""
     grid = (plan.crs, plan.transform, plan.width, plan.height)
-    key = repr((grid, plan.warp, plan.nodata, plan.validity, src_nodata, alpha))
+    key = repr((grid, warp, plan.nodata, plan.validity, src_nodata, alpha))
     warped = opened.built.get(key)
     if not isinstance(warped, WarpedVRT):
-        warped = opened.built[key] = _build(opened, plan, src_nodata, alpha=alpha)
+        warped = opened.built[key] = _build(opened, plan, warp, src_nodata, alpha=alpha)
         opened.stack.callback(warped.close)
     pixels: Pixels = np.empty((warped.count, *window.shape), np.dtype(warped.dtypes[0]))
     rows, cols = warped.block_shapes[0]
@@ -136,11 +140,8 @@ def _read(
 
 
 def _build(
-    opened: OpenSource, plan: RasterPlan, src_nodata: Number | None, *, alpha: bool
+    opened: OpenSource, plan: Raster, warp: Warp, src_nodata: Number | None, *, alpha: bool
 ) -> WarpedVRT:
-    warp = plan.warp
-    if warp is None:
-        raise OperationError("this plan has no warp")
     options = dict(warp.options)
     options.pop(PER_BAND, None)
     centre, check = options.pop(CENTRE, None), options.pop(CHECK, None)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.grid.projection import Mapper
@@ -22,8 +21,9 @@ from geobatch_tui.execution.raster.warp.resampler import Resampler
 from geobatch_tui.execution.raster.warp.target import PART, TILE, Target
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.plan import RasterPlan, Warp
+    from geobatch_tui.execution.raster.plan import Raster, Warp
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
+    from geobatch_tui.execution.raster.source_facts import PixelSource
     from geobatch_tui.execution.raster.types import Pixels, Points, Valid
 
 #: The two sides of a box of the source are read apart if they need at most this share of it.
@@ -36,13 +36,13 @@ _FINER = 32
 
 
 def resample_window(
-    opened: OpenSource, plan: RasterPlan, window: Window
+    opened: OpenSource, plan: Raster, warp: Warp, window: Window
 ) -> tuple[Pixels, Valid | None]:
-    """Return the pixels (count, h, w) of ``window`` of the output, and where they are valid, if the
-    plan keeps that in a mask."""
+    """Return the pixels (count, h, w) of ``window`` of the output ``plan``, and where they are
+    valid, if it keeps that in a mask."""
     warper = opened.built.get("resample")
-    if not isinstance(warper, Warper) or warper.plan != plan:
-        warper = opened.built["resample"] = Warper.of(opened, plan)
+    if not isinstance(warper, Warper) or (warper.plan, warper.warp) != (plan, warp):
+        warper = opened.built["resample"] = Warper.of(opened, plan, warp)
     return warper.resample_window(window)
 
 
@@ -54,19 +54,17 @@ def _allowed(warp: Warp, dtype: str) -> float:
 
 
 class Warper(Resampler):
-    """Warps windows of one item from one open source; belongs to one thread."""
+    """Warps windows of one item from one source; belongs to one thread."""
 
     __slots__ = ()
 
     @classmethod
-    def of(cls, opened: OpenSource, plan: RasterPlan) -> Warper:
-        warp = plan.warp
-        if warp is None:
-            raise OperationError("this plan has no warp")
-        mapper = Mapper.of(plan, warp, opened.facts)
+    def of(cls, source: PixelSource, plan: Raster, warp: Warp) -> Warper:
+        """Prepare the warp of ``source`` to ``plan``."""
+        mapper = Mapper.of(plan, warp, source.facts)
         own = warp.resampling
         offset = 0.0 if own == "average" else 0.5
-        sampler = source_window.Sampler(opened, warp)
+        sampler = source_window.Sampler(source, warp)
         return cls(
             plan,
             warp,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.grid.projection import Mapper
-    from geobatch_tui.execution.raster.plan import RasterPlan, Warp
+    from geobatch_tui.execution.raster.plan import Raster, Warp
     from geobatch_tui.execution.raster.types import Pair, Pixels, Points
     from geobatch_tui.execution.raster.warp.coordinates import Vectors
     from geobatch_tui.execution.raster.warp.lattice import Lattice
@@ -30,8 +30,8 @@ class Resampler:
     """An item and its open source, ready to be resampled; belongs to one thread.
 
     Attributes:
-        plan: the item's plan.
-        warp: its warp.
+        plan: the raster that the warp gives.
+        warp: the warp.
         mapper: maps its grid to the source.
         sampler: reads windows of the source, with their validity.
         kernel: weights of source pixels; None for nearest and average.
@@ -40,7 +40,7 @@ class Resampler:
         avoid: the output's nodata, and the value of valid pixels that happen to have it.
     """
 
-    plan: RasterPlan
+    plan: Raster
     warp: Warp
     mapper: Mapper
     sampler: Sampler

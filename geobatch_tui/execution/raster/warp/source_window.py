@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.execution.raster.kernels import pixel_loops
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import Warp
-    from geobatch_tui.execution.raster.source.opened_source import OpenSource
+    from geobatch_tui.execution.raster.source_facts import PixelSource
     from geobatch_tui.execution.raster.types import DType, Number, Pixels, Valid
 
 #: Types that the kernels take as they are.
@@ -79,7 +78,7 @@ class Sampled:
 class Sampler:
     """Reads windows of a source for one warp."""
 
-    source: OpenSource
+    source: PixelSource
     warp: Warp
 
     @property
@@ -115,8 +114,7 @@ class Sampler:
             return (alpha > 0)[np.newaxis]
         unmasked = None
         if self.source.facts.mask:
-            mask = self.source.dataset.read_masks(1, window=RasterWindow(*window.srcwin))
-            unmasked = (mask > 0)[np.newaxis]
+            unmasked = self.source.read_mask(window)[np.newaxis]
         if self.warp.src_nodata is None:
             return unmasked
         valid = ~is_nodata(pixels, self.warp.src_nodata)

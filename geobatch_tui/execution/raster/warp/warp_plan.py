@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geobatch_tui.errors import PreflightError
+from geobatch_tui.errors import PreflightError, SchemaError
 from geobatch_tui.execution.params.frozen import pixel_of
 from geobatch_tui.execution.proj import assigned_crs, crs_lookup
-from geobatch_tui.execution.raster.grid import kernel_scale, output_grid, pixel_grid, projection
+from geobatch_tui.execution.raster import validity
+from geobatch_tui.execution.raster.grid import (
+    datum_operation,
+    kernel_scale,
+    output_grid,
+    pixel_grid,
+    projection,
+)
 from geobatch_tui.execution.raster.plan import Warp
-from geobatch_tui.execution.raster.warp import gdal_suggestion, gdal_warp
+from geobatch_tui.execution.raster.warp import gdal_suggestion, gdal_warp, method
 
 if TYPE_CHECKING:
     from pyproj import CRS
@@ -19,7 +27,6 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.params.raster_params import ReprojectParams
     from geobatch_tui.execution.protocol.messages import ChunkGrid
-    from geobatch_tui.execution.raster import validity
     from geobatch_tui.execution.raster.grid.datum_operation import DatumOperation
     from geobatch_tui.execution.raster.source_facts import Facts
 
@@ -27,9 +34,93 @@ if TYPE_CHECKING:
 EXACT = 1e-9
 #: Part of a pixel by which pixels may lie off the source's and still count as the same.
 _ALIGNED = 1e-6
+#: Resamplings that take values of the source and compute no new ones.
+_PICKING = frozenset({"nearest", "mode"})
 
 
-def choose_grid(
+@dataclass(frozen=True, slots=True)
+class Reprojection:
+    """A warp as it was planned: its grid, how valid pixels are marked, and facts for the notes.
+
+    ``needed`` is the part of the source that the whole grid needs.
+    """
+
+    grid: pixel_grid.PixelGrid
+    choice: validity.ValidityChoice
+    warp: Warp
+    mapper: projection.Mapper
+    needed: kernel_scale.SourceWindow
+    notes: dict[str, object]
+
+
+def plan_reproject(
+    dataset: DatasetReader,
+    facts: Facts,
+    placed: pixel_grid.PixelGrid,
+    params: ReprojectParams,
+    warnings: list[str],
+) -> Reprojection:
+    """Plan the warp of a source that lies at ``placed``.
+
+    Args:
+        dataset: a dataset of its size and place; its pixels are not read.
+        facts: its properties.
+        placed: its grid, in the CRS that the job gives it.
+        params: of the warp.
+        warnings: gets sentences for the operator.
+
+    Raises:
+        InvalidInputError and its kin: this source cannot be warped so.
+        PreflightError: no source could.
+    """
+    dst_crs = assigned_crs.horizontal(
+        assigned_crs.parse(params.dst_crs, "dst_crs", PreflightError), "dst_crs", warnings
+    )
+    choice = validity.choose(
+        facts,
+        src_nodata=params.src_nodata,
+        dst_nodata=params.dst_nodata,
+        add_alpha=params.add_alpha,
+        outside=True,
+    )
+    warnings += choice.warnings
+    operated = datum_operation.choose(placed, dst_crs)
+    own, placed = placed.crs, replace(placed, crs=operated.crs)
+    centre = projection.centre_longitude(placed)
+    apart = _apart(dataset, own, operated, dst_crs, centre)
+    warnings += operated.warnings_beside(apart)
+    chosen = _choose_grid(dataset, placed, dst_crs, params, centre)
+    warnings += chosen.warnings
+    mapper = projection.Mapper(placed, chosen.grid, centre)
+    needed = kernel_scale.whole_window(mapper)
+    warped = plan_warp(mapper, needed, params, choice)
+    path, why = method.choose(facts, mapper, warped)
+    warped = replace(warped, path=path)
+    notes = operated.to_notes(apart) | {
+        "grid": chosen.story, "xscale": warped.xscale, "yscale": warped.yscale,
+        "warp_options": dict(warped.options), "coordinates": path, "coordinates_why": why,
+        "error_threshold": warped.error_threshold,
+    }  # fmt: skip
+    return Reprojection(chosen.grid, choice, warped, mapper, needed, notes)
+
+
+def check_resampling(
+    name: str, dtype: str, resampling: str, warnings: list[str], *, palette: bool
+) -> None:
+    """Refuse to blend the class numbers of a palette; warn of whole numbers that floats round.
+    Raises SchemaError."""
+    if palette and resampling not in _PICKING:
+        raise SchemaError(
+            f"{name} is a palette image: {resampling} would blend class numbers",
+            hint="resampling = nearest or mode",
+        )
+    if dtype in {"int64", "uint64"}:
+        warnings.append(
+            f"GDAL warps {dtype} pixels as float64: whole numbers above 2^53 are rounded"
+        )
+
+
+def _choose_grid(
     dataset: DatasetReader,
     placed: pixel_grid.PixelGrid,
     dst_crs: CRS,
@@ -58,7 +149,7 @@ def choose_grid(
     return output_grid.choose(placed, dst_crs, request, suggest)
 
 
-def apart(
+def _apart(
     dataset: DatasetReader, own: CRS, operated: DatumOperation, dst_crs: CRS, centre: float | None
 ) -> float:
     """Return the distance in pixels between GDAL's grid by the datum operation that is used and

@@ -138,7 +138,7 @@ def test_a_kernel_wider_than_its_window_still_sees_its_neighbours(tmp_path):
         plain = RasterPlan.from_json(
             {**item.plan.detail, "warp": {**item.plan.detail["warp"], "options": {}}}
         )
-        short, _ = gdal_warp.warp_window(held, plain, Window(0, 0, 600, 600))
+        short, _ = gdal_warp.warp_window(held, plain, plain.warp, Window(0, 0, 600, 600))
     assert (short != ours).any(), "the test's scale no longer shows the fault that it guards"
 
 

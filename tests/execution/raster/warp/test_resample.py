@@ -213,7 +213,9 @@ def test_both_sides_of_the_antimeridian_are_read_apart(tmp_path, monkeypatch, ke
         monkeypatch.setattr(resample, "PART", 64)
         windows = [Window(x, y, 60, 60) for x in (220, 280) for y in (0, 60, 120, 180, 240)]
         with opened_source.source_of(item) as held:
-            found.append([resample.resample_window(held, plan, window) for window in windows])
+            found.append(
+                [resample.resample_window(held, plan, plan.warp, window) for window in windows]
+            )
         opened_source.release()
     assert any(taken)
     for (one, valid), (other, also) in zip(*found, strict=True):

@@ -1,0 +1,52 @@
+"""Parameters of a chain of steps on rasters: the steps, each with its own."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from geobatch_tui.execution.params import step_params
+from geobatch_tui.execution.params.param_fields import semantic
+from geobatch_tui.execution.params.step_params import StepParams
+
+#: The parameters of each step, by its name.
+STEP_PARAMS: dict[str, type[StepParams]] = {
+    str(get_args(model.model_fields["name"].annotation)[0]): model
+    for model in vars(step_params).values()
+    if isinstance(model, type) and issubclass(model, StepParams) and model is not StepParams
+}
+
+
+def _named(value: object) -> object:
+    """Check the name of a step, so that what is wrong beside it is said in its own words."""
+    if not isinstance(value, dict):
+        raise ValueError("a step is a table with its name and its parameters")  # noqa: TRY004
+    name = str(value.get("name", ""))
+    if name not in STEP_PARAMS:
+        near = get_close_matches(name, STEP_PARAMS, 1)
+        advice = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(STEP_PARAMS)}"
+        raise ValueError(f"there is no step {name!r}; {advice}" if name else "name is missing")
+    return value
+
+
+if TYPE_CHECKING:
+    type AnyStep = StepParams
+else:
+    #: A step of any name; what is wrong in it is said by its place in the list and its key.
+    AnyStep = Annotated[
+        reduce(or_, STEP_PARAMS.values()), Field(discriminator="name"), BeforeValidator(_named)
+    ]
+
+
+class RasterChain(BaseModel):
+    """Parameters of ``raster.pipeline``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    steps: tuple[AnyStep, ...] = semantic(
+        ..., "The steps, in order, each with its name and its parameters."
+    )

@@ -1,0 +1,180 @@
+"""Parameters of the steps of chains of rasters, as users give them: GDAL's names, with ``_``.
+
+Each class is a step; its docstring is what lists and schemas say of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from geobatch_tui.execution.params.frozen import WARP_NAMES, Resampling
+from geobatch_tui.execution.params.param_fields import Nodata, Options, SourceNodata, semantic
+from geobatch_tui.execution.params.raster_params import ReprojectParams
+
+if TYPE_CHECKING:
+    from typing import Self
+
+#: West, south, east, north, in the units of a CRS.
+Bounds = tuple[float, float, float, float]
+Band = Annotated[int, Field(ge=1)]
+
+
+def _in_any_case(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+DataType = Annotated[
+    Literal[
+        "byte", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
+        "float32", "float64",
+    ],
+    BeforeValidator(_in_any_case),
+]  # fmt: skip
+
+
+def _as_list(value: object) -> object:
+    """Take one value for a list of one, as GDAL's command line does."""
+    return (
+        [value] if isinstance(value, str | int | float) and not isinstance(value, bool) else value
+    )
+
+
+Bands = Annotated[tuple[Band, ...], BeforeValidator(_as_list)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+
+
+class StepParams(BaseModel):
+    """Base of the parameters of steps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    #: Other names of parameters: those of GDAL before 3.13, and its short ones.
+    other_names: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_new_names(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        known = {str(name).replace("-", "_"): value for name, value in data.items()}
+        return {cls.other_names.get(name, name): value for name, value in known.items()}
+
+
+class ClipStep(StepParams):
+    """Cut out a rectangle, by whole pixels."""
+
+    name: Literal["clip"]
+    bbox: Bounds | None = semantic(None, "Bounds: minx, miny, maxx, maxy.", "units of bbox_crs")
+    bbox_crs: str = semantic("", "CRS of bbox; empty: that of the input.")
+    window: tuple[int, int, int, int] | None = semantic(
+        None, "First column, first row, width and height.", "pixels"
+    )
+    allow_bbox_outside_source: bool = semantic(
+        False, "Take the part of the rectangle that lies in the input."
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.bbox is None) == (self.window is None):
+            raise ValueError("clip takes bbox or window, one of them")
+        if self.bbox is not None and not (
+            self.bbox[0] < self.bbox[2] and self.bbox[1] < self.bbox[3]
+        ):
+            raise ValueError("bbox is minx, miny, maxx, maxy, with minx < maxx and miny < maxy")
+        if self.window is not None and min(self.window[2:]) < 1:
+            raise ValueError("window is first column, first row, width and height")
+        return self
+
+
+class EditStep(StepParams):
+    """Change what a raster says of itself; its pixels stay."""
+
+    name: Literal["edit"]
+    crs: str = semantic("", "CRS in place of that of the input.")
+    bbox: Bounds | None = semantic(None, "Bounds in place of those of the input.", "units of crs")
+    nodata: SourceNodata = semantic(
+        None, 'Nodata in place of that of the input; "none" drops it.', "pixel value"
+    )
+    metadata: dict[str, str] = semantic({}, "Items of metadata to set.")
+    unset_metadata: Names = semantic((), "Names of items of metadata to leave out.")
+
+
+class ReprojectStep(StepParams):
+    """Warp into another CRS or onto another grid."""
+
+    name: Literal["reproject"]
+    other_names: ClassVar[Mapping[str, str]] = {
+        "dst_crs": "output_crs", "t_srs": "output_crs", "src_nodata": "input_nodata",
+        "dst_nodata": "output_nodata",
+    }  # fmt: skip
+    output_crs: str = semantic(..., "CRS of the output: a code as EPSG:3857, WKT or a PROJ string.")
+    resampling: Resampling = semantic("nearest", "How pixels are interpolated, by GDAL's names.")
+    bbox: Bounds | None = semantic(
+        None, "Extent of the output: minx, miny, maxx, maxy.", "units of bbox_crs"
+    )
+    bbox_crs: str = semantic("", "CRS of bbox; empty: output_crs.")
+    extent: Literal["auto", "source", "area-of-use"] = semantic(
+        "auto", "Extent without bbox, as of raster.reproject."
+    )
+    resolution: tuple[float, float] | float | None = semantic(
+        None, "Size of a pixel, one number or x and y.", "units of output_crs"
+    )
+    size: tuple[int, int] | None = semantic(
+        None, "Width and height of the output; 0 for one of them: in proportion.", "pixels"
+    )
+    target_aligned_pixels: bool = semantic(False, "Grow the extent to multiples of the resolution.")
+    input_nodata: SourceNodata = semantic(
+        None, 'Nodata of the input, in place of its own; "none" ignores it.', "pixel value"
+    )
+    output_nodata: Nodata = semantic(
+        None, "Nodata of the output; empty: that of the input.", "pixel value"
+    )
+    add_alpha: bool = semantic(False, "Add an alpha band that is 0 where there is no data.")
+    error_threshold: float = semantic(
+        0.001, "Allowed error of source coordinates, as of raster.reproject.", "source pixels"
+    )
+    warp_option: Options = semantic({}, "GDAL's warp options.")
+    transform_option: Options = semantic(
+        {}, "Options of the transformation: CENTER_LONG, CHECK_WITH_INVERT_PROJ."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        # The rules are those of the operation, which has older names for the same.
+        given = self.model_dump(exclude={"name"})
+        try:
+            ReprojectParams(**{WARP_NAMES.get(name, name): value for name, value in given.items()})
+        except ValidationError as error:
+            text = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            for name, old in WARP_NAMES.items():
+                text = re.sub(rf"\b{old}\b", name, text)
+            raise ValueError(text) from None
+        return self
+
+
+class SelectStep(StepParams):
+    """Pick bands, in any order."""
+
+    name: Literal["select"]
+    band: Bands = semantic(..., "Numbers of bands, from 1.")
+    exclude: bool = semantic(False, "Take all bands but these.")
+
+
+class SetTypeStep(StepParams):
+    """Change the type of the pixels: rounded half away from zero, and held within the type."""
+
+    name: Literal["set-type"]
+    other_names: ClassVar[Mapping[str, str]] = {
+        "ot": "output_data_type", "datatype": "output_data_type",
+    }  # fmt: skip
+    output_data_type: DataType = semantic(..., "Type of the pixels, by GDAL's names.")

@@ -1,0 +1,165 @@
+"""Steps on bands and their properties: *select*, *set-type*, and *edit*, which changes no pixel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.errors import PreflightError, SchemaError
+from geobatch_tui.execution.proj import assigned_crs, crs_lookup
+from geobatch_tui.execution.raster import validity
+from geobatch_tui.execution.raster.plan import Raster, StepPlan, number_of
+from geobatch_tui.execution.raster.steps.conversion import block_of, valid_bands
+from geobatch_tui.execution.raster.steps.step import Block, LocalStep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.execution.protocol.window import Window
+    from geobatch_tui.execution.raster.steps.step import Planning
+    from geobatch_tui.execution.raster.types import Number
+
+#: GDAL's names of types, old and new, and ours.
+TYPES = {
+    "byte": "uint8", "uint8": "uint8", "int8": "int8", "uint16": "uint16", "int16": "int16",
+    "uint32": "uint32", "int32": "int32", "uint64": "uint64", "int64": "int64",
+    "float32": "float32", "float64": "float64",
+}  # fmt: skip
+
+
+class Select(LocalStep):
+    """Picks bands, by number from 1, in any order; alpha follows if it is there."""
+
+    name = "select"
+
+    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+        del planning
+        bands = tuple(int(band) for band in params.band)
+        if params.exclude:
+            bands = tuple(band for band in range(1, up.bands + 1) if band not in bands)
+        if not bands:
+            raise SchemaError("no band is left")
+        for band in bands:
+            check_band(up, band)
+        picked = [band - 1 for band in bands]
+        if up.validity == "alpha" and up.count not in bands:
+            picked.append(up.count - 1)
+        raster = replace(picked_bands(up, picked), colormap=up.colormap)
+        return StepPlan(self.name, self.version, {"bands": picked}, raster)
+
+    def apply(
+        self, step: StepPlan, up: Raster, given: Block, part: Window, window: Window
+    ) -> Block:
+        del up, part, window
+        return Block(given.pixels[step.values["bands"]], given.mask)
+
+
+class SetType(LocalStep):
+    """Changes the type of the pixels: rounded half away from zero, and held within the type."""
+
+    name = "set-type"
+
+    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+        raster = typed(up, TYPES[params.output_data_type.lower()], planning)
+        return StepPlan(self.name, self.version, {}, raster)
+
+    def apply(
+        self, step: StepPlan, up: Raster, given: Block, part: Window, window: Window
+    ) -> Block:
+        del part, window
+        if step.raster.dtype == up.dtype:
+            return given
+        valid = valid_bands(up, given)
+        block = block_of(step.raster, given.pixels[: up.bands], valid)
+        if up.validity == "alpha":
+            block.pixels[-1] = np.where(given.pixels[-1] > 0, block.pixels[-1], 0)
+        return block
+
+
+class Edit(LocalStep):
+    """Changes what a raster says of itself: CRS, nodata, metadata, descriptions; no pixel."""
+
+    name = "edit"
+
+    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+        raster = up
+        if params.crs:
+            crs = assigned_crs.parse(params.crs, "crs", PreflightError)
+            horizontal = assigned_crs.horizontal(crs, "crs", planning.warnings)
+            raster = replace(raster, crs=crs_lookup.wkt_of(horizontal))
+        if params.bbox is not None:
+            minx, miny, maxx, maxy = params.bbox
+            across, down = (maxx - minx) / up.width, (maxy - miny) / up.height
+            raster = replace(raster, transform=(across, 0.0, minx, 0.0, -down, maxy))
+        if params.nodata is not None:
+            raster = _with_nodata(raster, params.nodata)
+        tags = {name: text for name, text in up.tags.items() if name not in params.unset_metadata}
+        raster = replace(raster, tags=tags | dict(params.metadata))
+        return StepPlan(self.name, self.version, {}, raster)
+
+    def apply(
+        self, step: StepPlan, up: Raster, given: Block, part: Window, window: Window
+    ) -> Block:
+        del step, up, part, window
+        return given
+
+    def scratch(self, step: StepPlan, up: Raster) -> int:
+        del step, up
+        return 0
+
+
+def check_band(up: Raster, band: int) -> None:
+    """Raise SchemaError if there is no such band, counted from 1."""
+    if not 1 <= band <= up.count:
+        raise SchemaError(f"there is no band {band}; the input has {up.count}")
+
+
+def picked_bands(up: Raster, picked: Sequence[int]) -> Raster:
+    """Return ``up`` with these bands, counted from 0."""
+
+    def each[T](values: tuple[T, ...]) -> tuple[T, ...]:
+        return tuple(values[band] for band in picked)
+
+    return replace(
+        up,
+        count=len(picked),
+        colorinterp=each(up.colorinterp),
+        colormap=None,
+        descriptions=each(up.descriptions),
+        scales=each(up.scales),
+        offsets=each(up.offsets),
+        units=each(up.units),
+        band_tags=each(up.band_tags) if up.band_tags else (),
+    )
+
+
+def typed(up: Raster, dtype: str, planning: Planning) -> Raster:
+    """Return ``up`` with pixels of another type. A nodata value that the type cannot hold becomes a
+    mask; GDAL moves it to the nearest value, which may be that of valid pixels."""
+    raster = replace(up, dtype=dtype)
+    if up.colormap is not None and dtype != "uint8":
+        raster = replace(raster, colormap=None, colorinterp=("gray",))
+    if up.nodata is None or up.validity == "alpha":
+        return raster
+    try:
+        return replace(raster, nodata=validity.fitted(up.nodata, dtype, "nodata"))
+    except SchemaError:
+        planning.warn(f"{dtype} cannot hold nodata {up.nodata}: the output gets a mask instead")
+        return replace(raster, nodata=None, validity="mask")
+
+
+def _with_nodata(up: Raster, asked: Number | str) -> Raster:
+    if up.validity in {"alpha", "mask"}:
+        raise SchemaError(
+            f"nodata would stand beside {'alpha' if up.validity == 'alpha' else 'a mask'}, and "
+            "readers heed one of the two, not always the same"
+        )
+    if asked == "none":
+        return replace(up, nodata=None, validity="none")
+    value = number_of(asked)
+    if value is None:
+        return up
+    fitted = validity.fitted(value, up.dtype, "nodata")
+    return replace(up, nodata=fitted, validity="nodata")

@@ -1,0 +1,155 @@
+"""Plans a chain for one item, and computes its windows.
+
+The last step asks the one before it for pixels, and so on to the source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.io import MemoryFile
+
+from geobatch_tui.errors import GeobatchError
+from geobatch_tui.execution.params.frozen import given
+from geobatch_tui.execution.raster.plan import StepPlan
+from geobatch_tui.execution.raster.source import source_pixels
+from geobatch_tui.execution.raster.steps.step import Block, facts_of
+from geobatch_tui.execution.raster.steps.step_table import READ, READ_VERSION, STEPS
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Sequence
+
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.protocol.window import Window
+    from geobatch_tui.execution.raster.plan import Raster
+    from geobatch_tui.execution.raster.source.checksums import Checksums
+    from geobatch_tui.execution.raster.source.opened_source import OpenSource
+    from geobatch_tui.execution.raster.source_facts import Facts, PixelSource
+    from geobatch_tui.execution.raster.steps.step import Planning
+    from geobatch_tui.execution.raster.types import Pixels, Valid
+
+
+def plan_chain(source: Raster, steps: Sequence[Json], planning: Planning) -> tuple[StepPlan, ...]:
+    """Plan ``steps``, each with its name and parameters, on ``source``; the file comes first.
+
+    Raises:
+        InvalidInputError and its kin: a step cannot work on what it gets; the message names it.
+    """
+    chain = [StepPlan(READ, READ_VERSION, {}, source)]
+    for number, params in enumerate(steps, 1):
+        name = str(params["name"])
+        planning.step = f"step {number} ({name})"
+        try:
+            chain.append(STEPS[name].plan(chain[-1].raster, given(params), planning))
+        except GeobatchError as error:
+            if len(steps) > 1:
+                error.args = (f"{planning.step}: {error.message}",)
+            raise
+        planning.source = None
+    return tuple(chain)
+
+
+def of(opened: OpenSource, chain: tuple[StepPlan, ...]) -> Stream:
+    """Return the raster that ``chain`` gives; it is kept with the open source."""
+    known = opened.built.get("chain")
+    if not (isinstance(known, Stream) and known.chain == chain):
+        known = opened.built["chain"] = Stream(opened, chain)
+    return known
+
+
+@dataclass(slots=True)
+class Stream:
+    """What the last step of ``chain`` gives from an open source; belongs to one thread.
+
+    To a step behind it, it is an ``Upstream``; to a warp, a ``PixelSource``.
+    """
+
+    opened: OpenSource
+    chain: tuple[StepPlan, ...]
+    built: dict[str, object] = field(default_factory=dict)
+    _before: Stream | None = None
+    _dataset: DatasetReader | None = None
+
+    @property
+    def step(self) -> StepPlan:
+        return self.chain[-1]
+
+    @property
+    def raster(self) -> Raster:
+        return self.step.raster
+
+    @property
+    def before(self) -> Stream:
+        """The stream that the last step reads."""
+        if self._before is None:
+            self._before = Stream(self.opened, self.chain[:-1])
+        return self._before
+
+    @property
+    def source(self) -> PixelSource:
+        """The file itself where nothing was done to it, as ``raster.reproject`` reads it."""
+        return self.opened if len(self.chain) == 1 else self
+
+    def block(self, window: Window) -> Block:
+        """Return the pixels of ``window``.
+
+        Raises:
+            CorruptSourceError, RasterioError: the source cannot be read.
+            OperationError: a step gave what it did not declare.
+        """
+        if len(self.chain) == 1:
+            return Block(*source_pixels.copy_window(self.opened, self.raster, window, {}))
+        return STEPS[self.step.name].compute(self.step, self.before, window)
+
+    # --- as a warp reads a file ----------------------------------------------------------------
+
+    @property
+    def facts(self) -> Facts:
+        return facts_of(self.raster)
+
+    @property
+    def stack(self) -> contextlib.ExitStack:
+        return self.opened.stack
+
+    @property
+    def checksums(self) -> Checksums | None:
+        """None: what was computed is not damaged."""
+        return None
+
+    def read_window(self, window: Window) -> Pixels:
+        return self.block(window).pixels
+
+    def read_mask(self, window: Window) -> Valid:
+        mask = self.block(window).mask
+        return np.ones(window.shape, bool) if mask is None else mask
+
+    @property
+    def dataset(self) -> DatasetReader:
+        """All of it as a file in memory, for GDAL's warper; the plan allows it for small ones."""
+        if self._dataset is None:
+            self._dataset = _in_memory(self.raster, self.block(self.raster.whole), self.stack)
+        return self._dataset
+
+
+def _in_memory(raster: Raster, block: Block, stack: contextlib.ExitStack) -> DatasetReader:
+    memory = stack.enter_context(MemoryFile())
+    profile = {
+        "driver": "GTiff", "width": raster.width, "height": raster.height, "count": raster.count,
+        "dtype": raster.dtype, "crs": raster.crs, "transform": rasterio.Affine(*raster.transform),
+        "nodata": facts_of(raster).nodatavals[0], "tiled": True, "photometric": "minisblack",
+    }  # fmt: skip
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"), memory.open(**profile) as dataset:
+        if raster.validity == "alpha":
+            last = (*[ColorInterp.undefined] * raster.bands, ColorInterp.alpha)
+            dataset.colorinterp = last
+        dataset.write(block.pixels)
+        if block.mask is not None:
+            dataset.write_mask(block.mask)
+    return stack.enter_context(memory.open())

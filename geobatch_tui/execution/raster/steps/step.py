@@ -1,0 +1,162 @@
+"""What a step of a chain is: planned once for an item, then asked for windows.
+
+Two laws hold for every step, and a test tries them on all. *Cut*: a window has the pixels that any
+larger window has in its place. *Store*: between two steps lies what a lossless file would hold, in
+the declared type and with the declared nodata, so that a step may be stored or not without a
+changed byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from geobatch_tui.execution.proj import crs_lookup
+from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
+from geobatch_tui.execution.raster.source_facts import Facts
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.protocol.window import Window
+    from geobatch_tui.execution.raster.plan import Raster, StepPlan
+    from geobatch_tui.execution.raster.source_facts import PixelSource
+    from geobatch_tui.execution.raster.types import Pixels, Valid
+
+#: Sides of the blocks by which a raster between two steps is read, in pixels.
+BLOCK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Pixels (bands, h, w) of a window in the type of their raster, in one piece; ``mask`` (h, w)
+    says which are valid where its validity is "mask", and is None elsewhere."""
+
+    pixels: Pixels
+    mask: Valid | None = None
+
+
+class Upstream(Protocol):
+    """The raster before a step, by windows."""
+
+    @property
+    def raster(self) -> Raster: ...
+
+    @property
+    def source(self) -> PixelSource:
+        """The same as a file would be read, for a warp."""
+        ...
+
+    @property
+    def built(self) -> dict[str, object]:
+        """What steps keep from one window to the next, by name; belongs to one thread."""
+        ...
+
+    def block(self, window: Window) -> Block:
+        """Return the pixels of ``window``, which lies in the raster."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file before the first step."""
+
+    dataset: DatasetReader
+    facts: Facts
+    placed: PixelGrid
+
+
+@dataclass(slots=True)
+class Planning:
+    """The planning of a chain for one item.
+
+    Attributes:
+        warnings: sentences for the operator.
+        notes: facts for ``plan --json``.
+        source: the file, as long as no step has changed it.
+        step: which step is planned, as messages name it.
+    """
+
+    warnings: list[str] = field(default_factory=list)
+    notes: dict[str, object] = field(default_factory=dict)
+    source: Source | None = None
+    step: str = ""
+
+    def warn(self, text: str) -> None:
+        """Add a warning about the step that is planned."""
+        self.warnings.append(f"{self.step}: {text}")
+
+
+class Step(Protocol):
+    """A step. ``version`` is raised whenever the same values give other pixels."""
+
+    name: str
+    version: int
+
+    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+        """Plan the step on ``up``. Raises InvalidInputError and its kin if it cannot work."""
+        ...
+
+    def need(self, step: StepPlan, up: Raster, window: Window) -> Window:
+        """Return the pixels of ``up`` that ``window`` is computed from, as far as there are any."""
+        ...
+
+    def compute(self, step: StepPlan, up: Upstream, window: Window) -> Block:
+        """Return exactly ``window`` of ``step.raster``."""
+        ...
+
+    def scratch(self, step: StepPlan, up: Raster) -> int:
+        """Return the bytes a pixel of a window that it takes beside what it reads and gives."""
+        ...
+
+
+class LocalStep:
+    """A step that keeps the grid: a pixel comes from those up to ``halo`` pixels around it."""
+
+    name: str
+    version = 1
+
+    def halo(self, step: StepPlan) -> int:
+        """Return how many pixels beyond a window it reads, on each side."""
+        del step
+        return 0
+
+    def need(self, step: StepPlan, up: Raster, window: Window) -> Window:
+        return window.pad(self.halo(step)).clip(up.whole)
+
+    def compute(self, step: StepPlan, up: Upstream, window: Window) -> Block:
+        part = self.need(step, up.raster, window)
+        return self.apply(step, up.raster, up.block(part), part, window)
+
+    def apply(
+        self, step: StepPlan, up: Raster, given: Block, part: Window, window: Window
+    ) -> Block:
+        """Return ``window`` of the step's raster; ``given`` holds ``part`` of ``up``."""
+        raise NotImplementedError
+
+    def scratch(self, step: StepPlan, up: Raster) -> int:
+        del step
+        return 8 * up.count
+
+
+def grid_of(raster: Raster) -> PixelGrid:
+    """Return the grid of a raster."""
+    crs = crs_lookup.crs_of(raster.crs)
+    return PixelGrid(crs, raster.transform, raster.width, raster.height)
+
+
+def facts_of(raster: Raster) -> Facts:
+    """Return the facts that a lossless file of ``raster`` would have."""
+    nodata = None if raster.validity == "alpha" else raster.nodata
+    return Facts(
+        driver="GTiff",
+        width=raster.width,
+        height=raster.height,
+        count=raster.count,
+        dtype=raster.dtype,
+        transform=raster.transform,
+        block=(BLOCK, BLOCK),
+        alpha=raster.validity == "alpha",
+        mask=raster.validity == "mask",
+        nodatavals=(nodata,) * raster.count,
+    )

@@ -1,0 +1,52 @@
+"""The steps of chains of rasters by GDAL's names, and what a chain of them needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.execution.raster.steps.band_steps import Edit, Select, SetType
+from geobatch_tui.execution.raster.steps.clip_step import Clip
+from geobatch_tui.execution.raster.steps.reproject_step import Reproject
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.window import Window
+    from geobatch_tui.execution.raster.plan import Raster, StepPlan
+    from geobatch_tui.execution.raster.steps.step import Step
+
+#: The name of what stands first in a chain: the file itself; and its version, which is raised when
+#: files are read otherwise.
+READ, READ_VERSION = "read", 1
+#: Each step by its name in job files and pipelines.
+STEPS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        Clip(),
+        Edit(),
+        Reproject(),
+        Select(),
+        SetType(),
+    )
+}
+
+
+def needed_source(chain: tuple[StepPlan, ...], window: Window) -> Window:
+    """Return the pixels of the source that ``window`` of the last step is computed from."""
+    for step, up in zip(reversed(chain[1:]), reversed(chain[:-1]), strict=True):
+        window = STEPS[step.name].need(step, up.raster, window)
+    return window
+
+
+def pixel_bytes(chain: tuple[StepPlan, ...]) -> int:
+    """Return the bytes that the chain takes for a pixel of a window, at its peak: what a step
+    reads, what it gives, and what it needs beside them."""
+    most = 0
+    for step, up in zip(chain[1:], chain[:-1], strict=True):
+        held = _bytes(up.raster) + _bytes(step.raster)
+        most = max(most, held + STEPS[step.name].scratch(step, up.raster))
+    return most
+
+
+def _bytes(raster: Raster) -> int:
+    return raster.count * np.dtype(raster.dtype).itemsize + (raster.validity == "mask")

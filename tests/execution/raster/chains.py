@@ -1,0 +1,87 @@
+"""Rasters and steps of every kind, for the laws of chains."""
+
+from __future__ import annotations
+
+import numpy as np
+import rasterio
+from planning import item_of
+from rasterio.enums import ColorInterp
+from rasterio.transform import from_origin
+
+from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.steps import chain
+
+#: An example of each step, and of each way that it works.
+EXAMPLES = {
+    "clip-window": {"name": "clip", "window": [3, 5, 30, 21]},
+    "clip-bbox": {
+        "name": "clip", "bbox": [10.5, 40.2, 12.0, 41.5], "bbox_crs": "EPSG:4326",
+        "allow_bbox_outside_source": True,
+    },
+    "edit": {"name": "edit", "metadata": {"a": "b"}},
+    "reproject-near": {"name": "reproject", "output_crs": "EPSG:3035"},
+    "reproject-bilinear": {
+        "name": "reproject", "output_crs": "EPSG:3857", "resampling": "bilinear",
+    },
+    "reproject-cubic": {
+        "name": "reproject", "output_crs": "EPSG:32632", "resampling": "cubic",
+    },
+    "select": {"name": "select", "band": [1]},
+    "set-type-float": {"name": "set-type", "output_data_type": "Float32"},
+    "set-type-byte": {"name": "set-type", "output_data_type": "UInt8"},
+    "set-type-int16": {"name": "set-type", "output_data_type": "Int16"},
+}  # fmt: skip
+
+#: How rasters mark what is valid.
+VALIDITIES = ("none", "nodata", "alpha", "mask")
+
+
+def raster(path, *, seed=0, size=(47, 41), dtype="float32", validity="nodata", bands=2):
+    """Write a raster near 11 E, 41 N, some of whose pixels are invalid as ``validity`` says."""
+    width, height = size
+    rng = np.random.default_rng(seed)
+    x, y = np.meshgrid(np.linspace(0, 3, width), np.linspace(0, 2, height))
+    pixels = np.stack([100 + 60 * np.sin(x * (b + 1)) * np.cos(y) for b in range(bands)])
+    pixels += rng.normal(0, 4, pixels.shape)
+    pixels = np.clip(pixels, 0, 250).astype(dtype)
+    invalid = rng.random((height, width)) < 0.1
+    invalid[5:12, 8:20] = True
+    profile = {
+        "driver": "GTiff", "width": width, "height": height, "count": bands, "dtype": dtype,
+        "crs": "EPSG:4326", "transform": from_origin(10, 42, 0.05, 0.04), "tiled": True,
+        "blockxsize": 16, "blockysize": 16, "compress": "deflate",
+    }  # fmt: skip
+    if validity == "nodata":
+        profile["nodata"] = 0 if dtype.startswith("u") else -99
+        pixels[:, invalid] = profile["nodata"]
+    if validity == "alpha":
+        alpha = np.where(invalid, 0, 255).astype(dtype)
+        pixels = np.concatenate([pixels, alpha[np.newaxis]])
+        profile["count"] = bands + 1
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"), rasterio.open(path, "w", **profile) as out:
+        if validity == "alpha":
+            out.colorinterp = [*[ColorInterp.undefined] * bands, ColorInterp.alpha]
+        out.write(pixels)
+        if validity == "mask":
+            out.write_mask(~invalid)
+    return path
+
+
+def chain_item(path, steps, **how):
+    """The item of a chain of ``steps`` on ``path``."""
+    return item_of(path, {"steps": steps}, op="raster.pipeline", **how)
+
+
+def window_of(item, window):
+    """Pixels and mask of ``window`` of what the chain of ``item`` gives."""
+    plan = RasterPlan.from_json(item.plan.detail)
+    with opened_source.source_of(item) as opened:
+        block = chain.of(opened, plan.chain).block(window)
+    return block.pixels, block.mask
+
+
+def whole_of(item):
+    """The raster that a chain gives, its pixels and its mask."""
+    plan = RasterPlan.from_json(item.plan.detail)
+    return plan, *window_of(item, plan.whole)

@@ -1,0 +1,92 @@
+"""The two laws of steps: any cut gives the same pixels, and a step may be stored or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from assembling import publish
+from chains import EXAMPLES, VALIDITIES, chain_item, raster, whole_of, window_of
+from pyproj import CRS
+
+from geobatch_tui.errors import InvalidInputError
+from geobatch_tui.execution.params.chain_params import STEP_PARAMS
+from geobatch_tui.execution.protocol.window import Window
+from geobatch_tui.execution.raster.plan import Raster
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.steps.step_table import STEPS
+
+LOSSLESS = {"format": "GTiff", "creation": {"compress": "DEFLATE", "blocksize": 16}}
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    opened_source.release()
+
+
+def _same(one, other):
+    """Whether two blocks are equal to the bit, but for which NaN a NaN is."""
+    (pixels, mask), (others, other_mask) = one, other
+    assert pixels.dtype == others.dtype
+    assert np.array_equal(pixels, others, equal_nan=pixels.dtype.kind == "f")
+    assert np.array_equal(
+        *(np.ones(pixels.shape[1:], bool) if m is None else m for m in (mask, other_mask))
+    )
+
+
+def _said(whole, field):
+    """A property of a raster, with one word for what a file cannot tell apart."""
+    raster, _, mask = whole
+    value = getattr(raster, field)
+    if field == "crs":
+        return CRS.from_wkt(value).to_epsg() or value
+    if field == "validity" and mask is not None and mask.all():
+        return "none"
+    return value
+
+
+def test_every_step_has_parameters_and_an_example():
+    """Nothing is left out of the laws."""
+    assert set(STEPS) == set(STEP_PARAMS) == {step["name"] for step in EXAMPLES.values()}
+
+
+@pytest.mark.parametrize("validity", VALIDITIES)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_any_cut_gives_the_same_pixels(tmp_path_factory, name, validity):
+    """compute(W) is compute(V)[W], for random windows, down to a pixel."""
+    path = raster(tmp_path_factory.mktemp("cut") / "a.tif", validity=validity)
+    item = chain_item(path, [EXAMPLES[name]])
+    plan, pixels, mask = whole_of(item)
+    rng = np.random.default_rng(len(name))
+    for _ in range(12):
+        left, top = int(rng.integers(plan.width)), int(rng.integers(plan.height))
+        width = int(rng.integers(1, plan.width - left + 1))
+        height = int(rng.integers(1, plan.height - top + 1))
+        window = Window(left, top, width, height)
+        part = pixels[:, *window.slices], None if mask is None else mask[window.slices]
+        _same(window_of(item, window), part)
+
+
+@pytest.mark.parametrize("validity", VALIDITIES)
+@pytest.mark.parametrize("first", EXAMPLES)
+def test_a_step_may_be_stored_or_not(tmp_path, first, validity):
+    """Two steps in one pass give what two jobs give with a file between them: its pixels, and
+    what it says of itself."""
+    source = raster(tmp_path / "a.tif", validity=validity)
+    stored = chain_item(source, [EXAMPLES[first]], output=LOSSLESS)
+    between = tmp_path / "between" / "a.tif"
+    between.parent.mkdir()
+    Path(publish(stored)[0]).rename(between)
+    for second in EXAMPLES:
+        try:
+            fused = whole_of(chain_item(source, [EXAMPLES[first], EXAMPLES[second]]))
+        except InvalidInputError as error:
+            with pytest.raises(type(error)):
+                chain_item(between, [EXAMPLES[second]])
+            continue
+        apart = whole_of(chain_item(between, [EXAMPLES[second]]))
+        _same(fused[1:], apart[1:])
+        for field in Raster.__dataclass_fields__:
+            assert _said(fused, field) == _said(apart, field), (second, field)

@@ -1,0 +1,44 @@
+"""Runs pipelines of GDAL 3.13 in a process of its own: two GDALs in one process are trouble."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+
+_RUN = """
+import json, sys
+from osgeo import gdal
+gdal.UseExceptions()
+if sys.argv[1] == "usage":
+    gdal_raster = gdal.GetGlobalAlgorithmRegistry()[sys.argv[2]]
+    found = {}
+    for name in gdal_raster.GetSubAlgorithmNames():
+        usage = json.loads(gdal_raster.InstantiateSubAlgorithm(name).GetUsageAsJSON())
+        found[name] = usage
+    print(json.dumps(found))
+else:
+    algorithm = gdal.Algorithm([sys.argv[1], "pipeline"])
+    if not algorithm.ParseCommandLineArguments(sys.argv[2:]) or not algorithm.Run():
+        raise SystemExit("GDAL did not run it")
+    algorithm.Finalize()
+"""
+
+
+def by_gdal(pipeline: str, kind: str = "raster") -> None:
+    """Run a pipeline, as ``read a.tif ! slope ! write b.tif``, by GDAL. Raises RuntimeError with
+    GDAL's message."""
+    _process(kind, *shlex.split(pipeline))
+
+
+def usage(kind: str = "raster") -> dict[str, dict[str, object]]:
+    """What GDAL says of each of its commands on rasters or vectors, by name."""
+    return json.loads(_process("usage", kind))
+
+
+def _process(*words: str) -> str:
+    done = subprocess.run([sys.executable, "-c", _RUN, *words], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    return done.stdout
