@@ -38,7 +38,8 @@ def usage(kind: str = "raster") -> dict[str, dict[str, object]]:
 
 
 def _process(*words: str) -> str:
-    done = subprocess.run([sys.executable, "-c", _RUN, *words], capture_output=True, text=True)
+    command = [sys.executable, "-c", _RUN, *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     return done.stdout

@@ -100,21 +100,26 @@ def read_pixels(
     before = _bytes_read()
     with stage("read"), opened_source.source_of(item) as opened:
         if not subdivide:
-            pixels, valid = _compute_window(item, opened, plan, window)
+            pixels, valid = _compute_window(item, opened, plan, window, stage)
         else:
-            pixels, valid = _compute_quarters(item, opened, plan, window, subdivide)
+            pixels, valid = _compute_quarters(item, opened, plan, window, subdivide, stage)
     if valid is None and plan.validity == "mask":
         valid = np.ones(window.shape, bool)
     return pixels, valid, max(_bytes_read() - before, 0)
 
 
 def _compute_quarters(
-    item: ItemContext, opened: OpenSource, plan: RasterPlan, window: Window, times: int
+    item: ItemContext,
+    opened: OpenSource,
+    plan: RasterPlan,
+    window: Window,
+    times: int,
+    stage: Stage,
 ) -> tuple[Pixels, Valid | None]:
     pixels: Pixels = np.empty((plan.count, *window.shape), plan.dtype)
     valid = np.ones(window.shape, bool) if plan.validity == "mask" else None
     for part in _quarters(window, times):
-        values, good = _compute_window(item, opened, plan, part)
+        values, good = _compute_window(item, opened, plan, part, stage)
         rows, cols = part.slices_in(window)
         pixels[:, rows, cols] = values
         if valid is not None and good is not None:
@@ -137,17 +142,17 @@ def read_tiles(
     before = _bytes_read()
     with stage("read"), opened_source.source_of(item) as opened:
         pixels, encoded = passthrough.read_tiles(
-            opened, plan, window, lambda part: _compute_window(item, opened, plan, part)[0]
+            opened, plan, window, lambda part: _compute_window(item, opened, plan, part, stage)[0]
         )
     return pixels, encoded, max(_bytes_read() - before, 0)
 
 
 def _compute_window(
-    item: ItemContext, opened: OpenSource, plan: RasterPlan, window: Window
+    item: ItemContext, opened: OpenSource, plan: RasterPlan, window: Window, stage: Stage
 ) -> tuple[Pixels, Valid | None]:
     try:
         if plan.chain:
-            block = chain.of(opened, plan.chain).block(window)
+            block = chain.of(opened, plan.chain, stage).block(window)
             return block.pixels, block.mask
         if plan.warp is not None:
             return warp_window.warp_window(opened, plan, plan.warp, window)

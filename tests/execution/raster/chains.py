@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import rasterio
-from planning import item_of
+from planning import item_of, no_stage
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
@@ -77,7 +77,7 @@ def window_of(item, window):
     """Pixels and mask of ``window`` of what the chain of ``item`` gives."""
     plan = RasterPlan.from_json(item.plan.detail)
     with opened_source.source_of(item) as opened:
-        block = chain.of(opened, plan.chain).block(window)
+        block = chain.of(opened, plan.chain, no_stage).block(window)
     return block.pixels, block.mask
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import Raster
     from geobatch_tui.execution.raster.source.checksums import Checksums
@@ -56,11 +57,11 @@ def plan_chain(source: Raster, steps: Sequence[Json], planning: Planning) -> tup
     return tuple(chain)
 
 
-def of(opened: OpenSource, chain: tuple[StepPlan, ...]) -> Stream:
-    """Return the raster that ``chain`` gives; it is kept with the open source."""
+def of(opened: OpenSource, chain: tuple[StepPlan, ...], stage: Stage) -> Stream:
+    """Return the raster that ``chain`` gives, kept with the open source; each step is a stage."""
     known = opened.built.get("chain")
-    if not (isinstance(known, Stream) and known.chain == chain):
-        known = opened.built["chain"] = Stream(opened, chain)
+    if not (isinstance(known, Stream) and known.chain == chain and known.stage == stage):
+        known = opened.built["chain"] = Stream(opened, chain, stage)
     return known
 
 
@@ -73,8 +74,11 @@ class Stream:
 
     opened: OpenSource
     chain: tuple[StepPlan, ...]
+    stage: Stage
     built: dict[str, object] = field(default_factory=dict)
     _before: Stream | None = None
+    #: The last window that a warp read: it asks for pixels first, then for their mask.
+    _last: tuple[Window, Block] | None = None
     _dataset: DatasetReader | None = None
 
     @property
@@ -89,7 +93,7 @@ class Stream:
     def before(self) -> Stream:
         """The stream that the last step reads."""
         if self._before is None:
-            self._before = Stream(self.opened, self.chain[:-1])
+            self._before = Stream(self.opened, self.chain[:-1], self.stage)
         return self._before
 
     @property
@@ -104,9 +108,10 @@ class Stream:
             CorruptSourceError, RasterioError: the source cannot be read.
             OperationError: a step gave what it did not declare.
         """
-        if len(self.chain) == 1:
-            return Block(*source_pixels.copy_window(self.opened, self.raster, window, {}))
-        return STEPS[self.step.name].compute(self.step, self.before, window)
+        with self.stage(self.step.name):
+            if len(self.chain) == 1:
+                return Block(*source_pixels.copy_window(self.opened, self.raster, window, {}))
+            return STEPS[self.step.name].compute(self.step, self.before, window)
 
     # --- as a warp reads a file ----------------------------------------------------------------
 
@@ -124,11 +129,17 @@ class Stream:
         return None
 
     def read_window(self, window: Window) -> Pixels:
-        return self.block(window).pixels
+        return self._read(window).pixels
 
     def read_mask(self, window: Window) -> Valid:
-        mask = self.block(window).mask
+        mask = self._read(window).mask
         return np.ones(window.shape, bool) if mask is None else mask
+
+    def _read(self, window: Window) -> Block:
+        if self._last is None or self._last[0] != window:
+            self._last = None  # before the next is made: they are not in memory together
+            self._last = window, self.block(window)
+        return self._last[1]
 
     @property
     def dataset(self) -> DatasetReader:
