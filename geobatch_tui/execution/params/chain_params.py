@@ -13,10 +13,13 @@ from geobatch_tui.execution.params import step_params
 from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.execution.params.step_params import StepParams
 
+#: The modules of parameters of steps.
+_MODULES = (step_params,)
 #: The parameters of each step, by its name.
 STEP_PARAMS: dict[str, type[StepParams]] = {
     str(get_args(model.model_fields["name"].annotation)[0]): model
-    for model in vars(step_params).values()
+    for module in _MODULES
+    for model in vars(module).values()
     if isinstance(model, type) and issubclass(model, StepParams) and model is not StepParams
 }
 

@@ -109,6 +109,12 @@ class EditStep(StepParams):
     unset_metadata: Names = semantic((), "Names of items of metadata to leave out.")
 
 
+class MaterializeStep(StepParams):
+    """Change nothing: where GDAL stores what it has so far, a chain has the same pixels anyway."""
+
+    name: Literal["materialize"]
+
+
 class ReprojectStep(StepParams):
     """Warp into another CRS or onto another grid."""
 

@@ -20,6 +20,7 @@ EXAMPLES = {
         "allow_bbox_outside_source": True,
     },
     "edit": {"name": "edit", "metadata": {"a": "b"}},
+    "materialize": {"name": "materialize"},
     "reproject-near": {"name": "reproject", "output_crs": "EPSG:3035"},
     "reproject-bilinear": {
         "name": "reproject", "output_crs": "EPSG:3857", "resampling": "bilinear",

@@ -1,4 +1,5 @@
-"""Steps on bands and their properties: *select*, *set-type*, and *edit*, which changes no pixel."""
+"""Steps on bands and their properties: *select*, *set-type*, and *edit* and *materialize*, which
+change no pixel."""
 
 from __future__ import annotations
 
@@ -78,7 +79,33 @@ class SetType(LocalStep):
         return block
 
 
-class Edit(LocalStep):
+class Unchanged(LocalStep):
+    """A step that changes no pixel."""
+
+    def apply(
+        self, step: StepPlan, up: Raster, given: Block, part: Window, window: Window
+    ) -> Block:
+        del step, up, part, window
+        return given
+
+    def scratch(self, step: StepPlan, up: Raster) -> int:
+        del step, up
+        return 0
+
+
+class Materialize(Unchanged):
+    """Stands where GDAL stores what it has so far: here a step may be stored or not, and what is
+    behind it gets the same pixels."""
+
+    name = "materialize"
+
+    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+        del params
+        planning.warn("changes nothing: each step gives the pixels that a stored file would have")
+        return StepPlan(self.name, self.version, {}, up)
+
+
+class Edit(Unchanged):
     """Changes what a raster says of itself: CRS, nodata, metadata, descriptions; no pixel."""
 
     name = "edit"
@@ -98,16 +125,6 @@ class Edit(LocalStep):
         tags = {name: text for name, text in up.tags.items() if name not in params.unset_metadata}
         raster = replace(raster, tags=tags | dict(params.metadata))
         return StepPlan(self.name, self.version, {}, raster)
-
-    def apply(
-        self, step: StepPlan, up: Raster, given: Block, part: Window, window: Window
-    ) -> Block:
-        del step, up, part, window
-        return given
-
-    def scratch(self, step: StepPlan, up: Raster) -> int:
-        del step, up
-        return 0
 
 
 def check_band(up: Raster, band: int) -> None:

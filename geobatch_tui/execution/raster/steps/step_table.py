@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geobatch_tui.execution.raster.steps.band_steps import Edit, Select, SetType
+from geobatch_tui.execution.raster.steps.band_steps import Edit, Materialize, Select, SetType
 from geobatch_tui.execution.raster.steps.clip_step import Clip
 from geobatch_tui.execution.raster.steps.reproject_step import Reproject
 
@@ -24,6 +24,7 @@ STEPS: dict[str, Step] = {
     for step in (
         Clip(),
         Edit(),
+        Materialize(),
         Reproject(),
         Select(),
         SetType(),
