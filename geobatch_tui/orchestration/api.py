@@ -12,7 +12,7 @@ from geobatch_tui.errors import ConfigError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ItemContext
 from geobatch_tui.ledger.read.reader import LedgerReader
-from geobatch_tui.orchestration.plan.inputs import expand
+from geobatch_tui.orchestration.plan.groups import inputs_of
 from geobatch_tui.orchestration.plan.planning import Planning, ended_early
 from geobatch_tui.orchestration.plan.recipe import UNPLANNED
 from geobatch_tui.orchestration.plan.resources import Resources, written_by_workers
@@ -104,7 +104,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
     job = loaded.job
     operation = get_operation(job.op.name)
     output_dir = Path(job.output.dir)
-    inputs = expand(job.source.inputs, output_dir, job.output.format)
+    inputs = inputs_of(job)
     refuse_log(loaded)
     refuse_file(output_dir)
     resources = Resources.of(job)
@@ -120,7 +120,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
         pool = resources.make_pool(Path(scratch), written_by_workers(job, inputs))
         planning = Planning(loaded, resources, pool, scheduler, reader, suspects=suspects)
         try:
-            finish = await planning.run(inputs, take)
+            finish = await planning.run(inputs, Path(scratch, "sources"), take)
         finally:
             await pool.close(0.0)
         if finish.reason != "complete":

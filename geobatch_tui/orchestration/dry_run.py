@@ -6,7 +6,6 @@ Neither the state nor the outputs of the job's own directory are touched.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import PreflightError
@@ -14,7 +13,8 @@ from geobatch_tui.execution.protocol.messages import ItemPlan
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema.updates import ChunkState
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.plan.inputs import EVERY, expand, prefix_of
+from geobatch_tui.orchestration.plan.groups import inputs_of, is_combined
+from geobatch_tui.orchestration.plan.inputs import EVERY, prefix_of
 from geobatch_tui.orchestration.plan.resources import Resources
 from geobatch_tui.orchestration.run.options import Options, Sample
 from geobatch_tui.orchestration.run.runner import execute
@@ -23,6 +23,7 @@ from geobatch_tui.orchestration.state.session import state_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.config.schema import Job
@@ -178,8 +179,9 @@ async def run_trial(
     form, every = job.output.format, job.source.layer == EVERY
     inputs = [
         entry
-        for entry in expand(job.source.inputs, Path(job.output.dir), form)
+        for entry in inputs_of(job)
         if entry.key in chosen
+        or is_combined(job)
         or (every and any(key.startswith(prefix_of(entry.key, form)) for key in chosen))
     ]
     if not inputs:

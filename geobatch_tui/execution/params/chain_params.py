@@ -7,14 +7,15 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from geobatch_tui.execution.params import step_params
+from geobatch_tui.execution.params import group_params, step_params
+from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.execution.params.step_params import StepParams
 
 #: The modules of parameters of steps.
-_MODULES = (step_params,)
+_MODULES = (group_params, step_params)
 #: The parameters of each step, by its name.
 STEP_PARAMS: dict[str, type[StepParams]] = {
     str(get_args(model.model_fields["name"].annotation)[0]): model
@@ -37,6 +38,8 @@ def _named(value: object) -> object:
 
 
 if TYPE_CHECKING:
+    from typing import Self
+
     type AnyStep = StepParams
 else:
     #: A step of any name; what is wrong in it is said by its place in the list and its key.
@@ -53,3 +56,12 @@ class RasterChain(BaseModel):
     steps: tuple[AnyStep, ...] = semantic(
         ..., "The steps, in order, each with its name and its parameters."
     )
+
+    @model_validator(mode="after")
+    def _combines_first(self) -> Self:
+        if not self.steps:
+            raise ValueError("there is no step")
+        for step in self.steps[1:]:
+            if step.name in COMBINING:
+                raise ValueError(f"{step.name} reads the inputs: it is the first step, or none")
+        return self

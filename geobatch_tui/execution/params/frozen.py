@@ -31,6 +31,8 @@ Resampling = Literal[
 ]
 
 
+#: Steps that make one raster of many files; they come first in a chain, in place of a file.
+COMBINING = frozenset({"mosaic", "stack"})
 #: Names of the parameters of the step *reproject*, which are GDAL's of today, and those of the
 #: operation, which are gdalwarp's.
 WARP_NAMES = {

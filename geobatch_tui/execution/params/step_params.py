@@ -58,6 +58,7 @@ class StepParams(BaseModel):
     """Base of the parameters of steps."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    name: str
     #: Other names of parameters: those of GDAL before 3.13, and its short ones.
     other_names: ClassVar[Mapping[str, str]] = {}
 

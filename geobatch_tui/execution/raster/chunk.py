@@ -17,9 +17,10 @@ from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
 from geobatch_tui.execution.raster.source import opened_source, source_pixels
 from geobatch_tui.execution.raster.source.blocks import unreadable
-from geobatch_tui.execution.raster.steps import chain, step_table
+from geobatch_tui.execution.raster.steps import chain, mosaic_step, step_table
 from geobatch_tui.execution.raster.warp import warp_window
 from geobatch_tui.execution.sources import source_files
+from geobatch_tui.execution.sources.source_list import is_source_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,17 +168,20 @@ def explain(
     """Return the typed error for a failed read, with the blocks that cannot be read."""
     if _is_out_of_memory(error):
         return MemoryBudgetError(f"{item.source}: GDAL ran out of memory: {error}")
-    source_files.check_identity(item.source, item.source_id)
-    needed = _needed_source(opened, plan, window)
+    source, allow_vrt = item.source, item.plan.notes.get("driver") == "VRT"
+    if is_source_list(source):
+        source, needed, allow_vrt = mosaic_step.read_last(plan.chain[0], opened)
+    else:
+        source_files.check_identity(source, item.source_id)
+        needed = _needed_source(opened, plan, window)
     # Opened anew: after an error some drivers go on as if nothing had happened.
-    driver = item.plan.notes.get("driver")
-    with opened_source.open_source(item.source, allow_vrt=driver == "VRT") as dataset:
+    with opened_source.open_source(source, allow_vrt=allow_vrt) as dataset:
         bad, tried, first = _bad_blocks(dataset, needed)
     if not bad:
         return TransientError(
-            f"{item.source}: reading failed once ({error}), all {tried} blocks could be read after"
+            f"{source}: reading failed once ({error}), all {tried} blocks could be read after"
         )
-    return unreadable(item.source, bad, f"{tried} blocks needed here", first)
+    return unreadable(source, bad, f"{tried} blocks needed here", first)
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:

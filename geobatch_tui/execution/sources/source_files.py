@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError, SourceChangedError, SourceNotFoundError
 from geobatch_tui.execution.sources import vrt
+from geobatch_tui.execution.sources.source_list import is_source_list, members_of
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import SourceIdentity
@@ -45,8 +46,10 @@ def is_dataset(path: str | Path) -> bool:
 def files(path: str) -> list[Path]:
     """List the files of a source: of a directory all but locks, by name; else first the source.
 
-    Raises OSError if it cannot be read.
+    Of a group they are those of all its members. Raises OSError if it cannot be read.
     """
+    if is_source_list(path):
+        return [one for member in members_of(path) for one in files(member)]
     if not is_dataset(path):
         return [Path(path), *filter(_content, _beside(path))]
     with os.scandir(path) as entries:
@@ -111,7 +114,7 @@ def status(path: str) -> tuple[int, int]:
 
     Raises OSError if it cannot be read.
     """
-    if is_dataset(path):
+    if is_dataset(path) or is_source_list(path):
         statuses = [each.stat() for each in files(path)]
     else:
         statuses = [Path(path).stat(), *filter(None, map(_content, _beside(path)))]

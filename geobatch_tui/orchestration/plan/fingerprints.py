@@ -23,6 +23,7 @@ from geobatch_tui.execution.io.digest import alike
 from geobatch_tui.execution.protocol.messages import Failure, SourceIdentity
 from geobatch_tui.execution.runtime.classify import BY_ERRNO
 from geobatch_tui.execution.sources import source_files
+from geobatch_tui.execution.sources.source_list import is_source_list
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ def identify(path: str) -> SourceIdentity:
         if files == [Path(path)] and not named:
             return identify_file(Path(path))
         size, mtime_ns = source_files.status(path)
+        if is_source_list(path):  # by their order: their places are no part of an identity
+            digests = [identify_file(one).digest for one in files]
+            return SourceIdentity(size, mtime_ns, digest(digests))
         each: dict[str, object] = {one.name: identify_file(one).digest for one in files}
         for one in named:  # not read: a VRT may name any file
             now = one.stat()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.sources import source_files
+from geobatch_tui.execution.sources.source_list import is_source_list
 from geobatch_tui.ledger.place.regular_file import read
 from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import safe
@@ -77,12 +78,15 @@ class Input:
     layer: str = ""
 
 
-def expand(inputs: Sequence[str], output_dir: Path, output_format: str) -> list[Input]:
+def expand(
+    inputs: Sequence[str], output_dir: Path, output_format: str, *, own_names: bool = True
+) -> list[Input]:
     """Expand files, directories, globs and ``@list`` files, in order, without duplicates.
 
     A file that does not exist, also one that a link leads to, is kept: it becomes a dead letter,
     not an end of the run. Files below ``output_dir`` are left out of directories and globs, so
-    that a second run does not eat the first one's outputs.
+    that a second run does not eat the first one's outputs. ``own_names``: each input has an output
+    of its own name.
 
     Raises:
         PreflightError: an unreadable list, or one that is no file, a URL, two inputs with one
@@ -100,7 +104,8 @@ def expand(inputs: Sequence[str], output_dir: Path, output_format: str) -> list[
     if not entries:
         shown = ", ".join(safe(entry) for entry in inputs) or "source.inputs is empty"
         raise PreflightError(f"no input matched: {shown}", hint="check source.inputs")
-    _refuse_collisions(entries, output_dir)
+    if own_names:
+        _refuse_collisions(entries, output_dir)
     return entries
 
 
@@ -122,6 +127,11 @@ def _walk(
             yield from _walk_glob(entry, output_dir, suffixes)
         else:
             path = os.path.abspath(entry)  # noqa: PTH100 - Path.resolve would follow links
+            if is_source_list(path):
+                raise PreflightError(
+                    f"{safe(path)}: lists of sources are the engine's own",
+                    hint="give the files, or a text file of paths as @list.txt",
+                )
             yield path, os.path.basename(path)  # noqa: PTH119 - the same
 
 

@@ -11,6 +11,7 @@ from geobatch_tui.errors import GeobatchError, Reaction
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.figures import plural
+from geobatch_tui.orchestration.plan.groups import combined
 from geobatch_tui.orchestration.plan.plan_report import PlanReport, most_bytes
 from geobatch_tui.orchestration.plan.planner import Existing, Planner, existing
 from geobatch_tui.orchestration.schedule import events as u
@@ -108,14 +109,19 @@ class Planning:
         self._planner.attach(self.dispatcher)
 
     async def run(
-        self, inputs: Sequence[Input], take: Callable[[Decision], None] = lambda _: None
+        self,
+        inputs: Sequence[Input],
+        lists: Path,
+        take: Callable[[Decision], None] = lambda _: None,
     ) -> u.Finish:
         """Decide on every input; ``complete`` unless something ended it before (drained, failed).
-        ``take`` gets each decision, in input order. Raises PreflightError, or another that is no
+        ``lists`` is a directory for the lists of groups of inputs. ``take`` gets each decision, in
+        input order. Raises PreflightError, or another that is no
         input's fault: what ended a probe."""
+        items = combined(self._job, inputs, lists)
         running = asyncio.ensure_future(self.dispatcher.run())
         await asyncio.sleep(0)
-        deciding = asyncio.ensure_future(self._decide(inputs, take))
+        deciding = asyncio.ensure_future(self._decide(items, take))
         try:
             await asyncio.wait({running, deciding}, return_when=asyncio.FIRST_COMPLETED)
             if deciding.done():

@@ -79,7 +79,8 @@ class PlanPhase:
         """Decide on every input, and write the plan down unless something ended it before. Raises
         as :meth:`Planning.run` and :meth:`Planning.check` do."""
         swept = self._session.sweep()
-        finish = await self._planning.run(inputs, self._recorder.take)
+        lists = self._session.state.root / "sources"
+        finish = await self._planning.run(inputs, lists, self._recorder.take)
         if finish.reason != "complete":
             return finish
         self._planning.check()

@@ -13,7 +13,7 @@ from geobatch_tui.errors import DiskFullError, GeobatchError, OperationError
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.publish import ItemPublishError
 from geobatch_tui.observability.log import versions
-from geobatch_tui.orchestration.plan.inputs import expand
+from geobatch_tui.orchestration.plan.groups import inputs_of
 from geobatch_tui.orchestration.plan.machine import shortage
 from geobatch_tui.orchestration.plan.planner import existing
 from geobatch_tui.orchestration.plan.resources import (
@@ -65,11 +65,7 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
     job = loaded.job
     try:
         # Before anything is written: a job without inputs leaves no trace.
-        inputs = (
-            options.sample.inputs
-            if options.sample is not None
-            else expand(job.source.inputs, Path(job.output.dir), job.output.format)
-        )
+        inputs = options.sample.inputs if options.sample is not None else inputs_of(job)
         with open_session(
             loaded,
             fresh=options.fresh,

@@ -41,6 +41,7 @@ from geobatch_tui.execution.raster.source_facts import Facts
 from geobatch_tui.execution.runtime import classify
 from geobatch_tui.execution.runtime.recorder import filters
 from geobatch_tui.execution.sources import source_files, vrt
+from geobatch_tui.execution.sources.source_list import is_source_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -344,7 +345,7 @@ def source_of(item: ItemContext) -> Iterator[OpenSource]:
     Raises:
         SourceChangedError: its size or time changed; and as :func:`open_source`.
     """
-    source_files.check_identity(item.source, item.source_id)
+    _check_identity(item)
     identity = item.source_id
     key = (item.source, identity.size, identity.mtime_ns, item.fingerprint)
     with gdal_options():
@@ -357,10 +358,17 @@ def source_of(item: ItemContext) -> Iterator[OpenSource]:
             _current.key = key
         try:
             yield _current.opened
-            source_files.check_identity(item.source, item.source_id)
+            _check_identity(item)
         except BaseException:
             release()
             raise
+
+
+def _check_identity(item: ItemContext) -> None:
+    """Raise SourceChangedError if the source changed. Those of a group are looked at one by one,
+    when they are opened: there may be a hundred thousand."""
+    if not is_source_list(item.source):
+        source_files.check_identity(item.source, item.source_id)
 
 
 def _opened(item: ItemContext, stack: contextlib.ExitStack) -> OpenSource:

@@ -14,11 +14,11 @@ from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.execution.params.frozen import given
-from geobatch_tui.execution.raster.plan import StepPlan
+from geobatch_tui.execution.params.frozen import COMBINING, given
 from geobatch_tui.execution.raster.source import source_pixels
+from geobatch_tui.execution.raster.steps import mosaic_step
 from geobatch_tui.execution.raster.steps.step import Block, facts_of
-from geobatch_tui.execution.raster.steps.step_table import READ, READ_VERSION, STEPS
+from geobatch_tui.execution.raster.steps.step_table import READ, STEPS
 
 if TYPE_CHECKING:
     import contextlib
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.protocol.window import Window
-    from geobatch_tui.execution.raster.plan import Raster
+    from geobatch_tui.execution.raster.plan import Raster, StepPlan
     from geobatch_tui.execution.raster.source.checksums import Checksums
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.source_facts import Facts, PixelSource
@@ -37,20 +37,23 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
 
-def plan_chain(source: Raster, steps: Sequence[Json], planning: Planning) -> tuple[StepPlan, ...]:
-    """Plan ``steps``, each with its name and parameters, on ``source``; the file comes first.
+def plan_chain(
+    first: StepPlan, steps: Sequence[Json], planning: Planning, *, before: int = 0
+) -> tuple[StepPlan, ...]:
+    """Plan ``steps``, each with its name and parameters, behind the ``first``, which reads files;
+    ``before``: how many steps of the job stand before them.
 
     Raises:
         InvalidInputError and its kin: a step cannot work on what it gets; the message names it.
     """
-    chain = [StepPlan(READ, READ_VERSION, {}, source)]
-    for number, params in enumerate(steps, 1):
+    chain = [first]
+    for number, params in enumerate(steps, before + 1):
         name = str(params["name"])
         planning.step = f"step {number} ({name})"
         try:
             chain.append(STEPS[name].plan(chain[-1].raster, given(params), planning))
         except GeobatchError as error:
-            if len(steps) > 1:
+            if len(steps) + before > 1:
                 error.args = (f"{planning.step}: {error.message}",)
             raise
         planning.source = None
@@ -99,7 +102,7 @@ class Stream:
     @property
     def source(self) -> PixelSource:
         """The file itself where nothing was done to it, as ``raster.reproject`` reads it."""
-        return self.opened if len(self.chain) == 1 else self
+        return self.opened if self.step.name == READ else self
 
     def block(self, window: Window) -> Block:
         """Return the pixels of ``window``.
@@ -109,6 +112,8 @@ class Stream:
             OperationError: a step gave what it did not declare.
         """
         with self.stage(self.step.name):
+            if self.step.name in COMBINING:
+                return mosaic_step.compose(self.step, self.opened, window)
             if len(self.chain) == 1:
                 return Block(*source_pixels.copy_window(self.opened, self.raster, window, {}))
             return STEPS[self.step.name].compute(self.step, self.before, window)

@@ -1,0 +1,135 @@
+"""The files of a mosaic or a stack: where each lies on the grid of all, and its pixels there."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import zlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.errors import SourceChangedError, SourceNotFoundError
+from geobatch_tui.execution.protocol.window import Window
+from geobatch_tui.execution.raster import validity
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source.opened_source import OpenSource
+from geobatch_tui.execution.raster.source_facts import Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from geobatch_tui.execution.raster.types import Indices, Pixels, Valid
+
+#: Files that a worker has open at once.
+MOST_OPEN = 16
+#: Numbers that are kept of a file: its window on the grid of all, its size and its time.
+_NUMBERS = 6
+
+
+def packed(rows: Iterable[Sequence[int]]) -> str:
+    """Return windows, sizes and times of files as text for a plan: a hundred thousand of them take
+    less than a megabyte."""
+    table = np.array(list(rows), "<i8").reshape(-1, _NUMBERS)
+    # Columns first, as differences: the numbers of one kind are alike.
+    steps = np.diff(table, axis=0, prepend=np.zeros((1, _NUMBERS), "<i8"))
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(steps.T).tobytes(), 6)).decode()
+
+
+def unpacked(text: str) -> Indices:
+    """Return what :func:`packed` was given, as (files, 6)."""
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i8").reshape(_NUMBERS, -1)
+    table: Indices = np.cumsum(steps.T, axis=0)
+    return table
+
+
+@dataclass(slots=True)
+class MemberFiles:
+    """The files of one item; belongs to one thread.
+
+    Attributes:
+        paths: in the order of the inputs.
+        table: (files, 6): column, row, width and height of each on the grid of all; its size in
+            bytes and its time as they were planned.
+        reading: the file that was read last and the window in it, for the blame.
+    """
+
+    paths: Sequence[str]
+    table: Indices
+    allow_vrt: bool = False
+    reading: tuple[str, Window] | None = None
+    _open: OrderedDict[int, tuple[OpenSource, contextlib.ExitStack]] = field(
+        default_factory=OrderedDict
+    )
+
+    def under(self, window: Window) -> list[int]:
+        """Return the numbers of the files that ``window`` meets, in their order."""
+        left, top, width, height = self.table[:, :4].T
+        meets = (left < window.right) & (left + width > window.col_off)
+        meets &= (top < window.bottom) & (top + height > window.row_off)
+        numbers: list[int] = np.flatnonzero(meets).tolist()
+        return numbers
+
+    def window_of(self, number: int) -> Window:
+        """Return where a file lies."""
+        return Window(*(int(value) for value in self.table[number, :4]))
+
+    def read(self, number: int, window: Window) -> tuple[Pixels, Valid | None]:
+        """Return the pixels (bands, h, w) of ``window``, which lies in the file, and where they
+        are valid, (bands or 1, h, w); None: everywhere.
+
+        Raises:
+            SourceChangedError, SourceNotFoundError: the file is not as planned.
+            CorruptSourceError, RasterioError: it cannot be read.
+        """
+        place = self.window_of(number)
+        left, top = window.col_off - place.col_off, window.row_off - place.row_off
+        inside = Window(left, top, window.width, window.height)
+        self.reading = self.paths[number], inside
+        opened = self._opened(number)
+        pixels = opened.read_window(inside)
+        facts = opened.facts
+        if facts.alpha:
+            return pixels, pixels[-1:] > 0
+        valid = opened.read_mask(inside)[np.newaxis] if facts.mask else None
+        if all(value is None for value in facts.nodatavals):
+            return pixels, valid
+        known = np.stack(
+            [
+                validity.differs(band, value)
+                for band, value in zip(pixels, facts.nodatavals, strict=True)
+            ]
+        )
+        return pixels, known if valid is None else known & valid
+
+    def _opened(self, number: int) -> OpenSource:
+        known = self._open.get(number)
+        if known is not None:
+            self._open.move_to_end(number)
+            return known[0]
+        while len(self._open) >= MOST_OPEN:
+            self._open.popitem(last=False)[1][1].close()
+        path = self.paths[number]
+        self._check(number, path)
+        with contextlib.ExitStack() as stack:
+            dataset = stack.enter_context(opened_source.open_source(path, allow_vrt=self.allow_vrt))
+            opened = OpenSource.of(path, Facts.of(dataset), stack, dataset)
+            self._open[number] = opened, stack.pop_all()
+        return opened
+
+    def _check(self, number: int, path: str) -> None:
+        """Raise SourceChangedError if a file is not the one that was planned."""
+        try:
+            now = os.stat(path)  # noqa: PTH116 -- thousands of them
+        except FileNotFoundError as error:
+            raise SourceNotFoundError(f"{path} is gone since the run was planned") from error
+        if (now.st_size, now.st_mtime_ns) != tuple(self.table[number, 4:].tolist()):
+            raise SourceChangedError(f"{path} changed since the run was planned")
+
+    def close(self) -> None:
+        """Close all files."""
+        while self._open:
+            self._open.popitem()[1][1].close()

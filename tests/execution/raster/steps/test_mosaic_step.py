@@ -1,0 +1,266 @@
+"""Mosaics and stacks: the pixels of many files on one grid, by the rule that the job gives."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from assembling import publish
+from chains import raster, whole_of, window_of
+from planning import OPERATIONS, item_of, no_stage
+from rasterio.transform import from_origin
+
+from geobatch_tui.errors import (
+    CorruptSourceError,
+    SchemaError,
+    SourceChangedError,
+)
+from geobatch_tui.execution.params.chain_params import RasterChain
+from geobatch_tui.execution.protocol.window import Window
+from geobatch_tui.execution.raster import chunk
+from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source.member_files import packed, unpacked
+from geobatch_tui.execution.sources.source_list import members_of, write_source_list
+
+RULES = {
+    "min": np.nanmin, "max": np.nanmax, "mean": np.nanmean, "median": np.nanmedian,
+    "sum": np.nansum,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    opened_source.release()
+
+
+def scenes(folder, count=12, *, dtype="float32", nodata=-9.0, bands=1, size=(40, 30), seed=1):
+    """Write files that overlap on one grid, a third of whose pixels are nodata; return their paths
+    and, for each, a layer (bands, 60, 90) of the whole with NaN where it has no value."""
+    rng = np.random.default_rng(seed)
+    paths, layers = [], np.full((count, bands, 60, 90), np.nan)
+    for number in range(count):
+        left = 0 if number == 0 else int(rng.integers(0, 90 - size[0] + 1))
+        top = 0 if number == 0 else int(rng.integers(0, 60 - size[1] + 1))
+        if number == 1:
+            left, top = 90 - size[0], 60 - size[1]
+        values = rng.integers(1, 200, (bands, size[1], size[0])).astype(dtype)
+        profile = {
+            "driver": "GTiff", "width": size[0], "height": size[1], "count": bands, "dtype": dtype,
+            "crs": "EPSG:32633", "tiled": True, "blockxsize": 16, "blockysize": 16,
+            "transform": from_origin(500_000 + 10 * left, 5_000_000 - 10 * top, 10, 10),
+            "compress": "deflate",
+        }  # fmt: skip
+        shown = values.astype(float)
+        if nodata is not None:
+            gone = rng.random(values.shape) < 1 / 3
+            values[gone], shown[gone] = nodata, np.nan
+            profile["nodata"] = nodata
+        path = folder / f"scene_2024{number % 3 + 1:02d}_{number:02d}.tif"
+        with rasterio.open(path, "w", **profile) as out:
+            out.write(values)
+        paths.append(str(path))
+        layers[number, :, top : top + size[1], left : left + size[0]] = shown
+    return paths, layers
+
+
+def group_item(folder, paths, *steps, **how):
+    """The item of a chain on a group of files."""
+    listed = Path(write_source_list(paths, folder / "lists"))
+    return item_of(listed, {"steps": list(steps)}, op="raster.pipeline", **how)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_are_numpys(tmp_path, rule):
+    """Of the values of all files at a pixel, in the order of the files."""
+    paths, layers = scenes(tmp_path, bands=2)
+    plan, pixels, mask = whole_of(group_item(tmp_path, paths, {"name": "mosaic", "rule": rule}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        expected = RULES[rule](layers, axis=0).astype("float32")
+    gone = np.isnan(layers).all(axis=0)
+    expected[gone] = plan.nodata
+    assert (plan.width, plan.height) == (90, 60)
+    assert mask is None
+    assert np.array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("rule", ["last", "first"])
+def test_the_last_file_wins_or_the_first(tmp_path, rule):
+    """Where it has a value; else the next does, band by band."""
+    paths, layers = scenes(tmp_path, bands=2)
+    plan, pixels, _ = whole_of(group_item(tmp_path, paths, {"name": "mosaic", "rule": rule}))
+    expected = np.full(layers.shape[1:], plan.nodata)
+    for layer in layers if rule == "last" else layers[::-1]:
+        expected[~np.isnan(layer)] = layer[~np.isnan(layer)]
+    assert np.array_equal(pixels, expected)
+
+
+def test_values_are_counted(tmp_path):
+    """Zero where no file has one: a count is never nodata."""
+    paths, layers = scenes(tmp_path)
+    plan, pixels, _ = whole_of(group_item(tmp_path, paths, {"name": "mosaic", "rule": "count"}))
+    assert (plan.dtype, plan.nodata, plan.validity) == ("uint16", None, "none")
+    assert np.array_equal(pixels, (~np.isnan(layers)).sum(axis=0))
+
+
+@pytest.mark.parametrize("rule", ["last", "mean", "median", "count"])
+def test_any_cut_of_a_mosaic_gives_the_same_pixels(tmp_path, rule):
+    """And any chunks the same file, behind a warp too."""
+    paths, _ = scenes(tmp_path)
+    head = {"name": "mosaic", "rule": rule}
+    item = group_item(tmp_path, paths, head)
+    _, pixels, _ = whole_of(item)
+    rng = np.random.default_rng(3)
+    for _ in range(15):
+        left, top = int(rng.integers(90)), int(rng.integers(60))
+        width, height = int(rng.integers(1, 91 - left)), int(rng.integers(1, 61 - top))
+        window = Window(left, top, width, height)
+        assert np.array_equal(window_of(item, window)[0], pixels[:, *window.slices])
+    warp = {"name": "reproject", "output_crs": "EPSG:3857", "resampling": "bilinear"}
+    output = {"creation": {"blocksize": 16}}
+    files = {
+        Path(
+            publish(group_item(tmp_path, paths, head, warp, output=output, cols=side, rows=side))[0]
+        ).read_bytes()
+        for side in (0, 16, 48)
+    }
+    assert len(files) == 1
+
+
+def test_tiles_make_the_raster_that_they_were_cut_from(tmp_path):
+    """Whatever says which pixels are valid; without a mask where they leave no gap."""
+    for validity in ("none", "nodata", "alpha", "mask"):
+        whole = raster(tmp_path / f"{validity}.tif", size=(64, 48), validity=validity)
+        paths = []
+        with rasterio.open(whole) as src:
+            for window in Window(0, 0, 64, 48).parts(20, 17):
+                part = rasterio.windows.Window(*window.srcwin)
+                profile = src.profile | {
+                    "width": window.width, "height": window.height,
+                    "transform": src.window_transform(part),
+                }  # fmt: skip
+                path = tmp_path / f"{validity}_{len(paths):02d}.tif"
+                with (
+                    rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"),
+                    rasterio.open(path, "w", **profile) as out,
+                ):
+                    out.colorinterp = src.colorinterp
+                    out.write(src.read(window=part))
+                    if validity == "mask":
+                        out.write_mask(src.dataset_mask(window=part))
+                paths.append(str(path))
+            plan, pixels, mask = whole_of(group_item(tmp_path, paths, {"name": "mosaic"}))
+            shown = (src.read(3) if validity == "alpha" else src.dataset_mask()) > 0
+            assert np.array_equal(pixels[:, shown], src.read()[:, shown])
+            assert plan.transform == tuple(src.transform)[:6]
+            assert plan.validity == validity
+            if mask is not None:
+                assert np.array_equal(mask, shown)
+
+
+def test_gaps_without_nodata_get_a_mask(tmp_path):
+    """And the plan says so."""
+    paths, layers = scenes(tmp_path, 2, nodata=None, dtype="uint8")
+    item = group_item(tmp_path, paths, {"name": "mosaic"})
+    _, pixels, mask = whole_of(item)
+    assert np.array_equal(mask, ~np.isnan(layers).all(axis=(0, 1)))
+    assert np.array_equal(pixels[0][mask], np.nansum(layers, axis=0)[0][mask])
+    assert any("leave gaps" in text for text in item.plan.warnings)
+
+
+def test_bands_are_stacked(tmp_path):
+    """In the order of the files, each with the file's name."""
+    paths, layers = scenes(tmp_path, 3, bands=2, size=(90, 60))
+    plan, pixels, _ = whole_of(group_item(tmp_path, paths, {"name": "stack"}))
+    expected = np.nan_to_num(layers.reshape(6, 60, 90), nan=plan.nodata)
+    assert np.array_equal(pixels, expected)
+    assert plan.descriptions[:2] == ("scene_202401_00 1", "scene_202401_00 2")
+    assert plan.colorinterp == ("gray", *["undefined"] * 5)
+
+
+def test_files_on_other_grids_are_refused_by_name(tmp_path):
+    """With what is different: CRS, type, size of pixels, place between pixels."""
+    paths, _ = scenes(tmp_path, 3)
+    other = raster(tmp_path / "other.tif")
+    with pytest.raises(SchemaError, match=r"1 files do not lie .*\n.*other.tif: bands 2"):
+        group_item(tmp_path, [*paths, str(other)], {"name": "mosaic"})
+    with rasterio.open(paths[1], "r+") as out:
+        out.transform = from_origin(500_004, 5_000_000, 10, 10)
+    with pytest.raises(SchemaError, match="its corner lies between pixels of the first"):
+        group_item(tmp_path, paths, {"name": "mosaic"})
+
+
+def test_damage_is_blamed_on_its_file_and_block(tmp_path):
+    """Chunks that do not meet the file are not touched by it."""
+    paths, _ = scenes(tmp_path, 2, nodata=None, dtype="uint8")
+    item = group_item(
+        tmp_path,
+        paths,
+        {"name": "mosaic"},
+        cols=16,
+        rows=16,
+        output={"creation": {"blocksize": 16}},
+    )
+    plan = RasterPlan.from_json(item.plan.detail)
+    with rasterio.open(paths[0]) as src:
+        offset = int(src.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=1))
+    status = Path(paths[0]).stat()
+    data = bytearray(Path(paths[0]).read_bytes())
+    data[offset : offset + 20] = b"\xff" * 20
+    Path(paths[0]).write_bytes(data)
+    os.utime(paths[0], ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(CorruptSourceError, match="scene_202401_00") as caught:
+        chunk.read_pixels(item, plan, Window(16, 16, 16, 16), 0, no_stage)
+    assert [1, 1] in caught.value.evidence["blocks"]
+    chunk.read_pixels(item, plan, Window(64, 40, 16, 16), 0, no_stage)
+
+
+def test_a_file_that_changed_is_noticed(tmp_path):
+    """By its size and its time, when it is opened."""
+    paths, _ = scenes(tmp_path, 2)
+    item = group_item(tmp_path, paths, {"name": "mosaic"})
+    Path(paths[0]).write_bytes(Path(paths[0]).read_bytes() + b" ")
+    plan = RasterPlan.from_json(item.plan.detail)
+    with pytest.raises(SourceChangedError, match="scene_202401_00"):
+        chunk.read_pixels(item, plan, plan.whole, 0, no_stage)
+
+
+def test_lists_are_proved_by_their_names(tmp_path):
+    """A list that was changed, or was written by somebody else, is not read."""
+    path = Path(write_source_list(["/a/\udcff.tif", "/b\n.tif"], tmp_path / "lists"))
+    assert members_of(str(path)) == ("/a/\udcff.tif", "/b\n.tif")
+    assert write_source_list(["/a/\udcff.tif", "/b\n.tif"], tmp_path / "lists") == str(path)
+    path.write_text("geobatch sources 1\n" + '"/etc/passwd"')
+    with pytest.raises(SourceChangedError, match="not the list that the engine wrote"):
+        members_of(str(path))
+
+
+def test_tables_of_files_are_small():
+    """A hundred thousand windows, sizes and times survive, in less than two megabytes."""
+    rng = np.random.default_rng(0)
+    rows = np.stack(
+        [
+            np.tile(np.arange(400) * 256, 250), np.repeat(np.arange(250) * 256, 400),
+            np.full(100_000, 256), np.full(100_000, 256),
+            rng.integers(20_000, 60_000, 100_000), 10**18 + rng.integers(0, 10**12, 100_000),
+        ],
+        axis=1,
+    )  # fmt: skip
+    text = packed(rows.tolist())
+    assert np.array_equal(unpacked(text), rows)
+    assert len(text) < 2_000_000
+
+
+def test_a_mosaic_comes_first():
+    """It reads the inputs; nothing can stand before it."""
+    with pytest.raises(ValueError, match="mosaic reads the inputs: it is the first step"):
+        RasterChain(steps=({"name": "edit"}, {"name": "mosaic"}))
+    with pytest.raises(ValueError, match="not a regular expression"):
+        RasterChain(steps=({"name": "mosaic", "by": "("},))
+    assert OPERATIONS["raster.pipeline"].params is RasterChain

@@ -1,0 +1,99 @@
+"""Groups of inputs: which files become one output, and a run of them from the command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from geobatch_tui.config.layers import make_job
+from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.sources.source_list import members_of
+from geobatch_tui.orchestration.plan.groups import combined, inputs_of
+
+
+def tile(path, value, left=0):
+    """Write a raster of one value."""
+    path.parent.mkdir(exist_ok=True)
+    profile = {
+        "driver": "GTiff", "width": 20, "height": 20, "count": 1, "dtype": "uint8",
+        "crs": "EPSG:32633", "transform": from_origin(500_000 + 10 * left, 5_000_000, 10, 10),
+    }  # fmt: skip
+    with rasterio.open(path, "w", **profile) as out:
+        out.write(np.full((1, 20, 20), value, "uint8"))
+    return path
+
+
+def job(tmp_path, by=""):
+    return make_job({
+        "job": {"name": "all"},
+        "source": {"inputs": [str(tmp_path / "in")]},
+        "op": {"name": "raster.pipeline", "steps": [{"name": "mosaic", "by": by}]},
+        "output": {"dir": str(tmp_path / "out")},
+    }).job  # fmt: skip
+
+
+def test_groups_are_named_by_what_the_pattern_matches(tmp_path):
+    """By its parentheses, or by all of it; files keep the order of the inputs."""
+    for name in ("a_20240102", "b_20240101", "c_20240102"):
+        tile(tmp_path / "in" / f"{name}.tif", 1)
+    for by, expected in (
+        ("", {"all.tif": "abc"}),
+        (r"_(\d{8})", {"20240102.tif": "ac", "20240101.tif": "b"}),
+        (r"(\d{4})\d\d(\d\d)", {"2024_02.tif": "ac", "2024_01.tif": "b"}),
+        (r"^.", {"a.tif": "a", "b.tif": "b", "c.tif": "c"}),
+    ):
+        own = job(tmp_path, by)
+        groups = combined(own, inputs_of(own), tmp_path / "lists")
+        found = {
+            entry.key: "".join(path.rpartition("/")[2][0] for path in members_of(entry.path))
+            for entry in groups
+        }
+        assert found == expected
+
+
+def test_an_input_without_a_group_is_named(tmp_path):
+    """Rather than left out without a word."""
+    tile(tmp_path / "in" / "a_20240102.tif", 1)
+    tile(tmp_path / "in" / "b.tif", 1)
+    own = job(tmp_path, r"_(\d{8})")
+    with pytest.raises(PreflightError, match=r"matches nothing in the names of 1 input:\n.*b\.tif"):
+        combined(own, inputs_of(own), tmp_path / "lists")
+
+
+def test_a_mosaic_runs_and_runs_again(tmp_path, here):
+    """One output of two files; nothing is redone, until a file changes; a plan leaves no trace."""
+    tile(tmp_path / "in" / "a.tif", 3)
+    tile(tmp_path / "in" / "b.tif", 5, left=20)
+    tile(tmp_path / "in" / "deep.tif", 7, left=40)
+    path = tmp_path / "job.toml"
+    path.write_text('[source]\ninputs = ["in"]\n[[step]]\nname = "mosaic"\n[output]\ndir = "out"\n')
+    plan = json.loads(here("plan", path, "--json", check=0).stdout)
+    assert plan["items"] == 1
+    assert not (tmp_path / "out").exists()
+    here("run", path, "--headless", check=0)
+    with rasterio.open(tmp_path / "out" / "job.tif") as out:
+        assert out.read(1)[0, ::20].tolist() == [3, 5, 7]
+    again = json.loads(here("run", path, "--headless", "--json", check=0).stdout)
+    assert again["counts"]["current"] == 1
+    tile(tmp_path / "in" / "b.tif", 9, left=20)
+    report = json.loads(here("plan", path, "--json", check=0).stdout)
+    assert report["reasons"] == {"source_changed": 1}
+    here("run", tmp_path / "out", "--headless", check=0)
+    with rasterio.open(tmp_path / "out" / "job.tif") as out:
+        assert out.read(1)[0, ::20].tolist() == [3, 9, 7]
+    here("verify", tmp_path / "out", check=0)
+
+
+def test_lists_of_sources_are_no_input(tmp_path, here):
+    """They are the engine's own: a file of somebody else names no files to read."""
+    (tmp_path / "x.sources").write_text('geobatch sources 1\n"/etc/passwd"')
+    path = tmp_path / "job.toml"
+    path.write_text(
+        '[source]\ninputs = ["x.sources"]\n[[step]]\nname = "mosaic"\n[output]\ndir = "out"\n'
+    )
+    said = here("plan", path, check=2)
+    assert "lists of sources are the engine's own" in said.stderr
