@@ -34,11 +34,13 @@ _of_job = partial(typer.Option, rich_help_panel="The job", show_default=False)
 of_run = partial(typer.Option, rich_help_panel="How it runs", show_default=False)
 of_result = partial(typer.Option, rich_help_panel="Result")
 
+# No Path, which would make s3:/bucket of a URL in a pipeline.
 JobFile = Annotated[
-    Path | None,
+    str | None,
     typer.Argument(
         metavar="JOB",
-        help="Job file, TOML or YAML; or the output directory of a run: its job.",
+        help="Job file, TOML or YAML; the output directory of a run: its job; a .gdalg.json file; "
+        "or a pipeline in GDAL's words: 'read a.tif ! hillshade ! write out'.",
         show_default=False,
     ),
 ]
@@ -84,7 +86,7 @@ AsJson = Annotated[bool, of_result("--json", help="The result as JSON.")]
 
 
 def load(
-    job_file: Path | None,
+    job_file: str | Path | None,
     config: Path | None = None,
     overrides: list[str] | None = None,
     flags: Mapping[str, object] | None = None,
@@ -92,7 +94,8 @@ def load(
     """Load the job with all its layers; of an output directory, the job that it was run with.
 
     Args:
-        job_file: the argument of the command: a job file, or the output directory of a run.
+        job_file: the argument of the command: a job file, the output directory of a run, or a
+            pipeline.
         config: the same by option; exactly one of the two must be given.
         overrides: words of ``--set``.
         flags: values of short options by the dotted key that they set; None: not given.
@@ -101,12 +104,15 @@ def load(
         ConfigError: any of it is wrong, or there is not exactly one job file.
     """
     from geobatch_tui import load_job
+    from geobatch_tui.config.gdal.pipeline import is_pipeline
 
     if job_file is None and config is None:
         raise ConfigError("no job file given", hint="geobatch run JOB.toml; see --help")
-    if job_file is not None and config is not None and job_file != config:
+    if job_file is not None and config is not None and Path(job_file) != config:
         raise ConfigError(f"two job files given: {job_file} and {config}", hint="give one")
-    path = job_file if job_file is not None else config
+    if isinstance(job_file, str) and is_pipeline(job_file):
+        return load_job(None, pipeline=job_file, overrides=overrides or (), flags=flags)
+    path = Path(job_file) if job_file is not None else config
     if path is not None and path.is_dir():
         from geobatch_tui.orchestration.upkeep import load_kept
 

@@ -7,6 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from geobatch_tui.config.gdal.gdalg import is_gdalg
 from geobatch_tui.config.problems import InvalidJobError, Problem
 from geobatch_tui.config.toml_lines import TEXT_OR_COMMENT, key_lines
 from geobatch_tui.errors import ConfigError
@@ -45,12 +46,19 @@ class JobFile:
 
 
 def read_job_file(path: Path) -> JobFile:
-    """Read the job file at ``path``: YAML by its extension, else TOML. Raises ConfigError, with
-    file and line, if it cannot be read, or is not what its extension says."""
+    """Read the job file at ``path``: YAML or a pipeline of GDAL's by its extension, else TOML.
+    Raises ConfigError, with file and line, if it cannot be read, or is not what its extension
+    says."""
+    if is_gdalg(path):
+        return JobFile(path, {"job": {"name": _stem(path)}, "pipeline": {"gdalg": path.name}}, {})
     text = _read_text(path)
     if path.suffix.lower() in {".yaml", ".yml"}:
         return _read_yaml(path, text)
     return _read_toml(path, text)
+
+
+def _stem(path: Path) -> str:
+    return path.stem.removesuffix(".gdalg")
 
 
 def _read_text(path: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +22,17 @@ from geobatch_tui.config.problems import InvalidJobError, Problem, describe, sho
 from geobatch_tui.config.schema import Job, JobValues, build_params, dump_job
 from geobatch_tui.config.setting_types import CREATION_OPTIONS, nearest_option
 from geobatch_tui.config.sources import (
+    PIPELINE,
     STEP,
     STEPS,
     Given,
     Layer,
+    Notes,
     Origin,
     from_environment,
     from_file,
     from_flags,
+    from_pipeline,
     typed,
     unknown,
 )
@@ -91,6 +94,7 @@ class LoadedJob:
 def load_job(
     path: str | os.PathLike[str] | None,
     *,
+    pipeline: str | None = None,
     overrides: Sequence[str] = (),
     flags: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
@@ -101,7 +105,9 @@ def load_job(
     creation options of the layers below.
 
     Args:
-        path: TOML, or YAML by its extension; None: all values come from the other layers.
+        path: TOML, or YAML or ``.gdalg.json`` by its extension; None: all values come from the
+            other layers.
+        pipeline: a chain in GDAL's words, as ``read a.tif ! hillshade ! write out``.
         overrides: ``KEY=VALUE`` with dotted keys; the top layer, later ones win.
         flags: values by dotted key for options of their own, as ``--workers``; None: not given.
         environ: the environment; None: that of this process.
@@ -110,22 +116,24 @@ def load_job(
         ConfigError: something is wrong; the message has one line for each problem.
     """
     file = read_job_file(Path(path)) if path is not None else None
-    problems: list[Problem] = []
+    notes = Notes([], [])
     given = [
-        *(from_file(file) if file else ()),
+        *(from_file(file, notes) if file else ()),
         *from_environment(os.environ if environ is None else environ),
-        *from_flags(flags or {}, overrides, problems),
+        *(from_pipeline(pipeline, notes) if pipeline is not None else ()),
+        *from_flags(flags or {}, overrides, notes.problems),
     ]
-    return _Assembly(file, problems).build(given)
+    return _Assembly(file, notes).build(given)
 
 
 def make_job(values: Mapping[str, object]) -> LoadedJob:
     """Make a job of nested ``values``, as a job file has them; paths are relative to the cwd.
     Raises ConfigError with a line for each problem."""
-    return _Assembly(None, []).build(
+    notes = Notes([], [])
+    return _Assembly(None, notes).build(
         [
-            Given(given.key, given.value, Origin("flag", "values"))
-            for given in from_file(JobFile(Path("values"), values, {}))
+            replace(given, origin=Origin("flag", "values"))
+            for given in from_file(JobFile(Path("values"), values, {}), notes)
         ]
     )
 
@@ -141,7 +149,7 @@ def from_plan_json(
     Its ``log.file`` is left out: a file on disk must not say where to write. Raises ConfigError if
     it does not fit this version, or the new values are wrong.
     """
-    problems: list[Problem] = []
+    notes = Notes([], [])
     try:
         origins = {key: Origin(layer, where) for key, (layer, where) in data["origins"].items()}
         values, path = flat(data["job"]), Path(data["path"]) if data["path"] else None
@@ -149,10 +157,10 @@ def from_plan_json(
         masked, warnings = list(data["redacted"]), tuple(data["warnings"])
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(f"the kept plan is damaged: {type(error).__name__}: {error}") from error
-    loaded = _Assembly(None, problems).build(
+    loaded = _Assembly(None, notes).build(
         [
             *(Given(key, value, origins.get(key, _DEFAULT)) for key, value in values.items()),
-            *from_flags(flags or {}, overrides, problems),
+            *from_flags(flags or {}, overrides, notes.problems),
         ]
     )
     redacted = tuple(key for key in masked if loaded.origins.get(key) is origins.get(key))
@@ -163,27 +171,33 @@ def from_plan_json(
 class _Assembly:
     """A load: collects values and problems, then makes the job or raises all problems."""
 
-    def __init__(self, file: JobFile | None, problems: list[Problem]) -> None:
+    def __init__(self, file: JobFile | None, notes: Notes) -> None:
         self.file = file
-        self.problems = problems
+        self.problems, self.warnings = notes.problems, notes.warnings
+        self.refused: dict[str, Given] = {}
         self.values: dict[str, object] = {}
         self.origins: dict[str, Origin] = {}
         self.known: dict[str, Leaf] = {}
         self.op: str | None = None
 
     def build(self, given: Sequence[Given]) -> LoadedJob:
+        if any(problem.key == PIPELINE for problem in self.problems):
+            raise InvalidJobError(self.problems)  # as nothing of it is known
         self.op = self._op_name(given)
         for entry in given:
             if self.op is None and entry.key.startswith("op.") and entry.key != "op.name":
                 continue  # nobody knows the parameters of an unknown operation
             self._take(entry)
+        for key, entry in self.refused.items():
+            self.problems.append(Problem(entry.origin.where, key, entry.refused))
         job = self._validated()
         if self.problems or job is None:
             raise InvalidJobError(self.problems)
         values = flat(dump_job(job))
         origins = {key: self.origins.get(key, _DEFAULT) for key in values}
         path = self.file.path if self.file else None
-        return LoadedJob(job, origins, path, tuple(self._warnings(values)))
+        warnings = (*self.warnings, *self._warnings(values))
+        return LoadedJob(job, origins, path, warnings)
 
     def _op_name(self, given: Sequence[Given]) -> str | None:
         """Return the operation that the highest layer names, if it exists."""
@@ -221,7 +235,8 @@ class _Assembly:
     def _take_step(self, steps: Any, given: Given) -> None:
         """Take a value for a parameter of one step."""
         try:
-            self.values[STEPS] = step_keys.with_value(steps, given)
+            changed = step_keys.with_value(steps, given)
+            self.values[STEPS] = step_keys.with_paths(changed, Path.cwd())
         except ConfigError as error:
             self.problems.append(Problem(given.origin.where, given.key, error.message))
             return
@@ -237,10 +252,16 @@ class _Assembly:
             text = f"{name!r} is not a creation option; {nearest_option(name)}"
             self.problems.append(Problem(origin.where, key, text))
             return
+        base = file.path.parent if file else Path.cwd()
         if leaf.path:
-            value = absolute(value, file.path.parent if file else Path.cwd())
+            value = absolute(value, base)
+        elif key == STEPS:
+            value = step_keys.with_paths(value, base)
         self.values[key] = value
         self.origins[key] = origin
+        self.refused.pop(key, None)
+        if given.refused:
+            self.refused[key] = given
 
     def _leaf_of(self, key: str) -> tuple[Leaf | None, str]:
         """Return the leaf that ``key`` names, or in whose table it is; and the key, folded."""
@@ -315,7 +336,9 @@ class _Assembly:
             text = step_keys.unknown(loc)
         else:
             text = describe(key, [detail], detail["input"])
-        self.problems.append(Problem(where, key, text))
+        problem = Problem(where, key, text)
+        if problem not in self.problems:  # a list of several lacks more than one value
+            self.problems.append(problem)
 
     def _where(self, key: str) -> str:
         if key in self.origins:

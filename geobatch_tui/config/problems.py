@@ -60,7 +60,12 @@ class InvalidJobError(ConfigError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+        hint = ""
+        if any(problem.text == "output.dir is missing" for problem in self.problems):
+            hint = "say where the outputs go: --output DIR"
+        elif any(problem.key == "pipeline" for problem in self.problems):
+            hint = "`geobatch ops` lists the steps, `geobatch ops STEP` the parameters of one"
+        super().__init__("\n".join(map(str, self.problems)), hint=hint)
 
 
 def nearest(word: str, known: Iterable[str], *, show: int = 8) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
+from geobatch_tui.config.gdal.gdalg import read_gdalg
+from geobatch_tui.config.gdal.pipeline import CHAIN, Pipeline, read_pipeline
 from geobatch_tui.config.problems import MEANT, Problem, nearest
 
 if TYPE_CHECKING:
@@ -47,8 +49,8 @@ OPTIONS = {
     "failures.max_failures": "--max-failures",
 }
 
-#: The section of steps, the operation that it stands for, and the key of its list.
-STEP, CHAIN, STEPS = "step", "raster.pipeline", "op.steps"
+#: The section of steps, the key of their list, and the key of a pipeline in GDAL's words.
+STEP, STEPS, PIPELINE = "step", "op.steps", "pipeline"
 
 Layer = Literal["default", "file", "environment", "flag"]
 _PLAIN = (str, int, float, bool, list, dict)
@@ -64,19 +66,77 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A value that a layer gives to a dotted key; ``raw``: text that is yet to be typed."""
+    """A value that a layer gives to a dotted key.
+
+    ``raw``: text that is yet to be typed. ``refused``: why it is not taken, unless a higher layer
+    gives another.
+    """
 
     key: str
     value: object
     origin: Origin
     raw: bool = False
+    refused: str = ""
 
 
-def from_file(file: JobFile) -> Iterator[Given]:
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What is wrong with a load, and what its user should know."""
+
+    problems: list[Problem]
+    warnings: list[str]
+
+
+def from_pipeline(text: str, notes: Notes) -> Iterator[Given]:
+    """Read the values of a pipeline in GDAL's words, from the command line."""
+    pipeline = read_pipeline(text, PIPELINE)
+    steps = pipeline.values.get(STEPS, [])
+    names = [str(step["name"]) for step in steps] if isinstance(steps, list) else []
+    origin = Origin("flag", PIPELINE)
+    yield Given("job.name", " ! ".join(names) or "convert", origin)
+    yield from _of_pipeline(pipeline, origin, notes)
+
+
+def _of_pipeline(pipeline: Pipeline, origin: Origin, notes: Notes) -> Iterator[Given]:
+    notes.problems.extend(pipeline.complaints.problems)
+    notes.warnings.extend(pipeline.complaints.warnings)
+    for key, value in pipeline.values.items():
+        yield Given(key, value, origin, refused=pipeline.refused.get(key, ""))
+
+
+def _pipeline_in(file: JobFile, notes: Notes) -> Iterator[Given]:
+    """Read the values of the pipeline of a job file, text or the name of a file of GDAL's."""
+    origin = Origin("file", file.where(PIPELINE))
+    match file.values[PIPELINE]:
+        case str(text):
+            given = list(_of_pipeline(read_pipeline(text, origin.where), origin, notes))
+            for entry in given:
+                section, _, name = entry.key.partition(".")
+                table = file.values.get(section)
+                if section != "op" and isinstance(table, dict) and name in table:
+                    told = f"{entry.key}: the pipeline gives it too; leave one out"
+                    notes.problems.append(Problem(file.where(entry.key), entry.key, told))
+            yield from given
+        case {"gdalg": str(name), **rest} if name and not rest:
+            yield from _of_pipeline(read_gdalg(file.path.parent / name), origin, notes)
+        case _:
+            told = 'pipeline is text, "read a.tif ! hillshade", or { gdalg = "a.gdalg.json" }'
+            notes.problems.append(Problem(origin.where, PIPELINE, told))
+
+
+def from_file(file: JobFile, notes: Notes) -> Iterator[Given]:
     """Read the values of a job file; sections and inline tables become dotted keys, and a list of
-    steps the operation that runs them."""
+    steps, or a pipeline, the operation that runs them."""
+    if PIPELINE in file.values:
+        yield from _pipeline_in(file, notes)
     for section, values in file.values.items():
         where = Origin("file", file.where(section))
+        if section == PIPELINE:
+            continue
+        if PIPELINE in file.values and section in {STEP, "op"}:
+            told = f"there is pipeline beside [{section}]: a job has one of them"
+            notes.problems.append(Problem(where.where, section, told))
+            continue
         if section == STEP and "op" not in file.values:
             yield Given("op.name", CHAIN, where)
             yield Given(STEPS, values, where)

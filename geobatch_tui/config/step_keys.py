@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import nearest
 from geobatch_tui.config.sources import STEP, untyped
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from geobatch_tui.config.job_reader import JobFile
     from geobatch_tui.config.sources import Given
@@ -43,8 +45,31 @@ def with_value(steps: Sequence[object], given: Given) -> list[object]:
     step = steps[number]
     changed = dict(step) if isinstance(step, dict) else {}
     value = given.value
-    changed[name.replace("-", "_")] = untyped(str(value)) if given.raw else value
+    model = STEP_PARAMS.get(str(changed.get("name")))
+    field = (model.field_of(name) if model else None) or name.replace("-", "_")
+    for other in [key for key in changed if model and model.field_of(key) == field]:
+        del changed[other]  # by another of its names
+    changed[field] = untyped(str(value)) if given.raw else value
     return [*steps[:number], changed, *steps[number + 1 :]]
+
+
+def with_paths(steps: object, base: Path) -> object:
+    """Return ``steps`` with the relative paths of files that they read joined to ``base``."""
+    if not isinstance(steps, list):
+        return steps
+    return [_with_paths(step, base) if isinstance(step, dict) else step for step in steps]
+
+
+def _with_paths(step: Mapping[str, object], base: Path) -> dict[str, object]:
+    model = STEP_PARAMS.get(str(step.get("name")))
+    fields = model.model_fields if model else {}
+    joined = dict(step)
+    for name, value in step.items():
+        field = (model.field_of(str(name)) if model else None) or str(name)
+        extra = fields[field].json_schema_extra if field in fields else None
+        if isinstance(extra, dict) and extra.get("path"):
+            joined[name] = absolute(value, base)
+    return joined
 
 
 def named(loc: Sequence[str]) -> str:
@@ -62,7 +87,7 @@ def unknown(loc: Sequence[str]) -> str:
 
 def where(file: JobFile | None, loc: Sequence[str], otherwise: str) -> str:
     """Return the line of such a place in a job file; ``otherwise`` if the list is not from it."""
-    if file is None:
+    if file is None or STEP not in file.lines:  # of no file, or of a pipeline
         return otherwise
     return file.where(".".join((STEP, *loc[2:3], *loc[4:5])))
 

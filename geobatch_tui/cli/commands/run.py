@@ -58,7 +58,7 @@ def run(
         "engine.max_duration": max_duration,
     }
     loaded = shared_options.load(job, config, set_, flags)
-    words = _words(job or config or Path(), flags, set_ or ())
+    words = _words(job or str(config or ""), flags, set_ or ())
     if detach:
         from geobatch_tui.cli.detach import run_detached
 
@@ -68,12 +68,13 @@ def run(
     return give(run_job(loaded, fresh=fresh, retry_dead=retry_dead), as_json=as_json)
 
 
-def _words(job: Path, flags: Mapping[str, object], overrides: Sequence[str]) -> list[str]:
+def _words(job: str, flags: Mapping[str, object], overrides: Sequence[str]) -> list[str]:
     """Return the arguments of ``geobatch`` that run the job in a process of its own."""
+    from geobatch_tui.config.gdal.pipeline import is_pipeline
     from geobatch_tui.config.sources import OPTIONS
 
     # A directory stands for the job that it was run with, whatever became of the job file.
-    words = ["run", str(job.absolute()), "--headless"]
+    words = ["run", job if is_pipeline(job) else str(Path(job).absolute()), "--headless"]
     for key, value in flags.items():
         words += [OPTIONS[key], str(value)] if value is not None else []
     for override in overrides:

@@ -54,21 +54,54 @@ Bands = Annotated[tuple[Band, ...], BeforeValidator(_as_list)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 
 
+#: Short and older names that mean the same in every step that has the parameter.
+SHARED_NAMES: Mapping[str, str] = {
+    "b": "band",
+    "datatype": "output_data_type",
+    "dst_crs": "output_crs",
+    "dst_nodata": "output_nodata",
+    "et": "error_threshold",
+    "no_check_srs": "no_check_crs",
+    "ot": "output_data_type",
+    "r": "resampling",
+    "s_srs": "input_crs",
+    "src_crs": "input_crs",
+    "src_nodata": "input_nodata",
+    "t_srs": "output_crs",
+    "tap": "target_aligned_pixels",
+    "to": "transform_option",
+    "wo": "warp_option",
+}
+
+
 class StepParams(BaseModel):
     """Base of the parameters of steps."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
     name: str
-    #: Other names of parameters: those of GDAL before 3.13, and its short ones.
+    #: Other names of parameters of this step: those of GDAL before 3.13, and its short ones.
     other_names: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def field_of(cls, name: str) -> str | None:
+        """Return the parameter that ``name`` means: GDAL's name of today or before, or its short
+        one, written with ``-`` or ``_``. None: there is none."""
+        name = name.replace("-", "_")
+        meant = (name, cls.other_names.get(name), SHARED_NAMES.get(name))
+        return next((field for field in meant if field in cls.model_fields), None)
 
     @model_validator(mode="before")
     @classmethod
     def _by_new_names(cls, data: object) -> object:
         if not isinstance(data, dict):
             return data
-        known = {str(name).replace("-", "_"): value for name, value in data.items()}
-        return {cls.other_names.get(name, name): value for name, value in known.items()}
+        known: dict[str, object] = {}
+        for name, value in data.items():
+            field = cls.field_of(str(name)) or str(name)
+            if field in known:
+                raise ValueError(f"{field} is given twice: {name} means the same")
+            known[field] = value
+        return known
 
 
 class ClipStep(StepParams):
@@ -120,10 +153,7 @@ class ReprojectStep(StepParams):
     """Warp into another CRS or onto another grid."""
 
     name: Literal["reproject"]
-    other_names: ClassVar[Mapping[str, str]] = {
-        "dst_crs": "output_crs", "t_srs": "output_crs", "src_nodata": "input_nodata",
-        "dst_nodata": "output_nodata",
-    }  # fmt: skip
+    other_names: ClassVar[Mapping[str, str]] = {"d": "output_crs", "s": "input_crs"}
     output_crs: str = semantic(..., "CRS of the output: a code as EPSG:3857, WKT or a PROJ string.")
     resampling: Resampling = semantic("nearest", "How pixels are interpolated, by GDAL's names.")
     bbox: Bounds | None = semantic(
@@ -181,7 +211,4 @@ class SetTypeStep(StepParams):
     """Change the type of the pixels: rounded half away from zero, and held within the type."""
 
     name: Literal["set-type"]
-    other_names: ClassVar[Mapping[str, str]] = {
-        "ot": "output_data_type", "datatype": "output_data_type",
-    }  # fmt: skip
     output_data_type: DataType = semantic(..., "Type of the pixels, by GDAL's names.")

@@ -27,7 +27,9 @@ def item_command(item: ItemContext) -> str:
     """Return the command for the whole item: gdalwarp, or gdal_translate for a plain copy."""
     plan = RasterPlan.from_json(item.plan.detail)
     if plan.chain:
-        return pipeline(item.source, item.params["steps"], [*_creation(plan), item.out_path])
+        # The names of gdal's arguments are those of its older tools, with one more dash.
+        write = [f"-{word}" if word in {"-of", "-co"} else word for word in _creation(plan)]
+        return pipeline(item.source, item.params["steps"], [*write, item.out_path])
     if plan.warp is None:
         words = ["gdal_translate", *_nodata_words(plan.nodata, "-a_nodata"), *_creation(plan)]
         if assigned := item.plan.notes.get("assigned_crs"):

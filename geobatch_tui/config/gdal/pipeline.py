@@ -1,0 +1,306 @@
+"""Reads pipelines of GDAL, and its commands of one step, as values of a job.
+
+``read scenes/*.tif ! reproject --output-crs EPSG:6933 ! hillshade -z 2 ! write out --of COG``, with
+or without ``gdal raster pipeline`` before it; or ``gdal raster hillshade in.tif out -z 2``.
+Nothing in it chooses a program or a driver, and no shell sees it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from geobatch_tui.config.gdal import gdal_steps
+from geobatch_tui.config.gdal.pipeline_words import (
+    Complaints,
+    Word,
+    argument_of,
+    segments,
+    words_of,
+)
+from geobatch_tui.config.gdal.step_arguments import StepArguments
+from geobatch_tui.config.problems import nearest, show_value
+from geobatch_tui.execution.params.chain_params import STEP_PARAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+CHAIN: Final = "raster.pipeline"
+_COPY: Final = "raster.convert"
+#: Suffixes of files that GDAL writes: a path with one is no directory.
+_FILES: Final = frozenset({
+    ".asc", ".bil", ".csv", ".dat", ".fgb", ".gdalg", ".geojson", ".gpkg", ".gti", ".hdr", ".img",
+    ".jp2", ".jpeg", ".jpg", ".json", ".nc", ".parquet", ".png", ".shp", ".tif", ".tiff", ".vrt",
+    ".webp", ".zarr",
+})  # fmt: skip
+_FORMATS: Final = {"cog": "COG", "gtiff": "GTiff"}
+_ENDS: Final = frozenset({"read", "write"})
+#: Arguments of *write* that take no value.
+_FLAGS: Final = frozenset({"overwrite", "append"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A pipeline as values of a job.
+
+    Attributes:
+        values: by dotted key.
+        refused: why the value of a key is not one, unless a higher layer gives another.
+    """
+
+    values: dict[str, object]
+    complaints: Complaints
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def is_pipeline(text: str) -> bool:
+    """Whether an argument of the command line is a pipeline, and no path."""
+    first, _, rest = text.strip().partition(" ")
+    begins = first in {"read", "gdal", "!", "|", *gdal_steps.RASTER_STEPS, *STEP_PARAMS}
+    return begins and bool(rest.strip()) and not Path(text).exists()
+
+
+def read_pipeline(text: str, where: str, *, foreign: bool = False) -> Pipeline:
+    """Read a pipeline; what is wrong with it is in its complaints, with ``where`` it is from.
+
+    ``foreign``: it is from a file of GDAL's. Such a file says what to read and what to do, not
+    where to write, nor any step that GDAL has not.
+    """
+    complaints = Complaints(where, [], [])
+    words = _refused_words(words_of(text, complaints), complaints)
+    if complaints.problems:
+        return Pipeline({}, complaints)
+    reader = _Reader(complaints, foreign)
+    parts = _without_gdal(words, complaints)
+    for number, part in enumerate(parts):
+        if complaints.problems and not part:
+            break
+        reader.take(part, is_first=number == 0, is_last=number == len(parts) - 1)
+    if not parts and not complaints.problems:
+        complaints.refuse("there is no step")
+    return reader.finished()
+
+
+def _refused_words(words: list[Word], complaints: Complaints) -> list[Word]:
+    """Refuse what stands for more than a step: nested pipelines, older spellings, the input."""
+    for word in words:
+        if word.bare and len(word.text) > 1 and not word.text.strip("!|"):
+            complaints.refuse(f"{word.text!r} ends no step; write !", word)
+            break
+        if word.bare and word.text in {"[", "]"}:
+            complaints.refuse("a pipeline in a pipeline, [ ... ], is not run", word)
+            break
+        if word.bare and word.text.startswith("+"):
+            complaints.refuse(
+                f"{word.text!r} is PROJ's way to write a step, which is not read; write `read a ! "
+                "hillshade -z 2`",
+                word,
+            )
+            break
+        if word.text == "_PIPE_":
+            complaints.refuse("_PIPE_ as an argument is not run: a step has one input", word)
+            break
+    return words
+
+
+def _without_gdal(words: list[Word], complaints: Complaints) -> list[list[Word]]:
+    """Return the steps of a pipeline without ``gdal raster pipeline``, or those that a command of
+    one step stands for."""
+    if not words or words[0].text != "gdal":
+        return segments(words, complaints)
+    rest = _without_general(words[1:], complaints)
+    if rest and rest[0].text == "vector":
+        complaints.refuse(
+            "pipelines of features are not run; an operation does one step: see `geobatch ops`",
+            rest[0],
+        )
+        return []
+    if rest and rest[0].text == "raster":
+        rest = rest[1:]
+    rest = _without_general(rest, complaints)
+    if not rest:
+        if not complaints.problems:
+            complaints.refuse("there is no step behind gdal")
+        return []
+    if rest[0].text == "pipeline":
+        return segments(_without_general(rest[1:], complaints), complaints)
+    return _of_command(rest, complaints)
+
+
+def _without_general(words: list[Word], complaints: Complaints) -> list[Word]:
+    """Leave out the arguments of all commands, as --quiet."""
+    while words and words[0].is_option:
+        argument = argument_of(words[0])
+        if argument.name not in gdal_steps.UNUSED:
+            told = f"{argument.shown} is not taken: a job has its own settings"
+            complaints.refuse(told, words[0])
+            return []
+        words = words[1:]
+    return words
+
+
+def _of_command(words: Sequence[Word], complaints: Complaints) -> list[list[Word]]:
+    """Return the steps that a command of one step stands for: read, the step, and write."""
+    step, queue = words[0], list(words[1:])
+    name = step.text
+    own = list(gdal_steps.POSITIONAL.get(name, ()))
+    order = list(gdal_steps.COMMAND_ORDER.get(name, ("input", "output", *own)))
+    parts = {"input": [Word("read", step.at)], "output": [Word("write", step.at)], "": [step]}
+    if any(word.is_bar for word in queue):
+        complaints.refuse("a command of one step has no other; write `gdal raster pipeline`", step)
+        return []
+    if name == "edit":
+        complaints.refuse("gdal changes the file itself; write `read IN ! edit ... ! write`", step)
+    while queue:
+        word = queue.pop(0)
+        if not word.is_option:
+            place = order.pop(0) if order else ""
+            parts[place if place in parts else ""].append(word)
+            continue
+        place, takes_value = _place_of(argument_of(word).name, name)
+        if place in order:
+            order.remove(place)
+        part = parts[place if place in parts else ""]
+        part.append(word)
+        if takes_value and "=" not in word.text and queue:
+            part.append(queue.pop(0))
+    step_part = [] if name == "convert" else [parts[""]]
+    return [parts["input"], *step_part, parts["output"]]
+
+
+def _place_of(name: str, step: str) -> tuple[str, bool]:
+    """Return the part of a command that an argument belongs to, and whether it takes a value."""
+    if name in gdal_steps.READ or name in gdal_steps.READ_REFUSED:
+        return "input", True
+    if name in gdal_steps.WRITE or name == "append":
+        return "output", name not in _FLAGS
+    return "", gdal_steps.UNUSED.get(name, not _is_flag(step, name))
+
+
+def _is_flag(step: str, name: str) -> bool:
+    from geobatch_tui.config.gdal.step_arguments import shape_of
+
+    model = STEP_PARAMS.get(step)
+    found = model.field_of(name) if model else None
+    return bool(model and found and shape_of(model.model_fields[found]).flag)
+
+
+class _Reader:
+    """Reads steps one after another."""
+
+    def __init__(self, complaints: Complaints, foreign: bool) -> None:  # noqa: FBT001
+        self.complaints = complaints
+        self.foreign = foreign
+        self.inputs: list[str] = []
+        self.steps: list[dict[str, object]] = []
+        self.output: dict[str, object] = {}
+        self.creation: dict[str, str] = {}
+        self.number = 0
+
+    def take(self, words: Sequence[Word], *, is_first: bool, is_last: bool) -> None:
+        """Read one step: its name and its arguments."""
+        name, rest = words[0], words[1:]
+        if name.text == "read" and is_first:
+            self._options(rest, "read", self._read)
+        elif name.text == "write" and is_last:
+            self._options(rest, "write", self._write)
+        elif name.text in _ENDS:
+            place = "first" if name.text == "read" else "last"
+            self.complaints.refuse(f"{name.text} stands {place}, and once", name)
+        else:
+            self.number += 1
+            self._step(name, rest)
+
+    def _step(self, name: Word, words: Sequence[Word]) -> None:
+        step = gdal_steps.NEWER_NAMES.get(name.text, name.text)
+        place = f"step {self.number}"
+        if step not in STEP_PARAMS or (self.foreign and step not in gdal_steps.RASTER_STEPS):
+            if step in gdal_steps.RASTER_STEPS:
+                text = f"{place}: gdal has the step {step!r}, geobatch has not"
+            elif step in gdal_steps.VECTOR_STEPS:
+                text = f"{place}: {step!r} is a step of features, of which no pipelines are run"
+            else:
+                text = f"{place}: there is no step {step!r}; {nearest(step, STEP_PARAMS)}"
+            self.complaints.refuse(text, name)
+            return
+        arguments = StepArguments(step, self.number, self.complaints)
+        arguments.read(words)
+        self.steps.append(arguments.values)
+
+    def _options(
+        self, words: Sequence[Word], step: str, take: Callable[[str, str | None, Word], None]
+    ) -> None:
+        """Read the arguments of read or write; ``take`` gets name, value and word of each."""
+        queue = list(words)
+        while queue:
+            word = queue.pop(0)
+            if not word.is_option:
+                take("", word.text, word)
+                continue
+            argument = argument_of(word)
+            flag = argument.name in _FLAGS or gdal_steps.UNUSED.get(argument.name) is False
+            text = argument.value
+            if not flag and text is None:
+                if not queue:
+                    self.complaints.refuse(f"{step}: {argument.shown} has no value", word)
+                    return
+                text = queue.pop(0).text
+            if argument.name not in gdal_steps.UNUSED:
+                take(argument.name, text, word)
+
+    def _read(self, name: str, text: str | None, word: Word) -> None:
+        if name in gdal_steps.READ_REFUSED:
+            self.complaints.refuse(
+                f"read: {word.text} is not taken: how a file is opened follows from its content",
+                word,
+            )
+        elif name and name not in gdal_steps.READ:
+            self.complaints.refuse(f"read: there is no argument {word.text}; known: --input", word)
+        else:
+            self.inputs.append(text or "")
+
+    def _write(self, name: str, text: str | None, word: Word) -> None:
+        key = gdal_steps.WRITE.get(name) if name else "dir"
+        if key is None:
+            if name == "append":
+                advice = "gdal has --append, geobatch has not"
+            else:
+                advice = f"there is no argument {word.text}; {nearest(name, gdal_steps.WRITE)}"
+            self.complaints.refuse(f"write: {advice}", word)
+        elif key == "overwrite":
+            self.output["output.if_exists"] = "overwrite"
+        elif key == "creation":
+            option, equals, value = (text or "").partition("=")
+            if not equals:
+                self.complaints.refuse(f"write: --co takes NAME=VALUE, not {text!r}", word)
+            self.creation[option] = value
+        elif f"output.{key}" in self.output:
+            self.complaints.refuse(f"write: {key} is given twice: {text!r}", word)
+        else:
+            value = text or ""
+            known = _FORMATS if key == "format" else {}
+            self.output[f"output.{key}"] = known.get(value.lower(), value)
+
+    def finished(self) -> Pipeline:
+        """Return what was read as values of a job."""
+        values: dict[str, object] = {"op.name": CHAIN if self.steps else _COPY}
+        if self.steps:
+            values["op.steps"] = self.steps
+        if self.inputs:
+            values["source.inputs"] = self.inputs
+        values |= self.output
+        if self.creation:
+            values["output.creation"] = self.creation
+        refused = {}
+        place = values.get("output.dir")
+        if isinstance(place, str) and not self.foreign and _names_file(place):
+            refused["output.dir"] = (
+                f"write {show_value('output.dir', place)} names a file: outputs go to a directory, "
+                "each under the name of its source; write a directory's name, or give --output DIR"
+            )
+        return Pipeline(values, self.complaints, refused)
+
+
+def _names_file(path: str) -> bool:
+    return Path(path).suffix.lower() in _FILES and not Path(path).is_dir()

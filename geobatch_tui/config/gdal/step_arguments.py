@@ -1,0 +1,189 @@
+"""Reads the arguments of one step of a pipeline, as values of its table in a job file.
+
+Which there are, and what they take, is known from the parameters of the step alone.
+"""
+
+from __future__ import annotations
+
+import types
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
+
+from geobatch_tui.config.gdal import gdal_steps
+from geobatch_tui.config.gdal.pipeline_words import Argument, argument_of
+from geobatch_tui.config.problems import nearest
+from geobatch_tui.execution.params.chain_params import STEP_PARAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydantic.fields import FieldInfo
+
+    from geobatch_tui.config.gdal.pipeline_words import Complaints, Word
+    from geobatch_tui.execution.params.step_params import StepParams
+
+_YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the value of a parameter is written.
+
+    Attributes:
+        flag: true by its name alone.
+        table: ``KEY=VALUE``, repeated.
+        several: values between commas; with ``repeats`` also one by one.
+        alone: a list of one value may be that value.
+        choices: words that are allowed, if only some are, in their own case by the folded word.
+    """
+
+    flag: bool = False
+    table: bool = False
+    several: bool = False
+    repeats: bool = False
+    alone: bool = False
+    choices: dict[str, str] = field(default_factory=dict)
+
+
+def shape_of(info: FieldInfo) -> Shape:
+    """Return how a field of a model is written."""
+    options = list(_alternatives(info.annotation))
+    lists = [option for option in options if get_origin(option) is tuple]
+    words = [option for option in options if get_origin(option) is Literal]
+    if lists and not words:
+        inner = [entry for option in lists for entry in get_args(option)]
+        words = [entry for entry in map(_bare, inner) if get_origin(entry) is Literal]
+    texts = [str(word) for option in words for word in get_args(option)]
+    return Shape(
+        flag=options == [bool],
+        table=any(get_origin(option) is dict for option in options),
+        several=bool(lists),
+        repeats=any(Ellipsis in get_args(option) for option in lists),
+        alone=len(lists) < len(options),
+        choices={text.lower(): text for text in texts},
+    )
+
+
+def _alternatives(annotation: object) -> Iterator[object]:
+    annotation = _bare(annotation)
+    if get_origin(annotation) in {Union, types.UnionType}:
+        for part in get_args(annotation):
+            if part is not type(None):
+                yield from _alternatives(part)
+    else:
+        yield annotation
+
+
+def _bare(annotation: object) -> object:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+class StepArguments:
+    """The arguments of one step, as they are read; ``values`` is its table."""
+
+    def __init__(self, step: str, number: int, complaints: Complaints) -> None:
+        self.step = step
+        self.model: type[StepParams] = STEP_PARAMS[step]
+        self.number = number
+        self.complaints = complaints
+        self.values: dict[str, object] = {"name": step}
+
+    def read(self, words: Sequence[Word]) -> None:
+        """Read the words behind the name of the step."""
+        waiting = list(gdal_steps.POSITIONAL.get(self.step, ()))
+        queue = list(words)
+        while queue:
+            word = queue.pop(0)
+            if word.is_option:
+                self._option(argument_of(word), queue)
+                continue
+            name = next((entry for entry in waiting if entry in self.model.model_fields), None)
+            if name is None:
+                self._refuse(f"takes nothing without its name, but got {word.text!r}", word)
+                continue
+            waiting.remove(name)
+            self._take(name, word.text, word)
+
+    def _option(self, argument: Argument, queue: list[Word]) -> None:
+        name = self._field(argument)
+        if name is None:
+            if argument.value is None and queue and not queue[0].is_option:
+                queue.pop(0)  # what it was to mean is not known
+            return
+        text = argument.value
+        if text is None and not shape_of(self.model.model_fields[name]).flag:
+            if not queue:
+                self._refuse(f"{argument.shown} has no value", argument.word)
+                return
+            text = queue.pop(0).text
+        self._take(name, text, argument.word)
+
+    def _field(self, argument: Argument) -> str | None:
+        """Return the parameter that an argument names; None: it is refused, or has no use."""
+        name = argument.name
+        found = self.model.field_of(name)
+        if found is not None and found != "name":
+            return found
+        if name in gdal_steps.UNUSED:
+            if gdal_steps.UNUSED[name]:
+                self.complaints.warn(
+                    f"{argument.shown} of {self.step} is not used: chunks run in parallel, by "
+                    "engine.max_workers"
+                )
+            return None
+        if name.replace("_", "-") in gdal_steps.arguments_of(self.step):
+            self._refuse(f"gdal has {argument.shown}, geobatch has not", argument.word)
+        else:
+            known = [own.replace("_", "-") for own in self.model.model_fields if own != "name"]
+            advice = nearest(name, known)
+            self._refuse(f"there is no argument {argument.shown}; {advice}", argument.word)
+        return None
+
+    def _take(self, name: str, text: str | None, word: Word) -> None:
+        shape = shape_of(self.model.model_fields[name])
+        before = self.values.get(name)
+        if shape.flag:
+            self.values[name] = True if text is None else _truth(text)
+        elif text is None:
+            self._refuse(f"{word.text} has no value", word)
+        elif shape.table:
+            key, equals, value = text.partition("=")
+            if not equals:
+                self._refuse(f"{name.replace('_', '-')} takes KEY=VALUE, not {text!r}", word)
+            table = before if isinstance(before, dict) else {}
+            self.values[name] = {**table, key: value}
+        elif shape.several:
+            values: object = self._split(name, text, shape)
+            if before is not None and not shape.repeats:
+                self._refuse(f"{name.replace('_', '-')} is given twice", word)
+            elif before is not None:
+                values = [*_listed(before), *_listed(values)]
+            self.values[name] = values
+        elif before is not None:
+            self._refuse(f"{name.replace('_', '-')} is given twice", word)
+        else:
+            self.values[name] = _folded(name, text, shape)
+
+    def _split(self, name: str, text: str, shape: Shape) -> object:
+        if name in gdal_steps.ONE_BY_ONE:
+            return [_folded(name, text, shape)]
+        parts = [_folded(name, part.strip(), shape) for part in text.split(",")]
+        return parts[0] if shape.alone and len(parts) == 1 else parts
+
+    def _refuse(self, text: str, word: Word) -> None:
+        self.complaints.refuse(f"step {self.number}, {self.step}: {text}", word)
+
+
+def _folded(name: str, text: str, shape: Shape) -> str:
+    """Return a word of a list of choices in its own case."""
+    low = text.lower()
+    return shape.choices.get(gdal_steps.OTHER_VALUES.get(name, {}).get(low, low), text)
+
+
+def _truth(text: str) -> object:
+    low = text.lower()
+    return True if low in _YES else False if low in _NO else text
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
