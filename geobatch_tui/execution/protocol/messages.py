@@ -150,7 +150,11 @@ class Chunking:
 
 @dataclass(frozen=True, slots=True)
 class ProbeTask:
-    """Open a source, refuse what cannot work, and plan the item."""
+    """Open a source, refuse what cannot work, and plan the item.
+
+    ``previous`` of a group whose output is published and intact: the ``detail`` of its plan, the
+    ``source`` list, and the output's ``path``, ``size`` and ``mtime_ns``.
+    """
 
     task_id: int
     key: str
@@ -160,6 +164,7 @@ class ProbeTask:
     params: Json
     output: Json
     chunking: Chunking
+    previous: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

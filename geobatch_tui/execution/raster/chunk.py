@@ -11,7 +11,7 @@ from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import MemoryBudgetError, TransientError
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ChunkReceipt, Segment
-from geobatch_tui.execution.raster import validity
+from geobatch_tui.execution.raster import reuse, validity
 from geobatch_tui.execution.raster.geotiff import assembly, spool
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
@@ -49,7 +49,11 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
     plan = RasterPlan.from_json(item.plan.detail)
     window = item.plan.grid.window(task.index)
     encoded: EncodedTiles | None = None
-    if plan.encoding.passthrough:
+    published = reuse.published_tiles(item, plan, window, stage)
+    if published is not None:
+        valid = None
+        pixels, encoded, bytes_in = published
+    elif plan.encoding.passthrough:
         valid = None
         pixels, encoded, bytes_in = read_tiles(item, plan, window, stage)
     else:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.execution.params.frozen import COMBINING, given
 from geobatch_tui.execution.proj import assigned_crs
-from geobatch_tui.execution.raster import group_probe, item_plan, source_raster, validity
+from geobatch_tui.execution.raster import (
+    group_probe,
+    item_plan,
+    reuse,
+    source_raster,
+    validity,
+)
 from geobatch_tui.execution.raster.grid import georeference
-from geobatch_tui.execution.raster.plan import StepPlan
+from geobatch_tui.execution.raster.plan import RasterPlan, StepPlan
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.steps import chain, step_table
 from geobatch_tui.execution.raster.steps.step import Planning, Source, facts_of, grid_of
@@ -123,7 +130,13 @@ def _probe_group(task: ProbeTask, stage: Stage) -> ItemPlan:
             planned = chain.plan_chain(first, steps, planning, before=1)
             facts = facts_of(first.raster)
             planning.notes.update(facts.to_notes())
-            return _finish_chain(task, group.first.dataset, facts, planned, planning)
+            item = _finish_chain(task, group.first.dataset, facts, planned, planning)
+        if not task.previous:
+            return item
+        plan = RasterPlan.from_json(item.detail)
+        noted = reuse.note_reuse(task.previous, task.source, plan, item.grid)
+        told = reuse.told(noted, len(item.grid))
+        return replace(item, notes={**item.notes, **noted}, warnings=(*item.warnings, *told))
 
 
 def _finish_chain(

@@ -25,6 +25,7 @@ from geobatch_tui.execution.protocol.messages import (
     ProbeTask,
     SourceIdentity,
 )
+from geobatch_tui.execution.sources.source_list import is_source_list
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.redact import redact_value
 from geobatch_tui.orchestration.plan.fingerprints import (
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from geobatch_tui.config.schema import Job
-    from geobatch_tui.execution.protocol.messages import Outcome, Task
+    from geobatch_tui.execution.protocol.messages import Json, Outcome, Task
     from geobatch_tui.ledger.read.reader import LedgerReader
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.fingerprints import Identified
@@ -275,6 +276,7 @@ class Planner(Listener):
                 self._params,
                 self._output,
                 recipe.chunking,
+                await self._published(base),
             )
         )
         if isinstance(outcome, Failure):
@@ -288,6 +290,24 @@ class Planner(Listener):
         if base.row is None and os.path.lexists(out_path):  # noqa: ASYNC240 - the same
             return await self._inspect(base, out_path)
         return base
+
+    async def _published(self, base: Decision) -> Json:
+        """Return what a probe of a group may take of its output: files of the group changed, and
+        the output stands as it was published."""
+        row = base.row
+        if row is None or not is_source_list(base.source) or base.reason != "source_changed":
+            return {}
+        if not (row.plan and row.out_digest and row.state is ItemState.PUBLISHED):
+            return {}
+        if (await self._check_output(base, row)).reason != "current":
+            return {}
+        output = {"path": str(self._recipe.output_dir / row.key), "size": row.out_size}
+        return {
+            "detail": row.plan["detail"],
+            "source": row.source,
+            "mtime_ns": row.out_mtime_ns,
+            **output,
+        }
 
     async def _inspect(self, base: Decision, path: Path) -> Decision:
         """Adopt an output that the ledger does not know, or say that it is in the way."""

@@ -88,6 +88,31 @@ def test_a_mosaic_runs_and_runs_again(tmp_path, here):
     here("verify", tmp_path / "out", check=0)
 
 
+def test_only_chunks_of_a_changed_file_are_made_anew(tmp_path, here):
+    """The tiles of the others are copied from the published output, and the file is the one that a
+    fresh run makes."""
+    path = tmp_path / "job.toml"
+    text = (
+        '[source]\ninputs = ["in"]\n[[step]]\nname = "mosaic"\n[[step]]\nname = "set-type"\n'
+        'output_data_type = "float32"\n[output]\ndir = "{}"\ncreation = {{blocksize = 16}}\n'
+        "[engine]\nchunk_cols = 16\nchunk_rows = 16\n"
+    )
+    path.write_text(text.format("out"))
+    for number, name in enumerate("abcd"):
+        tile(tmp_path / "in" / f"{name}.tif", number + 1, left=20 * number)
+    here("run", path, "--headless", check=0)
+    tile(tmp_path / "in" / "c.tif", 99, left=40)
+    report = json.loads(here("plan", path, "--json", check=0).stdout)
+    assert report["reasons"] == {"source_changed": 10}
+    (said,) = report["warnings"]
+    assert "6 of 10 chunks are copied from the published output" in said
+    here("run", path, "--headless", check=0)
+    path.write_text(text.format("fresh"))
+    here("run", path, "--headless", check=0)
+    files = [(tmp_path / name / "job.tif").read_bytes() for name in ("out", "fresh")]
+    assert files[0] == files[1]
+
+
 def test_lists_of_sources_are_no_input(tmp_path, here):
     """They are the engine's own: a file of somebody else names no files to read."""
     (tmp_path / "x.sources").write_text('geobatch sources 1\n"/etc/passwd"')

@@ -37,10 +37,16 @@ _CODECS = ("DEFLATE", "ZSTD")
 _EFFORT = frozenset({"LEVEL", "ZLEVEL", "ZSTD_LEVEL"})
 
 
+def can_copy(plan: RasterPlan) -> bool:
+    """Whether tiles of ``plan`` can be those of another file: its codec loses nothing, and there is
+    no mask beside them."""
+    return plan.encoding.compress in _CODECS and plan.validity != "mask"
+
+
 def fits(path: str, facts: Facts, plan: RasterPlan, creation: Json) -> bool:
     """Whether the tiles of the source at ``path`` can be those of the output of ``plan``, a plain
     copy; ``creation`` are the user's options."""
-    if plan.encoding.compress not in _CODECS or plan.validity == "mask":
+    if not can_copy(plan):
         return False
     if _EFFORT & {str(name).upper() for name in creation}:
         return False
