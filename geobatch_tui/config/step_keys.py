@@ -62,12 +62,10 @@ def with_paths(steps: object, base: Path) -> object:
 
 def _with_paths(step: Mapping[str, object], base: Path) -> dict[str, object]:
     model = STEP_PARAMS.get(str(step.get("name")))
-    fields = model.model_fields if model else {}
     joined = dict(step)
     for name, value in step.items():
-        field = (model.field_of(str(name)) if model else None) or str(name)
-        extra = fields[field].json_schema_extra if field in fields else None
-        if isinstance(extra, dict) and extra.get("path"):
+        mark = model.path_mark(str(name)) if model else False
+        if mark is True or (mark == "@" and isinstance(value, str) and value.startswith("@")):
             joined[name] = absolute(value, base)
     return joined
 

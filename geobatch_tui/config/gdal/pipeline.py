@@ -22,6 +22,7 @@ from geobatch_tui.config.gdal.pipeline_words import (
 from geobatch_tui.config.gdal.step_arguments import StepArguments
 from geobatch_tui.config.problems import nearest, show_value
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
+from geobatch_tui.execution.params.frozen import COMBINING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,7 +109,7 @@ def _without_gdal(words: list[Word], complaints: Complaints) -> list[list[Word]]
     """Return the steps of a pipeline without ``gdal raster pipeline``, or those that a command of
     one step stands for."""
     if not words or words[0].text != "gdal":
-        return segments(words, complaints)
+        return _with_read(segments(words, complaints))
     rest = _without_general(words[1:], complaints)
     if rest and rest[0].text == "vector":
         complaints.refuse(
@@ -124,7 +125,7 @@ def _without_gdal(words: list[Word], complaints: Complaints) -> list[list[Word]]
             complaints.refuse("there is no step behind gdal")
         return []
     if rest[0].text == "pipeline":
-        return segments(_without_general(rest[1:], complaints), complaints)
+        return _with_read(segments(_without_general(rest[1:], complaints), complaints))
     return _of_command(rest, complaints)
 
 
@@ -142,20 +143,40 @@ def _without_general(words: list[Word], complaints: Complaints) -> list[Word]:
 
 def _of_command(words: Sequence[Word], complaints: Complaints) -> list[list[Word]]:
     """Return the steps that a command of one step stands for: read, the step, and write."""
-    step, queue = words[0], list(words[1:])
+    step, rest = words[0], words[1:]
     name = step.text
-    own = list(gdal_steps.POSITIONAL.get(name, ()))
-    order = list(gdal_steps.COMMAND_ORDER.get(name, ("input", "output", *own)))
-    parts = {"input": [Word("read", step.at)], "output": [Word("write", step.at)], "": [step]}
-    if any(word.is_bar for word in queue):
+    if any(word.is_bar for word in rest):
         complaints.refuse("a command of one step has no other; write `gdal raster pipeline`", step)
         return []
     if name == "edit":
         complaints.refuse("gdal changes the file itself; write `read IN ! edit ... ! write`", step)
+    parts = _parted(step, rest)
+    if name in COMBINING and len(parts["output"]) == 1 < len(
+        parts["input"]
+    ):  # all are inputs, but for the last
+        parts["output"].append(parts["input"].pop())
+    return [parts["input"], *([] if name == "convert" else [parts[""]]), parts["output"]]
+
+
+def _with_read(parts: list[list[Word]]) -> list[list[Word]]:
+    """Put *read* before a step that reads files itself, as mosaic does."""
+    if not parts or parts[0][0].text not in COMBINING:
+        return parts
+    first = _parted(parts[0][0], parts[0][1:])
+    read = [first["input"]] if len(first["input"]) > 1 else []
+    return [*read, first[""], *parts[1:]]
+
+
+def _parted(step: Word, words: Sequence[Word]) -> dict[str, list[Word]]:
+    """Sort the words behind the name of a step into those of read, of write, and its own."""
+    name, queue = step.text, list(words)
+    own = gdal_steps.POSITIONAL.get(name, ())
+    order = list(gdal_steps.COMMAND_ORDER.get(name, ("input", "output", *own)))
+    parts = {"input": [Word("read", step.at)], "output": [Word("write", step.at)], "": [step]}
     while queue:
         word = queue.pop(0)
         if not word.is_option:
-            place = order.pop(0) if order else ""
+            place = "input" if name in COMBINING else order.pop(0) if order else ""
             parts[place if place in parts else ""].append(word)
             continue
         place, takes_value = _place_of(argument_of(word).name, name)
@@ -165,8 +186,7 @@ def _of_command(words: Sequence[Word], complaints: Complaints) -> list[list[Word
         part.append(word)
         if takes_value and "=" not in word.text and queue:
             part.append(queue.pop(0))
-    step_part = [] if name == "convert" else [parts[""]]
-    return [parts["input"], *step_part, parts["output"]]
+    return parts
 
 
 def _place_of(name: str, step: str) -> tuple[str, bool]:

@@ -43,15 +43,15 @@ DataType = Annotated[
 ]  # fmt: skip
 
 
-def _as_list(value: object) -> object:
+def as_list(value: object) -> object:
     """Take one value for a list of one, as GDAL's command line does."""
     return (
         [value] if isinstance(value, str | int | float) and not isinstance(value, bool) else value
     )
 
 
-Bands = Annotated[tuple[Band, ...], BeforeValidator(_as_list)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Bands = Annotated[tuple[Band, ...], BeforeValidator(as_list)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_list)]
 
 
 #: Short and older names that mean the same in every step that has the parameter.
@@ -90,9 +90,24 @@ class StepParams(BaseModel):
         meant = (name, cls.other_names.get(name), SHARED_NAMES.get(name))
         return next((field for field in meant if field in cls.model_fields), None)
 
+    @classmethod
+    def path_mark(cls, name: str) -> bool | str:
+        """Say whether a parameter, by any of its names, is the path of a file; "@": where its value
+        begins so."""
+        field = cls.model_fields.get(cls.field_of(name) or "")
+        extra = field.json_schema_extra if field else None
+        mark = extra.get("path", False) if isinstance(extra, dict) else False
+        return mark if isinstance(mark, bool | str) else False
+
     @model_validator(mode="before")
     @classmethod
     def _by_new_names(cls, data: object) -> object:
+        return cls.renamed(data)
+
+    @classmethod
+    def renamed(cls, data: object) -> object:
+        """Return raw parameters by the names that they have here. Raises ValueError if one is given
+        by two of its names."""
         if not isinstance(data, dict):
             return data
         known: dict[str, object] = {}

@@ -71,6 +71,24 @@ def test_all_spellings_mean_the_same(text):
     }
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mosaic a.tif b.tif ! write out",
+        "gdal raster pipeline mosaic -i a.tif --input=b.tif ! write out",
+        "read a.tif b.tif ! mosaic ! write out",
+        "gdal raster mosaic a.tif b.tif out",
+        "gdal raster mosaic a.tif b.tif -o out",
+    ],
+)
+def test_many_files_become_one(text):
+    """Mosaic and stack read files themselves; the inputs are those of the job."""
+    found = values(text)
+    assert found["op.steps"] == [{"name": "mosaic"}]
+    assert found["source.inputs"] == ["a.tif", "b.tif"]
+    assert found["output.dir"] == "out"
+
+
 def test_a_pipeline_of_no_step_copies():
     """To read and to write is what the operation convert does."""
     for text in ("read a.tif ! write out", "gdal raster convert a.tif out"):

@@ -1,0 +1,48 @@
+"""Keys of steps: by number or name, by any name of a parameter, and paths of files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from geobatch_tui.config import step_keys
+from geobatch_tui.config.sources import Given, Origin
+from geobatch_tui.execution.params.chain_params import STEP_PARAMS
+from geobatch_tui.execution.params.param_fields import operational, semantic
+from geobatch_tui.execution.params.step_params import StepParams
+
+
+class FileStep(StepParams):
+    """A step that reads files."""
+
+    name: Literal["files"]
+    other_names: ClassVar[dict[str, str]] = {"m": "mapping"}
+    like: str = operational("", "a file", path=True)
+    mapping: str = operational("", "text, or @ and a file", path="@")
+    text: str = semantic("", "no file")
+
+
+def given(key, value):
+    return Given(key, value, Origin("flag", "--set"), raw=True)
+
+
+def test_a_parameter_has_one_value_by_whatever_name():
+    """--set replaces what the file gave by an older name."""
+    steps = [{"name": "reproject", "t_srs": "EPSG:1", "r": "cubic"}]
+    changed = step_keys.with_value(steps, given("reproject.output-crs", "EPSG:2"))
+    assert changed == [{"name": "reproject", "output_crs": "EPSG:2", "r": "cubic"}]
+    changed = step_keys.with_value(changed, given("step[1].resampling", "mode"))
+    assert changed == [{"name": "reproject", "output_crs": "EPSG:2", "resampling": "mode"}]
+
+
+def test_files_of_steps_are_relative_to_who_names_them(monkeypatch):
+    """By any name of the parameter; of text that may be a file, behind @ alone."""
+    monkeypatch.setitem(STEP_PARAMS, "files", FileStep)
+    steps = [{"name": "files", "like": "a.tif", "m": "@b.txt", "text": "c"}, {"name": "select"}, 5]
+    assert step_keys.with_paths(steps, Path("/base")) == [
+        {"name": "files", "like": "/base/a.tif", "m": "@/base/b.txt", "text": "c"},
+        {"name": "select"},
+        5,
+    ]
+    [step] = step_keys.with_paths([{"name": "files", "mapping": "1=2; 3=4"}], Path("/base"))
+    assert step["mapping"] == "1=2; 3=4"
