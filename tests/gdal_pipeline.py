@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 
 _RUN = """
 import json, sys
@@ -17,6 +18,23 @@ if sys.argv[1] == "usage":
     for name in gdal_raster.GetSubAlgorithmNames():
         usage = json.loads(gdal_raster.InstantiateSubAlgorithm(name).GetUsageAsJSON())
         found[name] = usage
+    print(json.dumps(found))
+elif sys.argv[1] == "meanings":
+    gdal_kind = gdal.GetGlobalAlgorithmRegistry()[sys.argv[2]]
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    found = {}
+    for name in gdal_kind.GetSubAlgorithmNames():
+        algorithm = gdal_kind.InstantiateSubAlgorithm(name)
+        found[name] = {}
+        for word in [*sys.argv[3:], *algorithm.GetArgNames()]:
+            try:
+                meant = algorithm.GetArg(word)
+            except RuntimeError:
+                continue
+            if meant is not None:
+                short = [meant.GetShortName()] if meant.GetShortName() else []
+                for other in (word, *short, *(meant.GetAliases() or ())):
+                    found[name][other] = meant.GetName()
     print(json.dumps(found))
 else:
     algorithm = gdal.Algorithm([sys.argv[1], "pipeline"])
@@ -35,6 +53,12 @@ def by_gdal(pipeline: str, kind: str = "raster") -> None:
 def usage(kind: str = "raster") -> dict[str, dict[str, object]]:
     """What GDAL says of each of its commands on rasters or vectors, by name."""
     return json.loads(_process("usage", kind))
+
+
+def meanings(kind: str, words: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The arguments that names mean, by command and name: all short names and aliases, and those
+    of ``words`` that it knows without listing them."""
+    return json.loads(_process("meanings", kind, *words))
 
 
 def _process(*words: str) -> str:

@@ -17,7 +17,7 @@ RASTER_STEPS: dict[str, str] = {
     "only-bbox allow-bbox-outside-source add-alpha",
     "color-map": "band color-map add-alpha color-selection",
     "compare": "reference skip-all-optional skip-binary skip-crs skip-geotransform skip-overview "
-    "skip-metadata skip-rpc skip-geolocation skip-subdataset",
+    "skip-metadata skip-rpc skip-geolocation skip-subdataset return-code",
     "contour": "output-layer band elevation-name min-name max-name 3d input-nodata interval levels "
     "exp-base offset polygonize group-transactions",
     "create": "size band-count output-data-type nodata burn crs bbox metadata copy-metadata "

@@ -1,0 +1,115 @@
+"""Pipelines as GDAL's pages and tests have them: each is planned, or refused by its name."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from chains import raster
+from planning import item_of
+
+from geobatch_tui.config.layers import load_job
+from geobatch_tui.errors import ConfigError
+from geobatch_tui.execution.params.chain_params import STEP_PARAMS
+
+#: Chains that run, each after `read dem.tif !`.
+CHAINS = {
+    "reproject and shade": "reproject -r bilinear --output-crs EPSG:32632 ! hillshade -z 30",
+    "older names": "reproject --dst-crs=EPSG:4326 --dst-nodata=0 --et 0",
+    "onto a grid": "reproject --t_srs EPSG:32632 --bbox=600000,4450000,700000,4600000 --tap "
+    "--resolution=1000,1000 --wo SAMPLE_GRID=NO",
+    "a rectangle": "clip --bbox=10.5,40.5,11.5,41.5 --bbox-crs EPSG:4326",
+    "a window": "clip --window 1,2,10,10 ! select 2,1",
+    "tags alone": "edit --crs EPSG:4326 --metadata AREA=north --unset-metadata OLD --nodata -99",
+    "a type": "set-type --ot Float64",
+    "one light, another variant": "hillshade --variant multidirectional --altitude 60 --no-edges",
+    "slope": "slope --unit percent --xscale=111120 --yscale=111120",
+    "aspect": "aspect --convention trigonometric-angle --zero-for-flat",
+    "roughness of all kinds": "tri --algorithm wilson",
+    "means": "neighbors --kernel equal --size 3 --method mean",
+    "a matrix": "neighbors --kernel [[1,2,1],[2,4,2],[1,2,1]] --method sum --ot Float32",
+    "classes": 'reclassify -m "[-inf,100)=1; [100,inf]=2; NO_DATA=NO_DATA" --ot UInt8',
+    "a range": "scale --input-min 0 --input-max 250 --output-min 0 --output-max 255 --ot Byte",
+    "units": "unscale --ot Float32",
+    "alpha": "nodata-to-alpha",
+    "half": "resize --size 50%,50% -r average",
+    "expressions": 'calc --calc "(X[1] - X[2]) / (X[1] + X[2])" --ot Float32',
+    "holes": "fill-nodata -d 3 -s 0 --strategy nearest",
+}  # fmt: skip
+
+#: What is refused, and the words for it.
+REFUSED = {
+    "gdal raster pipeline read dem.tif ! color-map --color-map c.txt ! blend --operator hsv-value --overlay [ read dem.tif ! hillshade ] ! write o.tif": r"a pipeline in a pipeline, \[ \.\.\. \], is not run",
+    "gdal raster pipeline read dem.tif ! tee [ write copy.tif ] ! hillshade ! write o.tif": "a pipeline in a pipeline",
+    "gdal pipeline read dem.tif ! footprint ! buffer 20 ! write area.gpkg --overwrite": "gdal has the step 'footprint', geobatch has not",
+    "gdal pipeline read roads.gpkg ! filter --where kind=1 ! rasterize --size 9,9 ! write o.tif": "features",
+    "gdal raster sieve -s 50 -c classes.tif o.tif": "gdal has the step 'sieve', geobatch has not",
+    "gdal raster contour --interval 100 dem.tif lines.gpkg": "gdal has the step 'contour'",
+    "gdal raster polygonize classes.tif areas.gpkg": "gdal has the step 'polygonize'",
+    "gdal raster viewshed --position 10.5,41.5 --height 2 dem.tif seen.tif": "gdal has the step 'viewshed'",
+    "gdal raster tile --min-zoom 0 --max-zoom 3 dem.tif tiles": "gdal has the step 'tile'",
+    "gdal raster info dem.tif": "gdal has the step 'info'",
+    "gdal raster pipeline read dem.tif ! select --band 1 --mask 2 ! write o.tif": "gdal has --mask, geobatch has not",
+    "gdal raster pipeline read --oo NUM_THREADS=2 dem.tif ! write o.tif": "--oo is not taken",
+    "gdal raster pipeline read dem.tif ! write o.tif --append": "gdal has --append",
+    "gdal raster pipeline +step +gdal=read +input=dem.tif +step +gdal=write +output=o.tif": r"'\+step' is PROJ's way",
+    "gdal raster calc -i A=dem.tif -i B=dem.tif --calc A+B o.tif": "calc",
+    "gdal vector pipeline read roads.gpkg ! reproject --dst-crs EPSG:4326 ! write o.fgb": "features",
+}  # fmt: skip
+
+
+def planned(tmp_path, text):
+    """The plan of a pipeline's first input, a raster of two bands."""
+    loaded = load_job(None, pipeline=text, flags={"output.dir": "out"}, environ={})
+    return _plan(tmp_path, loaded)
+
+
+def _plan(tmp_path, loaded):
+    path = raster(tmp_path / "dem.tif")
+    assert [entry.endswith("dem.tif") for entry in loaded.job.source.inputs] == [True]
+    op = loaded.job.op
+    return item_of(path, op.params.model_dump(mode="json"), op=op.name).plan
+
+
+@pytest.mark.parametrize("steps", CHAINS.values(), ids=CHAINS)
+def test_a_chain_of_gdals_pages_is_planned(tmp_path, steps):
+    """As a pipeline, and as what GDAL keeps in a file; a step that is not there is named."""
+    lacking = [step for step in re.findall(r"(?:^|! )([a-z-]+)", steps) if step not in STEP_PARAMS]
+    if lacking:
+        with pytest.raises(
+            ConfigError, match=f"gdal has the step '{lacking[0]}', geobatch has not"
+        ):
+            planned(tmp_path, f"read dem.tif ! {steps}")
+        return
+    plan = planned(
+        tmp_path, f"gdal raster pipeline --progress ! read dem.tif ! {steps} ! write o.tif"
+    )
+    assert len(plan.grid) >= 1
+    path = tmp_path / "a.gdalg.json"
+    command = f"gdal raster pipeline read --input dem.tif ! {steps}"
+    path.write_text(json.dumps({"type": "gdal_streamed_alg", "command_line": command}))
+    loaded = load_job(path, flags={"output.dir": "out"}, environ={})
+    assert loaded.job.op.name == "raster.pipeline"
+
+
+@pytest.mark.parametrize(("text", "said"), REFUSED.items())
+def test_what_cannot_be_done_is_refused_by_its_name(text, said):
+    """With exit code 2, before any file is opened."""
+    with pytest.raises(ConfigError) as raised:
+        load_job(None, pipeline=text, flags={"output.dir": "out"}, environ={})
+    assert re.search(said, str(raised.value))
+    assert raised.value.exit_code == 2
+
+
+def test_files_of_gdals_own_tests(tmp_path):
+    """A file that only reads is a copy; a command of one step is a chain of one."""
+    for command, op in (
+        ("gdal raster pipeline ! read dem.tif ! write --output-format stream streamed_dataset", "raster.convert"),
+        ("gdal raster clip --window 0,0,9,9 --input dem.tif --output-format stream --output streamed_dataset", "raster.pipeline"),
+    ):  # fmt: skip
+        path = tmp_path / "read_byte.gdalg.json"
+        path.write_text(json.dumps({"type": "gdal_streamed_alg", "command_line": command}))
+        loaded = load_job(path, flags={"output.dir": "out"}, environ={})
+        assert loaded.job.op.name == op
+        assert _plan(tmp_path, loaded).chunk_bytes > 0

@@ -1,0 +1,132 @@
+"""Our steps against GDAL's own word on its: names, types, defaults, choices and what is required."""
+
+from __future__ import annotations
+
+import pytest
+from gdal_pipeline import meanings, usage
+
+from geobatch_tui.config.gdal import gdal_steps
+from geobatch_tui.config.gdal.gdalg import STEP_DEFAULTS
+from geobatch_tui.config.gdal.step_arguments import _alternatives, shape_of
+from geobatch_tui.execution.params.chain_params import STEP_PARAMS
+from geobatch_tui.execution.params.step_params import SHARED_NAMES
+
+#: Arguments that a pipeline has at its ends, or that no step needs in one.
+ENDS = {
+    "append", "config-options-in-stdin", "creation-option", "help", "input", "input-format",
+    "open-option", "output", "output-format", "output-string", "overwrite", "progress", "quiet",
+    "update",
+}  # fmt: skip
+#: Commands that are no steps, and steps that are no commands.
+NO_STEPS, NO_COMMANDS = {"convert", "index", "pipeline"}, {"materialize", "tee"}
+#: Parameters that are required in one alone.
+REQUIRED = {
+    ("reproject", "output_crs"): "who changes the size of pixels alone has resize",
+}
+#: Defaults that differ on purpose.
+DEFAULTS = {
+    ("reproject", "error_threshold"): "exact by a hundredth where GDAL's 0.125 is not",
+}
+#: Types that differ on purpose.
+TYPES = {
+    ("reproject", "input_nodata"): "one value for all bands, as raster.reproject has it",
+    ("reproject", "output_nodata"): "one value for all bands",
+    ("edit", "nodata"): "a number, or the word none",
+}
+#: Words of GDAL's that an argument does not take here.
+CHOICES = {
+    "output_data_type": {"cint16", "cint32", "float16", "cfloat32", "cfloat64"},
+}
+_PLAIN = {"boolean": {bool}, "integer": {int}, "real": {float}, "string": {str}, "dataset": {str}}
+
+
+@pytest.fixture(scope="module")
+def gdal():
+    """Arguments of GDAL's steps in pipelines: by step, by name."""
+    found = {}
+    for step, said in usage().items():
+        parts = ("input_arguments", "output_arguments", "input_output_arguments")
+        arguments = [entry for part in parts for entry in said[part]]
+        found[step] = {
+            entry["name"]: entry
+            for entry in arguments
+            if entry.get("available_in_pipeline_step") is not False and entry["name"] not in ENDS
+        }
+    return found
+
+
+OURS = sorted(step for step in STEP_PARAMS if step in gdal_steps.RASTER_STEPS)
+
+
+def test_the_table_of_steps_is_gdals(gdal):
+    """So that what we have not is refused by its name, and nothing else is."""
+    steps = {step: set(names) for step, names in gdal.items() if step not in NO_STEPS}
+    table = {step: set(gdal_steps.arguments_of(step)) for step in gdal_steps.RASTER_STEPS}
+    assert {step: table[step] for step in table.keys() - NO_COMMANDS} == steps
+    vector = set(usage("vector")) - NO_STEPS - set(gdal)
+    assert vector == gdal_steps.VECTOR_STEPS - {"limit"}  # newer
+
+
+@pytest.mark.parametrize("step", OURS)
+def test_parameters_are_gdals(gdal, step):
+    """Each that GDAL has bears its name, is of its type, and has its default."""
+    fields = STEP_PARAMS[step].model_fields
+    differing = []
+    for name, argument in gdal.get(step, {}).items():
+        own = name.replace("-", "_")
+        if own not in fields:
+            if argument["required"]:
+                differing.append((own, "is required"))
+            continue
+        if not _same_type(argument, fields[own]) and (step, own) not in TYPES:
+            differing.append((own, argument["type"], fields[own].annotation))
+        default = argument.get("default", False if argument["type"] == "boolean" else None)
+        ours = fields[own].get_default(call_default_factory=True)
+        taken = STEP_DEFAULTS.get(step, {}).get(own, ours)
+        needed = fields[own].is_required() != argument["required"]
+        if needed and (step, own) not in REQUIRED:
+            differing.append((own, "is required in one alone"))
+        elif default is not None and taken != default and (step, own) not in DEFAULTS:
+            differing.append((own, default, ours))
+    assert differing == []
+
+
+def _same_type(argument, field):
+    """Whether a field takes what an argument takes."""
+    kind, _, several = argument["type"].partition("_")
+    shape = shape_of(field)
+    if several:
+        return shape.several or shape.table
+    plain = {option for option in _alternatives(field.annotation) if isinstance(option, type)}
+    return bool(plain & _PLAIN[kind]) or (kind == "string" and bool(shape.choices))
+
+
+@pytest.mark.parametrize("step", OURS)
+def test_words_are_gdals(gdal, step):
+    """Where one of some words is asked for, it is one of GDAL's."""
+    for own, field in STEP_PARAMS[step].model_fields.items():
+        argument = gdal.get(step, {}).get(own.replace("_", "-"), {})
+        choices = {word.lower() for word in argument.get("choices", ())}
+        ours = set(shape_of(field).choices) - {"byte"}  # which GDAL takes too
+        if choices and ours:
+            assert choices - ours == CHOICES.get(own, set()), (step, own)
+            assert ours <= choices
+
+
+def test_short_and_older_names_mean_the_same(gdal):
+    """-z, --t_srs, --ot: each leads to the parameter that it leads to in GDAL."""
+    others = {old for step in OURS for old in STEP_PARAMS[step].other_names} | {*SHARED_NAMES}
+    said = meanings(
+        "raster", sorted(word for old in others for word in (old, old.replace("_", "-")))
+    )
+    lost = []
+    for step in OURS:
+        for word, name in said.get(step, {}).items():
+            own, field = name.replace("-", "_"), STEP_PARAMS[step].field_of(word)
+            if own in STEP_PARAMS[step].model_fields and field != own:
+                lost.append((step, word, name, field))
+        for old, new in STEP_PARAMS[step].other_names.items():
+            if said.get(step) and new.replace("_", "-") in gdal[step]:
+                names = {said[step].get(old), said[step].get(old.replace("_", "-"))}
+                assert new.replace("_", "-") in names, (step, old)
+    assert lost == []
