@@ -29,7 +29,9 @@ _what = partial(typer.Option, rich_help_panel="What to show")
 Explain = Annotated[
     bool, _what("--explain", help="The reason of each chunk; equal neighbours on one line.")
 ]
-Gdal = Annotated[bool, _what("--gdal", help="The nearest command of GDAL's own tools.")]
+Gdal = Annotated[
+    bool, _what("--gdal", help="The nearest command of GDAL's own tools: of a chain, its pipeline.")
+]
 Attempt = Annotated[
     int | None,
     _what(
@@ -66,8 +68,10 @@ def plan(
     loaded = shared_options.load(job, config, set_, flags)
     report = asyncio.run(geobatch_tui.plan(loaded, gdal=gdal))
     if gdal:
-        for command in report.gdal_commands:
+        for command in filter(None, report.gdal_commands):
             streams.write(pasteable(command))
+        if not all(report.gdal_commands):
+            streams.say("GDAL has no command for this job: it has not all its steps")
         return 0
     trial = _try(loaded, report, attempt) if attempt is not None else None
     if as_json:

@@ -10,6 +10,7 @@ from geobatch_tui.config.gdal.pipeline import CHAIN, Pipeline, read_pipeline
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import show_value
 from geobatch_tui.errors import ConfigError
+from geobatch_tui.execution.params import gdal_steps
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 from geobatch_tui.observability.text import safe
 
@@ -25,10 +26,8 @@ _KEYS: Final = frozenset({
 _LARGEST: Final = 1 << 20
 #: The newest GDAL whose words are known, as its version's number begins.
 _NEWEST: Final = 313
-#: Defaults of GDAL's that differ from those here and that such a job takes, by step.
-STEP_DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
-    "calc": {"propagate_nodata": False},
-}
+#: Parameters for which such a job takes GDAL's default: not those by which pixels are less exact.
+TAKEN: Final = frozenset({("calc", "propagate_nodata")})
 #: Defaults of outputs, by format.
 _COMPRESSION: Final = {"COG": "LZW", "GTiff": "NONE"}
 #: Formats that stand for no file.
@@ -121,7 +120,8 @@ def _as_job(pipeline: Pipeline, base: Path) -> Pipeline:
     if not any(str(option).lower() == "compress" for option in options) and not complaints.problems:
         form = str(values.get("output.format", "COG"))
         options["compress"] = _COMPRESSION.get(form, "LZW")
-        complaints.warn(f"output.creation.compress = {options['compress']!r}, GDAL's default")
+        shown = show_value("compress", options["compress"])
+        complaints.warn(f"output.creation.compress = {shown}, GDAL's default")
     values["output.creation"] = options
     return Pipeline(values, complaints)
 
@@ -135,8 +135,14 @@ def _with_defaults(step: dict[str, object], complaints: Complaints) -> dict[str,
     """Return a step with GDAL's defaults where they are others, and say which."""
     name = str(step["name"])
     known = STEP_PARAMS[name].model_fields
-    for field, value in STEP_DEFAULTS.get(name, {}).items():
-        if field in known and field not in step:
-            complaints.warn(f"{name}: {field} = {show_value(field, value)}, GDAL's default")
+    for field, value in gdal_steps.DEFAULTS.get(name, {}).items():
+        if field not in known or field in step:
+            continue
+        shown = show_value(field, value)
+        if (name, field) in TAKEN:
+            complaints.warn(f"{name}: {field} = {shown}, GDAL's default")
             step = {**step, field: value}
+        else:
+            ours = show_value(field, known[field].default)
+            complaints.warn(f"{name}: {field} = {ours}, where GDAL's default is {shown}")
     return step

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.config.gdal import gdal_steps
 from geobatch_tui.config.gdal.pipeline_words import (
     Complaints,
     Word,
@@ -21,6 +20,7 @@ from geobatch_tui.config.gdal.pipeline_words import (
 )
 from geobatch_tui.config.gdal.step_arguments import StepArguments
 from geobatch_tui.config.problems import nearest, show_value
+from geobatch_tui.execution.params import gdal_steps
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 from geobatch_tui.execution.params.frozen import COMBINING
 

@@ -9,9 +9,9 @@ import types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
 
-from geobatch_tui.config.gdal import gdal_steps
 from geobatch_tui.config.gdal.pipeline_words import Argument, argument_of
 from geobatch_tui.config.problems import nearest
+from geobatch_tui.execution.params import gdal_steps
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 
 if TYPE_CHECKING:

@@ -54,7 +54,7 @@ class Operation(Protocol):
         ...
 
     def gdal_command(self, item: messages.ItemContext) -> str:
-        """Return the nearest command of GDAL's own tools, for comparison."""
+        """Return the nearest command of GDAL's own tools, for comparison; empty: there is none."""
         ...
 
     def reproduce(self, item: messages.ItemContext, window: Window) -> str:

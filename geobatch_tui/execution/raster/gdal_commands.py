@@ -8,9 +8,13 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from geobatch_tui.errors import GeobatchError
+from geobatch_tui.execution.params import gdal_steps
+from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.encode.gdal_options import LEVEL_KEYS, LOSSLESS
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
+from geobatch_tui.execution.sources import source_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,17 +23,18 @@ if TYPE_CHECKING:
 
 #: A file in GDAL's memory: the command leaves nothing on disk.
 _NOWHERE = "/vsimem/window.tif"
-#: Parameters of steps that GDAL does not have.
-_OURS = frozenset({"name", "extent"})
+#: Files of a mosaic that a command names; more are no command to paste.
+_MOST_FILES = 100
 
 
 def item_command(item: ItemContext) -> str:
-    """Return the command for the whole item: gdalwarp, or gdal_translate for a plain copy."""
+    """Return the command for the whole item: gdalwarp, gdal_translate for a plain copy, or a
+    pipeline; empty if GDAL has not all its steps."""
     plan = RasterPlan.from_json(item.plan.detail)
     if plan.chain:
         # The names of gdal's arguments are those of its older tools, with one more dash.
         write = [f"-{word}" if word in {"-of", "-co"} else word for word in _creation(plan)]
-        return pipeline(item.source, item.params["steps"], [*write, item.out_path])
+        return _chain_command(item, item.params["steps"], [*write, item.out_path])
     if plan.warp is None:
         words = ["gdal_translate", *_nodata_words(plan.nodata, "-a_nodata"), *_creation(plan)]
         if assigned := item.plan.notes.get("assigned_crs"):
@@ -45,7 +50,7 @@ def window_command(item: ItemContext, window: Window) -> str:
     plan = RasterPlan.from_json(item.plan.detail)
     if plan.chain:
         part = {"name": "clip", "window": list(window.srcwin)}
-        return pipeline(item.source, [*item.params["steps"], part], ["--of", "MEM", "out"])
+        return _chain_command(item, [*item.params["steps"], part], ["--of", "MEM", "out"])
     if plan.warp is None:
         words = ["gdal_translate", "-srcwin", *map(str, window.srcwin)]
     else:
@@ -53,30 +58,54 @@ def window_command(item: ItemContext, window: Window) -> str:
     return shlex.join([*words, item.source, _NOWHERE])
 
 
-def pipeline(source: str, steps: Sequence[Json], write: Sequence[str]) -> str:
-    """Return GDAL's pipeline of ``steps``: what is as by default is left out, and what GDAL has
-    not; ``write`` are the words of its last step."""
-    parts = [["read", source], *map(_step_words, steps), ["write", *write]]
+def _chain_command(item: ItemContext, steps: Sequence[Json], write: Sequence[str]) -> str:
+    if any(step["name"] not in gdal_steps.RASTER_STEPS for step in steps):
+        return ""
+    files = [item.source]
+    if source_list.is_source_list(item.source):
+        try:
+            files = list(source_list.members_of(item.source))
+        except (OSError, GeobatchError):
+            return ""
+        if len(files) > _MOST_FILES or steps[0].get("rule", "last") != "last":
+            return ""
+    return pipeline(files, steps, write)
+
+
+def pipeline(files: Sequence[str], steps: Sequence[Json], write: Sequence[str]) -> str:
+    """Return GDAL's pipeline of ``steps`` on ``files``: what is as GDAL's defaults is left out, and
+    what GDAL has not; ``write`` are the words of its last step."""
+    parts = [["read", *files], *map(_step_words, steps), ["write", *write]]
+    if steps and steps[0]["name"] in COMBINING:
+        combine, *own = parts[1]
+        parts[:2] = [[combine, *files, *own]]
     return "gdal raster pipeline " + " ! ".join(shlex.join(part) for part in parts)
 
 
 def _step_words(step: Json) -> list[str]:
     from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 
-    fields = STEP_PARAMS[step["name"]].model_fields
-    words = [step["name"]]
-    for name, value in step.items():
-        default = fields[name].get_default(call_default_factory=True)
-        if name in _OURS or value == default or value == list(_several(default)):
+    name = step["name"]
+    fields, arguments = STEP_PARAMS[name].model_fields, gdal_steps.arguments_of(name)
+    words = [name]
+    for field, value in step.items():
+        argument = field.replace("_", "-")
+        default = fields[field].get_default(call_default_factory=True)
+        default = gdal_steps.DEFAULTS.get(name, {}).get(field, default)
+        if argument not in arguments or value == default or value == list(_several(default)):
             continue
-        option = f"--{name.replace('_', '-')}"
-        if value is True:
-            words.append(option)
-        elif isinstance(value, dict):
-            words += [word for key, text in value.items() for word in (option, f"{key}={text}")]
-        else:
-            words += [option, ",".join(map(str, _several(value)))]
+        words += _argument_words(f"--{argument}", field, value)
     return words
+
+
+def _argument_words(option: str, field: str, value: object) -> list[str]:
+    if isinstance(value, bool):
+        return [option if value else f"{option}=false"]
+    if isinstance(value, dict):
+        return [word for key, text in value.items() for word in (option, f"{key}={text}")]
+    if field in gdal_steps.ONE_BY_ONE:
+        return [word for text in _several(value) for word in (option, str(text))]
+    return [option, ",".join(map(str, _several(value)))]
 
 
 def _several(value: object) -> Sequence[object]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from gdal_pipeline import meanings, usage
 
-from geobatch_tui.config.gdal import gdal_steps
-from geobatch_tui.config.gdal.gdalg import STEP_DEFAULTS
 from geobatch_tui.config.gdal.step_arguments import _alternatives, shape_of
+from geobatch_tui.execution.params import gdal_steps
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 from geobatch_tui.execution.params.step_params import SHARED_NAMES
 
@@ -22,10 +21,6 @@ NO_STEPS, NO_COMMANDS = {"convert", "index", "pipeline"}, {"materialize", "tee"}
 #: Parameters that are required in one alone.
 REQUIRED = {
     ("reproject", "output_crs"): "who changes the size of pixels alone has resize",
-}
-#: Defaults that differ on purpose.
-DEFAULTS = {
-    ("reproject", "error_threshold"): "exact by a hundredth where GDAL's 0.125 is not",
 }
 #: Types that differ on purpose.
 TYPES = {
@@ -82,11 +77,11 @@ def test_parameters_are_gdals(gdal, step):
             differing.append((own, argument["type"], fields[own].annotation))
         default = argument.get("default", False if argument["type"] == "boolean" else None)
         ours = fields[own].get_default(call_default_factory=True)
-        taken = STEP_DEFAULTS.get(step, {}).get(own, ours)
+        taken = gdal_steps.DEFAULTS.get(step, {}).get(own, ours)
         needed = fields[own].is_required() != argument["required"]
         if needed and (step, own) not in REQUIRED:
             differing.append((own, "is required in one alone"))
-        elif default is not None and taken != default and (step, own) not in DEFAULTS:
+        elif default is not None and taken != default:
             differing.append((own, default, ours))
     assert differing == []
 

@@ -32,7 +32,7 @@ def test_a_file_is_a_job(tmp_path, monkeypatch):
     assert loaded.job.output.dir == f"{tmp_path}/out"
     assert loaded.job.job.name == "shade"
     assert loaded.job.output.creation == {"compress": "LZW"}
-    assert loaded.warnings == (f"{path}: output.creation.compress = 'LZW', GDAL's default",)
+    assert loaded.warnings == (f'{path}: output.creation.compress = "LZW", GDAL\'s default',)
     write(path, relative_paths_relative_to_this_file=False)
     loaded = load_job(path, flags={"output.dir": "out"}, environ={})
     assert loaded.job.source.inputs == (f"{tmp_path}/a.tif",)

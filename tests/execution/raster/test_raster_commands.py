@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import rasterio
 from assembling import build, make_item, make_plan
+from chains import EXAMPLES, chain_item, raster, whole_of
+from gdal_pipeline import by_gdal
 
-from geobatch_tui.execution.raster.gdal_commands import item_command
+from geobatch_tui.execution.raster.gdal_commands import item_command, pipeline
+from geobatch_tui.execution.raster.source import opened_source
 
 CASES = [
     ({"compress": "WEBP", "level": 100}, 3),
@@ -65,3 +68,37 @@ def test_gdal_makes_the_same_kind_of_file(changes, count, tmp_path):
                 )
             )
     assert found[0] == found[1]
+
+
+def test_gdal_runs_the_pipeline_of_a_chain(tmp_path):
+    """Word for word, and gives the same pixels, where both compute nothing but copies."""
+    path = raster(tmp_path / "a b.tif")
+    item = chain_item(path, [EXAMPLES["clip-window"], EXAMPLES["select"], EXAMPLES["edit"]])
+    by_gdal(item_command(item).removeprefix("gdal raster pipeline "))
+    _, pixels, _ = whole_of(item)
+    opened_source.release()
+    with rasterio.open(tmp_path / "out.tif") as theirs:
+        assert np.array_equal(theirs.read(), pixels)
+        assert theirs.tags()["a"] == "b"
+
+
+def test_a_mosaic_reads_files_itself():
+    """And what GDAL has not is left out of a step."""
+    steps = [{"name": "mosaic", "by": "x", "rule": "last"}, {"name": "select", "band": [2, 1]}]
+    assert pipeline(["a.tif", "b c.tif"], steps, ["out.tif"]) == (
+        "gdal raster pipeline mosaic a.tif 'b c.tif' ! select --band 2,1 ! write out.tif"
+    )
+    steps = [
+        {
+            "name": "reproject",
+            "output_crs": "EPSG:3035",
+            "extent": "source",
+            "warp_option": {"A": "B", "C": "D"},
+            "error_threshold": 0.125,
+            "resampling": "nearest",
+        }
+    ]
+    assert pipeline(["a.tif"], steps, ["out.tif"]) == (
+        "gdal raster pipeline read a.tif ! reproject --output-crs EPSG:3035 --warp-option A=B "
+        "--warp-option C=D ! write out.tif"
+    )

@@ -85,10 +85,10 @@ def test_gdal_says_the_same(tmp_path):
     )
     words = shlex.split(OPERATIONS["raster.pipeline"].gdal_command(item))
     assert words[:5] == ["gdal", "raster", "pipeline", "read", item.source]
-    assert words[5:16] == [
+    assert words[5:18] == [
         "!", "clip", "--window", "3,5,30,21", "!", "reproject", "--output-crs", "EPSG:32632",
-        "--resampling", "cubic", "!",
+        "--resampling", "cubic", "--error-threshold", "0.001", "!",
     ]  # fmt: skip
-    assert words[16:21] == ["edit", "--metadata", "a=b", "!", "write"]
+    assert words[18:23] == ["edit", "--metadata", "a=b", "!", "write"]
     part = OPERATIONS["raster.pipeline"].reproduce(item, Window(1, 2, 3, 4))
     assert "clip --window 1,2,3,4" in part

@@ -77,6 +77,12 @@ RASTER_STEPS: dict[str, str] = {
     "include-field include-geom strategy chunk-size",
 }  # fmt: skip
 
+#: Defaults of GDAL's that are not those here.
+DEFAULTS: dict[str, dict[str, object]] = {
+    "calc": {"propagate_nodata": False},
+    "reproject": {"error_threshold": 0.125},
+}
+
 #: Steps that only pipelines on features have.
 VECTOR_STEPS = frozenset({
     "buffer", "check-coverage", "check-geometry", "clean-coverage", "combine", "concat",
