@@ -151,10 +151,10 @@ def compete(name: str, row: Row, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
-def write_results(lines: list[dict[str, Any]]) -> None:
+def write_results(lines: list[dict[str, Any]], name: str = "raster") -> None:
     """Keep the table as JSON, and the ratios as a picture."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "raster.json").write_text(json.dumps(lines, indent=1))
+    (RESULTS / f"{name}.json").write_text(json.dumps(lines, indent=1))
     try:
         from figures import bars
     except ImportError:
@@ -163,7 +163,7 @@ def write_results(lines: list[dict[str, Any]]) -> None:
     peers = [line for line in lines if line["limit"] != ""]
     names = [f"{line['row']} / {line['who']}" for line in peers]
     bars(
-        RESULTS / "raster.png",
+        RESULTS / f"{name}.png",
         names,
         [line["ratio"] for line in peers],
         [line["limit"] for line in peers],

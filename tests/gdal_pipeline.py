@@ -67,3 +67,7 @@ def _process(*words: str) -> str:
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     return done.stdout
+
+
+if __name__ == "__main__":
+    _process(sys.argv[1], *shlex.split(sys.argv[2]))
