@@ -16,6 +16,7 @@ from geobatch_tui.execution.raster import source_raster, validity
 from geobatch_tui.execution.raster.plan import Raster, StepPlan
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.source.member_files import packed
+from geobatch_tui.execution.raster.source.twin_files import Twin, Twins
 from geobatch_tui.execution.raster.steps.band_steps import TYPES, picked_bands, typed
 from geobatch_tui.execution.raster.steps.mosaic_step import STACK, VERSION
 from geobatch_tui.execution.raster.steps.step import Source
@@ -71,6 +72,9 @@ class Group:
     members: list[Member] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     _first: Source | None = None
+    _twins: Twins = field(default_factory=Twins)
+    #: The corner of a file of each kind that GDAL opened, and its member.
+    _known: dict[bytes, tuple[Twin, Member]] = field(default_factory=dict)
 
     @property
     def first(self) -> Source:
@@ -85,6 +89,10 @@ class Group:
         Raises:
             InvalidInputError and its kin: it cannot be opened; the message names it.
         """
+        twin = self._twins.look(path) if self._first is not None else None
+        if twin is not None and twin.kind in self._known:
+            self._add_twin(path, twin)
+            return
         with contextlib.ExitStack() as own:
             opened = own.enter_context(opened_source.open_source(path, allow_vrt=self.allow_vrt))
             source_raster.check_types(path, opened)
@@ -98,13 +106,35 @@ class Group:
             if why:
                 self.others.append(f"{path}: {why}")
                 return
-            columns, rows = self._offset(placed)
-            now = os.stat(path)  # noqa: PTH116 -- thousands of them
-            self.members.append(
-                Member(
-                    path, columns, rows, placed.width, placed.height, now.st_size, now.st_mtime_ns
-                )
+            columns, rows = map(round, self._position(placed))
+            size, mtime_ns = _status(path)
+            member = Member(path, columns, rows, placed.width, placed.height, size, mtime_ns)
+            self.members.append(member)
+            if twin is not None:
+                self._known[twin.kind] = twin, member
+
+    def _add_twin(self, path: str, twin: Twin) -> None:
+        """Place a file that differs from a known one in its place alone."""
+        other, member = self._known[twin.kind]
+        x, _, _, _, y, _ = self.first.placed.transform
+        columns, rows = (twin.x - other.x) / x, (twin.y - other.y) / y
+        if max(abs(columns - round(columns)), abs(rows - round(rows))) > _OFF:
+            self.others.append(
+                f"{path}: its corner lies between pixels of the first file "
+                f"({columns:.3f}, {rows:.3f})"
             )
+            return
+        size, mtime_ns = _status(path)
+        self.members.append(
+            replace(
+                member,
+                path=path,
+                columns=member.columns + round(columns),
+                rows=member.rows + round(rows),
+                size=size,
+                mtime_ns=mtime_ns,
+            )
+        )
 
     def _differs(self, facts: Facts, placed: PixelGrid) -> str:
         """Return what tells a file from the first; empty: nothing that matters."""
@@ -133,9 +163,10 @@ class Group:
         x, _, left, _, y, top = self.first.placed.transform
         return (placed.transform[2] - left) / x, (placed.transform[5] - top) / y
 
-    def _offset(self, placed: PixelGrid) -> tuple[int, int]:
-        columns, rows = self._position(placed)
-        return round(columns), round(rows)
+
+def _status(path: str) -> tuple[int, int]:
+    now = os.stat(path)  # noqa: PTH116 -- thousands of them
+    return now.st_size, now.st_mtime_ns
 
 
 def plan_group(group: Group, name: str, params: Any, planning: Planning) -> StepPlan:

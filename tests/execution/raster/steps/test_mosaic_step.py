@@ -23,7 +23,7 @@ from geobatch_tui.execution.params.chain_params import RasterChain
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import chunk
 from geobatch_tui.execution.raster.plan import RasterPlan
-from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source import opened_source, twin_files
 from geobatch_tui.execution.raster.source.member_files import packed, unpacked
 from geobatch_tui.execution.sources.source_list import members_of, write_source_list
 
@@ -264,3 +264,38 @@ def test_a_mosaic_comes_first():
     with pytest.raises(ValueError, match="not a regular expression"):
         RasterChain(steps=({"name": "mosaic", "by": "("},))
     assert OPERATIONS["raster.pipeline"].params is RasterChain
+
+
+def test_files_alike_are_placed_without_gdal(tmp_path, monkeypatch):
+    """All but the first of each size are read by their directory alone; the plan is the same."""
+    paths, _ = scenes(tmp_path, 6)
+    quick = group_item(tmp_path, paths, {"name": "mosaic"})
+    monkeypatch.setattr(twin_files.Twins, "look", lambda *_: None)
+    slow = group_item(tmp_path, paths, {"name": "mosaic"})
+    assert quick.plan.detail == slow.plan.detail
+
+
+def test_what_only_gdal_can_tell_is_left_to_it(tmp_path):
+    """Another size or nodata is another kind; files beside a raster, and other formats, are GDAL's."""
+    paths, _ = scenes(tmp_path, 3)
+    twins = twin_files.Twins()
+    kinds = {twins.look(path).kind for path in paths}
+    assert len(kinds) == 1
+    with rasterio.open(paths[1]) as src:
+        assert (twins.look(paths[1]).x, twins.look(paths[1]).y) == (
+            src.transform.c,
+            src.transform.f,
+        )
+    with rasterio.open(paths[0], "r+") as out:
+        out.nodata = 3
+    Path(paths[2] + ".msk").write_bytes(b"")
+    twins = twin_files.Twins()
+    assert twins.look(paths[0]).kind not in kinds
+    assert twins.look(paths[2]) is None
+    png = tmp_path / "a.png"
+    png.write_bytes(b"\x89PNG" + bytes(30))
+    assert twin_files.Twins().look(str(png)) is None
+    for cut in (0, 7, 30, 200):
+        short = tmp_path / f"cut{cut}.tif"
+        short.write_bytes(Path(paths[1]).read_bytes()[:cut])
+        assert twin_files.Twins().look(str(short)) is None
