@@ -18,6 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 
 from geobatch_tui.config import crs
+from geobatch_tui.config.gdal.pipeline import CHAIN
 from geobatch_tui.config.sections import (
     EngineSection,
     FailuresSection,
@@ -202,7 +203,7 @@ def json_schema(operation: str | None = None) -> Json:
     definitions = schema["$defs"]
     definitions.pop(Op.__name__, None)
     definitions.pop("BaseModel", None)
-    choices = []
+    choices: list[dict[str, Any]] = []
     for name in [operation] if operation else operation_names():
         op = get_operation(name)
         template = f"#/$defs/{name}.{{model}}"
@@ -220,8 +221,32 @@ def json_schema(operation: str | None = None) -> Json:
             }
         )
     schema["properties"]["op"] = {"oneOf": choices}
+    if operation in {None, CHAIN}:
+        [chain] = [choice for choice in choices if choice["title"] == CHAIN]
+        _allow_chains(schema, chain["properties"]["steps"])
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema
+
+
+def _allow_chains(schema: dict[str, Any], steps: Json) -> None:
+    """Let a job have ``step`` or ``pipeline`` in place of ``op``; a pipeline may say what is read
+    and where outputs go."""
+    text = "A chain in GDAL's words: read a.tif ! hillshade ! write out; or a .gdalg.json file."
+    file = {"type": "object", "properties": {"gdalg": {"type": "string"}}}
+    closed = {"required": ["gdalg"], "additionalProperties": False}
+    schema["properties"] |= {
+        "step": {**steps, "title": "Step"},
+        "pipeline": {"description": text, "anyOf": [{"type": "string"}, file | closed]},
+    }
+    schema["oneOf"] = [{"required": [name]} for name in ("op", "step", "pipeline")]
+    schema["required"] = []
+    ends = {"source": "SourceSection", "output": "OutputSection"}
+    needed = {name: schema["$defs"][model].pop("required") for name, model in ends.items()}
+    schema["if"] = {"not": {"required": ["pipeline"]}}
+    schema["then"] = {
+        "required": [*ends],
+        "properties": {name: {"required": keys} for name, keys in needed.items()},
+    }
 
 
 def names_crs(key: str) -> bool:

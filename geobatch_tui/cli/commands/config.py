@@ -69,6 +69,9 @@ def check(
 
 @app.command("schema")
 def schema(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The same as --op.", show_default=False)
+    ] = None,
     operation: Annotated[
         str | None,
         typer.Option("--op", metavar="NAME", help="With the parameters of this operation only."),
@@ -77,5 +80,5 @@ def schema(
     """Print the JSON schema of the job file, for editors and checks."""
     from geobatch_tui.config.schema import json_schema
 
-    streams.write_json(json_schema(operation))
+    streams.write_json(json_schema(operation or name))
     return 0

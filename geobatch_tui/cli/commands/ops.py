@@ -1,4 +1,4 @@
-"""``geobatch ops``: the operations and their parameters."""
+"""``geobatch ops``: the operations and the steps of chains, and their parameters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from geobatch_tui.cli import shared_options
 from geobatch_tui.cli.display import streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pydantic import BaseModel
+    from rich.table import Table
 
+    from geobatch_tui.execution.params.step_params import StepParams
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.operation import Operation
 
@@ -22,19 +24,27 @@ if TYPE_CHECKING:
 _GDAL = {
     "raster.reproject": "gdal raster reproject --dst-crs CRS -r RESAMPLING -f COG IN OUT",
     "raster.convert": "gdal raster convert -f COG IN OUT",
+    "raster.pipeline": "gdal raster pipeline read IN ! STEP ... ! write OUT",
 }
 
 
 def ops(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="One operation, such as raster.reproject."),
+        typer.Argument(
+            metavar="NAME",
+            help="One operation, such as raster.reproject, or one step, such as hillshade.",
+        ),
     ] = None,
     as_json: shared_options.AsJson = False,
 ) -> int:
-    """List the operations, or the parameters of one."""
+    """List the operations and the steps of chains, or the parameters of one."""
     from geobatch_tui.execution.ops.registry import get_operation, operation_names
+    from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 
+    if name in STEP_PARAMS:
+        _give_step(STEP_PARAMS[name], name, as_json=as_json)
+        return 0
     if name is None:
         known = [get_operation(entry) for entry in operation_names()]
         if as_json:
@@ -51,12 +61,35 @@ def ops(
 
 
 def _head(operation: Operation) -> Json:
-    return {
+    head = {
         "name": operation.name,
         "version": operation.version,
         "data": operation.data,
         "summary": operation.summary,
     }
+    steps = [{"name": name, "summary": model.summary()} for name, model in _steps_of(operation)]
+    return {**head, "steps": steps} if steps else head
+
+
+def _steps_of(operation: Operation) -> list[tuple[str, type[StepParams]]]:
+    """List the steps of an operation that runs chains; none of another."""
+    from geobatch_tui.execution.params.chain_params import STEP_PARAMS, RasterChain
+
+    return sorted(STEP_PARAMS.items()) if operation.params is RasterChain else []
+
+
+def _give_step(model: type[StepParams], name: str, *, as_json: bool) -> None:
+    listed = [entry for entry in parameters(model) if entry["name"] != "name"]
+    listed = [{**entry, "other_names": model.names_of(entry["name"])} for entry in listed]
+    if as_json:
+        streams.write_json({"name": name, "summary": model.summary(), "params": listed})
+        return
+    streams.show(streams.foreign(f"step {name}", style="bold"))
+    streams.show(streams.foreign(model.summary()))
+    if listed:
+        streams.show(_table(listed))
+    else:
+        streams.show("it has no parameters")
 
 
 def parameters(model: type[BaseModel]) -> Iterator[Json]:
@@ -77,8 +110,9 @@ def parameters(model: type[BaseModel]) -> Iterator[Json]:
 
 def type_name(schema: Json) -> str:
     """Say a JSON schema's type in few words: ``string``, ``number or null``, ``a | b | c``."""
-    if "enum" in schema:
-        return " | ".join(str(value) for value in schema["enum"])
+    if words := schema.get("enum", [schema["const"]] if "const" in schema else []):
+        # A word in two cases is one word.
+        return " | ".join({str(word).lower(): str(word) for word in words}.values())
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(type_name(entry) for entry in schema["anyOf"]))
     kind = schema.get("type", "any")
@@ -88,7 +122,8 @@ def type_name(schema: Json) -> str:
         inner = ", ".join(type_name(entry) for entry in schema["prefixItems"])
         return f"[{inner}]"
     if kind == "array":
-        return f"list of {type_name(schema.get('items') or {})}"
+        items = schema.get("items") or {}
+        return "list of steps" if "discriminator" in items else f"list of {type_name(items)}"
     return "table" if kind == "object" else str(kind)
 
 
@@ -97,28 +132,47 @@ def _list(known: list[Operation]) -> None:
     for operation in known:
         table.add_row(streams.foreign(operation.name), streams.foreign(operation.summary))
     streams.show(table)
+    for operation in known:
+        _list_steps(operation)
     streams.say("parameters of one: geobatch ops NAME")
 
 
+def _list_steps(operation: Operation) -> None:
+    steps = _steps_of(operation)
+    if not steps:
+        return
+    streams.show(f"\nsteps of {operation.name}:")
+    table = streams.pairs(no_wrap=True)
+    for name, model in steps:
+        table.add_row(streams.foreign(name), streams.foreign(model.summary()))
+    streams.show(table)
+
+
 def _describe(operation: Operation) -> None:
+    streams.show(streams.foreign(operation.name, style="bold"))
+    streams.show(streams.foreign(operation.summary))
+    streams.show(_table(parameters(operation.params)))
+    _list_steps(operation)
+    if command := _GDAL.get(operation.name):
+        streams.show("the same by GDAL:", streams.foreign(command), wrap=False)
+
+
+def _table(listed: Iterable[Json]) -> Table:
+    """Make a table of parameters."""
     from rich import box
     from rich.table import Table
 
-    streams.show(streams.foreign(operation.name, style="bold"))
-    streams.show(streams.foreign(operation.summary))
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
     table.add_column("parameter", style="bold", no_wrap=True)
     table.add_column("default", overflow="fold")
     table.add_column("what", overflow="fold")
-    for entry in parameters(operation.params):
+    for entry in listed:
         table.add_row(
             streams.foreign(entry["name"]),
             "required" if entry["required"] else streams.foreign(_default(entry["default"])),
             streams.foreign(_what(entry)),
         )
-    streams.show(table)
-    if command := _GDAL.get(operation.name):
-        streams.show("the same by GDAL:", streams.foreign(command), wrap=False)
+    return table
 
 
 def _default(value: object) -> str:
@@ -130,4 +184,6 @@ def _default(value: object) -> str:
 def _what(entry: Json) -> str:
     unit = f" In {entry['unit']}." if entry["unit"] else ""
     operational = " Does not change the output." if entry["kind"] == "operational" else ""
-    return f"{entry['help']}{unit}{operational} ({entry['type']})"
+    others = ", ".join(entry.get("other_names", ()))
+    also = f" Also: {others}." if others else ""
+    return f"{entry['help']}{unit}{operational}{also} ({entry['type']})"

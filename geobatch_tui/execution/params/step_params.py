@@ -34,12 +34,18 @@ def _in_any_case(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+#: As they are written in job files, where GDAL's own spelling does too.
+_AnyTypeName = Literal[
+    "byte", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32",
+    "float64", "Byte", "UInt8", "Int8", "UInt16", "Int16", "UInt32", "Int32", "UInt64", "Int64",
+    "Float32", "Float64",
+]  # fmt: skip
 DataType = Annotated[
     Literal[
         "byte", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
         "float32", "float64",
     ],
-    BeforeValidator(_in_any_case),
+    BeforeValidator(_in_any_case, json_schema_input_type=_AnyTypeName),
 ]  # fmt: skip
 
 
@@ -50,8 +56,12 @@ def as_list(value: object) -> object:
     )
 
 
-Bands = Annotated[tuple[Band, ...], BeforeValidator(as_list)]
-Names = Annotated[tuple[str, ...], BeforeValidator(as_list)]
+Bands = Annotated[
+    tuple[Band, ...], BeforeValidator(as_list, json_schema_input_type=tuple[Band, ...] | Band)
+]
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=tuple[str, ...] | str)
+]
 
 
 #: Short and older names that mean the same in every step that has the parameter.
@@ -89,6 +99,18 @@ class StepParams(BaseModel):
         name = name.replace("-", "_")
         meant = (name, cls.other_names.get(name), SHARED_NAMES.get(name))
         return next((field for field in meant if field in cls.model_fields), None)
+
+    @classmethod
+    def summary(cls) -> str:
+        """What the step does, in a sentence."""
+        return " ".join((cls.__doc__ or "").split("\n\n")[0].split())
+
+    @classmethod
+    def names_of(cls, field: str) -> list[str]:
+        """Return the other names of a parameter, short ones first."""
+        shared = {name: own for name, own in SHARED_NAMES.items() if name not in cls.model_fields}
+        named = {**shared, **cls.other_names}
+        return sorted((name for name, own in named.items() if own == field), key=len)
 
     @classmethod
     def path_mark(cls, name: str) -> bool | str:
