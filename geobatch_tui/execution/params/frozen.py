@@ -31,6 +31,9 @@ Resampling = Literal[
 ]
 
 
+#: Versions of the steps whose same parameters gave other pixels in an earlier release; those of the
+#: others are 1.
+STEP_VERSIONS: Mapping[str, int] = {}
 #: Steps that make one raster of many files; they come first in a chain, in place of a file.
 COMBINING = frozenset({"mosaic", "stack"})
 #: Names of the parameters of the step *reproject*, which are GDAL's of today, and those of the
@@ -44,6 +47,11 @@ WARP_NAMES = {
     "warp_option": "warp_options",
     "transform_option": "transform_options",
 }
+
+
+def step_version(name: str) -> int:
+    """Return the version of a step: raised whenever the same parameters give other pixels."""
+    return STEP_VERSIONS.get(name, 1)
 
 
 def given(params: Mapping[str, Any]) -> Any:

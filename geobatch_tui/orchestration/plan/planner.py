@@ -57,6 +57,9 @@ if TYPE_CHECKING:
 LOOKAHEAD = 256
 """Inputs that may be in the planner at once."""
 
+VERSION = "].version"
+"""The end of the key of a step's version."""
+
 TOGETHER = 16
 """Inputs that a thread reads in one go: handing over each would take longer than a small file."""
 
@@ -241,6 +244,9 @@ class Planner(Listener):
             names = tuple(changed_keys(kept, now, shared=other_code))
             if other_code and not names:
                 return replace(base, reason="code_changed", detail=recipe.operation.name)
+            steps = [name.removesuffix(".version") for name in names if name.endswith(VERSION)]
+            if steps and len(steps) == len(names):
+                return replace(base, reason="code_changed", detail=", ".join(steps))
             return replace(base, reason="param_changed", detail=", ".join(names), changed=names)
         if other_code:
             return replace(base, reason="code_changed", detail=recipe.operation.name)

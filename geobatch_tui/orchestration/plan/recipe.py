@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geobatch_tui.execution.params.frozen import step_version
 from geobatch_tui.execution.protocol.messages import (
     ChunkGrid,
     Chunking,
@@ -18,7 +19,7 @@ from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.orchestration.plan.fingerprints import code_identity, digest
 
 if TYPE_CHECKING:
-    from geobatch_tui.config.schema import Job
+    from geobatch_tui.config.schema import Job, JobValues
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.operation import Operation
     from geobatch_tui.ledger.schema.updates import ItemRow
@@ -42,7 +43,7 @@ class Recipe:
     def of(cls, job: Job, operation: Operation, chunk_bytes: int, most_bytes: int = 0) -> Recipe:
         """Make the recipe of a job. ``chunk_bytes`` caps the predicted peak of a chunk; an item
         whose smallest possible chunk needs more than ``most_bytes`` is refused (0: none is)."""
-        params = job.semantic()
+        params = _with_versions(job.semantic())
         return cls(
             operation=operation,
             params=params,
@@ -57,6 +58,19 @@ class Recipe:
             ),
             output_dir=Path(job.output.dir),
         )
+
+
+def _with_versions(params: JobValues) -> JobValues:
+    """Return the values of a job with the version of each step of a chain beside its parameters, so
+    that one that changes makes its own outputs stale, and is named."""
+    steps = params["op"].get("steps")
+    if not isinstance(steps, list):
+        return params
+    known = [
+        {**step, "version": step_version(step["name"])} if "name" in step else step
+        for step in steps
+    ]
+    return {**params, "op": {**params["op"], "steps": known}}
 
 
 @dataclass(frozen=True, slots=True)

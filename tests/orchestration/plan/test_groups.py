@@ -11,6 +11,8 @@ from rasterio.transform import from_origin
 
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.params import frozen
+from geobatch_tui.execution.raster.steps.step_table import STEPS
 from geobatch_tui.execution.sources.source_list import members_of
 from geobatch_tui.orchestration.plan.groups import combined, inputs_of
 
@@ -122,3 +124,28 @@ def test_lists_of_sources_are_no_input(tmp_path, here):
     )
     said = here("plan", path, check=2)
     assert "lists of sources are the engine's own" in said.stderr
+
+
+def test_what_changed_in_a_chain_is_named_by_its_step(tmp_path, here, monkeypatch):
+    """A parameter by its step and name; another version of a step, as other code of that step."""
+    tile(tmp_path / "in" / "a.tif", 3)
+    path = tmp_path / "job.toml"
+    path.write_text(
+        '[source]\ninputs = ["in"]\n[[step]]\nname = "edit"\nmetadata = {a = "b"}\n[[step]]\n'
+        'name = "set-type"\noutput_data_type = "int16"\n[output]\ndir = "out"\n'
+    )
+    here("run", path, "--headless", check=0)
+    set_ = ("--set", "step[2].output_data_type=float32")
+    told = json.loads(here("plan", path, "--explain", "--json", *set_, check=0).stdout)
+    assert told["reasons"] == {"param_changed": 1}
+    assert "step[2].output_data_type" in json.dumps(told)
+    monkeypatch.setattr(frozen, "STEP_VERSIONS", {"set-type": 2})
+    told = json.loads(here("plan", path, "--explain", "--json", check=0).stdout)
+    assert told["reasons"] == {"code_changed": 1}
+    assert '"step[2]"' in json.dumps(told)
+
+
+def test_versions_of_steps_are_those_of_the_table():
+    """The engine, which loads no step, knows them from the table."""
+    for name, step in STEPS.items():
+        assert step.version == frozen.step_version(name)
