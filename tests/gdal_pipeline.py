@@ -12,6 +12,7 @@ _RUN = """
 import json, sys
 from osgeo import gdal
 gdal.UseExceptions()
+gdal.SetConfigOption("GDAL_PAM_ENABLED", "NO")  # no statistics beside sources, for the next to read
 if sys.argv[1] == "usage":
     gdal_raster = gdal.GetGlobalAlgorithmRegistry()[sys.argv[2]]
     found = {}
@@ -37,17 +38,23 @@ elif sys.argv[1] == "meanings":
                     found[name][other] = meant.GetName()
     print(json.dumps(found))
 else:
-    algorithm = gdal.Algorithm([sys.argv[1], "pipeline"])
-    if not algorithm.ParseCommandLineArguments(sys.argv[2:]) or not algorithm.Run():
-        raise SystemExit("GDAL did not run it")
-    algorithm.Finalize()
+    for words in json.loads(sys.stdin.read()):
+        algorithm = gdal.Algorithm([sys.argv[1], "pipeline"])
+        if not algorithm.ParseCommandLineArguments(words) or not algorithm.Run():
+            raise SystemExit("GDAL did not run it")
+        algorithm.Finalize()
 """
 
 
 def by_gdal(pipeline: str, kind: str = "raster") -> None:
     """Run a pipeline, as ``read a.tif ! slope ! write b.tif``, by GDAL. Raises RuntimeError with
     GDAL's message."""
-    _process(kind, *shlex.split(pipeline))
+    all_by_gdal([pipeline], kind)
+
+
+def all_by_gdal(pipelines: Iterable[str], kind: str = "raster") -> None:
+    """Run several pipelines, as :func:`by_gdal` does, in one process."""
+    _process(kind, given=json.dumps([shlex.split(pipeline) for pipeline in pipelines]))
 
 
 def usage(kind: str = "raster") -> dict[str, dict[str, object]]:
@@ -61,9 +68,9 @@ def meanings(kind: str, words: Iterable[str]) -> dict[str, dict[str, str]]:
     return json.loads(_process("meanings", kind, *words))
 
 
-def _process(*words: str) -> str:
+def _process(*words: str, given: str = "") -> str:
     command = [sys.executable, "-c", _RUN, *words]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, input=given, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     return done.stdout

@@ -34,6 +34,8 @@ from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.observability.redact import redact_value
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pydantic_core import ErrorDetails
 
     from geobatch_tui.execution.protocol.messages import Json
@@ -126,6 +128,8 @@ class Job(Section):
             if name == "op":
                 keep.add("name")
             part = {key: value for key, value in values[name].items() if key in keep}
+            if name == "op" and self.op.name == CHAIN:
+                part["steps"] = _semantic_steps(section.params, part["steps"])
             if part:
                 chosen[name] = part
         chosen["output"]["creation"] = _folded(chosen["output"]["creation"])
@@ -274,6 +278,15 @@ def _semantic_names(model: type[BaseModel]) -> set[str]:
         if isinstance(field.json_schema_extra, dict)
         and field.json_schema_extra.get("kind") == "semantic"
     }
+
+
+def _semantic_steps(chain: Any, steps: Iterable[Json]) -> list[Json]:
+    """Return those values of ``steps``, as ``chain`` holds them, that decide output bytes."""
+    kept = [_semantic_names(type(step)) | {"name"} for step in chain.steps]
+    return [
+        {key: value for key, value in step.items() if key in keep}
+        for keep, step in zip(kept, steps, strict=True)
+    ]
 
 
 def _folded(options: Mapping[str, object]) -> dict[str, object]:

@@ -46,3 +46,24 @@ def test_files_of_steps_are_relative_to_who_names_them(monkeypatch):
     ]
     [step] = step_keys.with_paths([{"name": "files", "mapping": "1=2; 3=4"}], Path("/base"))
     assert step["mapping"] == "1=2; 3=4"
+
+
+def test_a_file_of_a_step_counts_by_its_content(tmp_path, load):
+    """Its name decides no byte: moved, it makes nothing stale; changed, it does."""
+    text = """\
+[source]
+inputs = ["a.tif"]
+[[step]]
+name = "color-map"
+color_map = "NAME"
+[output]
+dir = "out"
+"""
+    known = []
+    for name, colours in (("a.txt", "0 red"), ("b.txt", "0 red"), ("a.txt", "0 blue")):
+        (tmp_path / name).write_text(colours)
+        job = load(text.replace("NAME", name)).job
+        assert job.op.params.steps[0].color_map == str(tmp_path / name)
+        known.append(job.semantic())
+    assert known[0] == known[1] != known[2]
+    assert "color_map" not in known[0]["op"]["steps"][0]

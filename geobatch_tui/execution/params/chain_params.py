@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from geobatch_tui.execution.params import group_params, step_params
+from geobatch_tui.execution.params import group_params, step_params, value_params
 from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.execution.params.step_params import StepParams
 
 #: The modules of parameters of steps.
-_MODULES = (group_params, step_params)
+_MODULES = (group_params, step_params, value_params)
 #: The parameters of each step, by its name.
 STEP_PARAMS: dict[str, type[StepParams]] = {
     str(get_args(model.model_fields["name"].annotation)[0]): model

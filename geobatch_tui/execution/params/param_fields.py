@@ -15,10 +15,11 @@ def semantic(default: Any, text: str, unit: str = "") -> Any:
     return Field(default, description=text, json_schema_extra={"unit": unit, "kind": "semantic"})
 
 
-def operational(default: Any, text: str, unit: str = "", **marks: bool) -> Any:
+def operational(default: Any, text: str, unit: str = "", **marks: bool | str) -> Any:
     """Make a field that never changes an output; ``text`` is its help.
 
-    ``marks``: ``path`` of a file that is read, ``writes`` for a folder that is written to.
+    ``marks``: ``path`` of a file that is read ("@": if it begins with that sign), ``writes`` for a
+    folder that is written to.
     """
     return Field(
         default, description=text, json_schema_extra={"unit": unit, "kind": "operational", **marks}
@@ -46,7 +47,7 @@ def with_digest(values: object, name: str) -> object:
         raise ValueError(f"{name}: {path} cannot be read: {error.strerror}") from error
 
 
-def _parse_nodata(value: object) -> object:
+def parse_nodata(value: object) -> object:
     """Read numbers that come as text, from the environment or the command line; also "nan"."""
     if isinstance(value, bool):
         raise ValueError("nodata is a number")  # noqa: TRY004 -- pydantic wants ValueError
@@ -67,11 +68,11 @@ def _finite_or_nan(value: float | str | None) -> float | str | None:
 
 SourceNodata = Annotated[
     int | float | Literal["none"] | None,
-    BeforeValidator(_parse_nodata),
+    BeforeValidator(parse_nodata),
     AfterValidator(_finite_or_nan),
 ]
 Nodata = Annotated[
-    int | float | None, BeforeValidator(_parse_nodata), AfterValidator(_finite_or_nan)
+    int | float | None, BeforeValidator(parse_nodata), AfterValidator(_finite_or_nan)
 ]
 
 

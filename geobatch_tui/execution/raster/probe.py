@@ -93,7 +93,11 @@ def probe_chain(task: ProbeTask, stage: Stage) -> ItemPlan:
     steps = task.params["steps"]
     if steps[0]["name"] in COMBINING:
         return _probe_group(task, stage)
-    with _opened(task, stage) as (dataset, known), stage("plan"):
+    with (
+        _opened(task, stage) as (dataset, known),
+        stage("plan"),
+        contextlib.ExitStack() as stack,
+    ):
         facts, warnings = source_raster.facts_of_source(dataset)
         placed = _placed(task, dataset, "", warnings, known)
         choice = validity.choose(
@@ -104,7 +108,8 @@ def probe_chain(task: ProbeTask, stage: Stage) -> ItemPlan:
         notes = facts.to_notes() | known | {"grid": "source"}
         planning = Planning(warnings, notes, Source(dataset, facts, placed))
         first = StepPlan(step_table.READ, step_table.READ_VERSION, {}, raster)
-        planned = chain.plan_chain(first, steps, planning)
+        opened = partial(opened_source.OpenSource.of, task.source, facts, stack, dataset)
+        planned = chain.plan_chain(first, steps, planning, chain.Opener(opened, stage))
         return _finish_chain(task, dataset, facts, planned, planning)
 
 
@@ -127,8 +132,10 @@ def _probe_group(task: ProbeTask, stage: Stage) -> ItemPlan:
         with stage("plan"):
             planning = Planning(warnings, known, step=f"step 1 ({head['name']})")
             first = group_probe.plan_group(group, head["name"], given(head), planning)
-            planned = chain.plan_chain(first, steps, planning, before=1)
             facts = facts_of(first.raster)
+            opened = partial(opened_source.OpenSource.of, task.source, facts, stack)
+            opener = chain.Opener(opened, stage)
+            planned = chain.plan_chain(first, steps, planning, opener, before=1)
             planning.notes.update(facts.to_notes())
             item = _finish_chain(task, group.first.dataset, facts, planned, planning)
         if not task.previous:

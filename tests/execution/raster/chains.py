@@ -19,8 +19,24 @@ EXAMPLES = {
         "name": "clip", "bbox": [10.5, 40.2, 12.0, 41.5], "bbox_crs": "EPSG:4326",
         "allow_bbox_outside_source": True,
     },
+    "color-map": {
+        "name": "color-map",
+        "colors": [["40.0", 0, 0, 255, 255], ["50.0%", 255, 255, 0, 200], ["150.0", 255, 0, 0, 90]],
+    },
+    "color-map-alpha": {
+        "name": "color-map", "add_alpha": True, "color_selection": "nearest",
+        "colors": [["40.0", 0, 0, 255, 255], ["nv", 9, 9, 9, 60], ["150.0", 255, 0, 0, 90]],
+    },
     "edit": {"name": "edit", "metadata": {"a": "b"}},
     "materialize": {"name": "materialize"},
+    "nodata-to-alpha": {"name": "nodata-to-alpha"},
+    "reclassify": {
+        "name": "reclassify",
+        "mapping": "[-inf,50)=1; [50,90]=PASS_THROUGH; (90,120)=250; 130=3; DEFAULT=9",
+    },
+    "reclassify-byte": {
+        "name": "reclassify", "mapping": "(60,100]=1;DEFAULT=0", "output_data_type": "UInt8",
+    },
     "reproject-near": {"name": "reproject", "output_crs": "EPSG:3035"},
     "reproject-bilinear": {
         "name": "reproject", "output_crs": "EPSG:3857", "resampling": "bilinear",
@@ -28,10 +44,17 @@ EXAMPLES = {
     "reproject-cubic": {
         "name": "reproject", "output_crs": "EPSG:32632", "resampling": "cubic",
     },
+    "scale": {"name": "scale", "input_min": 40, "input_max": 150, "output_data_type": "UInt8"},
+    "scale-by-power": {
+        "name": "scale", "band": 1, "input_min": 40, "input_max": 150, "exponent": 1.7,
+        "output_min": 1, "output_max": 200,
+    },
+    "scale-own-range": {"name": "scale", "output_data_type": "UInt16"},
     "select": {"name": "select", "band": [1]},
     "set-type-float": {"name": "set-type", "output_data_type": "Float32"},
     "set-type-byte": {"name": "set-type", "output_data_type": "UInt8"},
     "set-type-int16": {"name": "set-type", "output_data_type": "Int16"},
+    "unscale": {"name": "unscale"},
 }  # fmt: skip
 
 #: How rasters mark what is valid.

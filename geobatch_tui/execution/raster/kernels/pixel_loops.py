@@ -71,6 +71,10 @@ extents_of_pixels = Loop.of(
     "cells.extents_of_pixels", "float64:1 float64:1 int64:2 int int,int int,int float64:3"
 )
 
+power = Loop.of("value_loops.power", "float64:1 float")
+classify = Loop.of("value_loops.classify", "T:1 float64:1 float64:1 int32:1")
+colour = Loop.of("value_loops.colour", "T:1 float64:1 float64:2 int uint8:2")
+
 
 def scratch(taps: tuple[int, int], width: int, dtype: DType) -> tuple[np.ndarray, ...]:
     """Return the arrays that :data:`gather` overwrites, for ``taps`` (x, y) and ``width`` pixels of

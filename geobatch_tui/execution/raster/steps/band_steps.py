@@ -1,5 +1,5 @@
-"""Steps on bands and their properties: *select*, *set-type*, and *edit* and *materialize*, which
-change no pixel."""
+"""Steps on bands and their properties: *select*, *set-type*, *nodata-to-alpha*, and *edit* and
+*materialize*, which change no pixel."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import numpy as np
 from geobatch_tui.errors import PreflightError, SchemaError
 from geobatch_tui.execution.proj import assigned_crs, crs_lookup
 from geobatch_tui.execution.raster import validity
-from geobatch_tui.execution.raster.plan import Raster, StepPlan, number_of
+from geobatch_tui.execution.raster.plan import Raster, StepPlan, json_number, number_of
 from geobatch_tui.execution.raster.steps.conversion import block_of, valid_bands
+from geobatch_tui.execution.raster.steps.reproject_step import with_alpha
 from geobatch_tui.execution.raster.steps.step import Block, LocalStep
+from geobatch_tui.execution.raster.warp import gdal_warp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,6 +127,71 @@ class Edit(Unchanged):
         tags = {name: text for name, text in up.tags.items() if name not in params.unset_metadata}
         raster = replace(raster, tags=tags | dict(params.metadata))
         return StepPlan(self.name, self.version, {}, raster)
+
+
+class NodataToAlpha(LocalStep):
+    """Turns nodata or a mask into an alpha band; the other bands stay.
+
+    Band 1 decides, as in GDAL; with a nodata value for each band, a pixel is transparent where all
+    of them are nodata.
+    """
+
+    name = "nodata-to-alpha"
+
+    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+        if up.validity == "alpha":
+            planning.warn("the input has an alpha band already: nothing changes")
+            return StepPlan(self.name, self.version, {}, up)
+        asked = [number_of(value) or 0 for value in params.nodata]
+        values: list[Number | None] = [validity.fitted(one, up.dtype, "nodata") for one in asked]
+        if len(values) not in {0, 1, up.bands}:
+            raise SchemaError(
+                f"nodata has {len(values)} values; the input has {up.bands} bands",
+                hint="one value, or one for each band",
+            )
+        if not values and up.validity == "none":
+            planning.warn("the input has neither nodata nor a mask: it gets no alpha, as in GDAL")
+            return StepPlan(self.name, self.version, {}, up)
+        if up.colormap is not None:
+            raise SchemaError(
+                "an image with a palette cannot have an alpha band beside it",
+                hint="color-map with add_alpha = true makes colours of it first",
+            )
+        if not values and up.validity == "nodata":
+            values = [up.nodata]
+        if len(values) == 1 and up.bands > 1:
+            planning.warn(
+                "band 1 alone says which pixels become transparent, as in GDAL; a nodata value for "
+                "each band makes those transparent that are nodata in all"
+            )
+        if np.dtype(up.dtype).itemsize > 1 and int(gdal_warp.opaque(up.dtype)) != 255:
+            planning.warn(
+                f"opaque is {gdal_warp.opaque(up.dtype)}; GDAL writes 255, which readers of "
+                f"{up.dtype} take for nearly transparent"
+            )
+        raster = with_alpha(replace(up, nodata=None, validity="alpha"))
+        named = {"nodata": [json_number(value) for value in values]}
+        return StepPlan(self.name, self.version, named, raster)
+
+    def apply(
+        self, step: StepPlan, up: Raster, given: Block, part: Window, window: Window
+    ) -> Block:
+        del part, window
+        if step.raster == up:
+            return given
+        known = np.ones(given.pixels.shape[1:], bool) if given.mask is None else given.mask
+        values = [number_of(value) for value in step.values["nodata"]]
+        if values:
+            differs = np.zeros(known.shape, bool)
+            for band, value in zip(given.pixels, values, strict=False):
+                differs |= validity.differs(band, value)
+            known = known & differs
+        alpha = np.where(known, gdal_warp.opaque(up.dtype), 0).astype(up.dtype)
+        return Block(np.concatenate([given.pixels, alpha[np.newaxis]]))
+
+    def scratch(self, step: StepPlan, up: Raster) -> int:
+        del step
+        return 4 + np.dtype(up.dtype).itemsize
 
 
 def check_band(up: Raster, band: int) -> None:

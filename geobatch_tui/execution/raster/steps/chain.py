@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from geobatch_tui.errors import GeobatchError
+from geobatch_tui.errors import CorruptSourceError, GeobatchError
 from geobatch_tui.execution.params.frozen import COMBINING, given
 from geobatch_tui.execution.raster.source import source_pixels
 from geobatch_tui.execution.raster.steps import mosaic_step
-from geobatch_tui.execution.raster.steps.step import Block, facts_of
-from geobatch_tui.execution.raster.steps.step_table import READ, STEPS
+from geobatch_tui.execution.raster.steps.conversion import valid_bands
+from geobatch_tui.execution.raster.steps.step import BLOCK, Block, facts_of
+from geobatch_tui.execution.raster.steps.step_table import READ, STEPS, pixel_bytes
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rasterio.io import DatasetReader
 
@@ -36,9 +38,28 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.steps.step import Planning
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
+#: Bytes that a pass over all pixels may take at a time.
+_PART_BYTES = 48 * 2**20
+
+
+@dataclass(slots=True)
+class Opener:
+    """Opens the files of an item that is planned, for steps that look at all their pixels; they are
+    opened once."""
+
+    make: Callable[[], OpenSource]
+    stage: Stage
+    _opened: OpenSource | None = None
+
+    def stream(self, chain: tuple[StepPlan, ...]) -> Stream:
+        """Return the raster that ``chain`` gives."""
+        if self._opened is None:
+            self._opened = self.make()
+        return Stream(self._opened, chain, self.stage)
+
 
 def plan_chain(
-    first: StepPlan, steps: Sequence[Json], planning: Planning, *, before: int = 0
+    first: StepPlan, steps: Sequence[Json], planning: Planning, opener: Opener, *, before: int = 0
 ) -> tuple[StepPlan, ...]:
     """Plan ``steps``, each with its name and parameters, behind the ``first``, which reads files;
     ``before``: how many steps of the job stand before them.
@@ -47,6 +68,7 @@ def plan_chain(
         InvalidInputError and its kin: a step cannot work on what it gets; the message names it.
     """
     chain = [first]
+    planning.upstream = lambda: opener.stream(tuple(chain))
     for number, params in enumerate(steps, before + 1):
         name = str(params["name"])
         planning.step = f"step {number} ({name})"
@@ -118,6 +140,25 @@ class Stream:
                 return Block(*source_pixels.copy_window(self.opened, self.raster, window, {}))
             return STEPS[self.step.name].compute(self.step, self.before, window)
 
+    def ranges(self, bands: Sequence[int]) -> list[tuple[float, float] | None]:
+        """Raises CorruptSourceError if pixels cannot be read."""
+        pixels = _PART_BYTES // pixel_bytes(self.chain)
+        across = min(self.raster.width, max(pixels // BLOCK**2, 1) * BLOCK)
+        down = max(pixels // across // BLOCK, 1) * BLOCK
+        found: list[tuple[float, float] | None] = [None] * len(bands)
+        for window in self.raster.whole.parts(across, down):
+            try:
+                block = self.block(window)
+            except RasterioError as error:
+                raise CorruptSourceError(
+                    f"{self.opened.path}: pixels cannot be read for their range: {error}"
+                ) from error
+            valid = valid_bands(self.raster, block)
+            for number, band in enumerate(bands):
+                good = None if valid is None else valid[min(band, len(valid) - 1)]
+                found[number] = _wider(found[number], block.pixels[band], good)
+        return found
+
     # --- as a warp reads a file ----------------------------------------------------------------
 
     @property
@@ -152,6 +193,21 @@ class Stream:
         if self._dataset is None:
             self._dataset = _in_memory(self.raster, self.block(self.raster.whole), self.stack)
         return self._dataset
+
+
+def _wider(
+    ends: tuple[float, float] | None, band: Pixels, good: Valid | None
+) -> tuple[float, float] | None:
+    """Return the range of ``ends`` and of those values of ``band`` that are ``good`` numbers."""
+    if band.dtype.kind == "f":
+        number = ~np.isnan(band)
+        good = number if good is None else good & number
+    if good is not None and not good.all():
+        band = band[good]
+    if not band.size:
+        return ends
+    low, high = band.min().item(), band.max().item()
+    return (low, high) if ends is None else (min(low, ends[0]), max(high, ends[1]))
 
 
 def _in_memory(raster: Raster, block: Block, stack: contextlib.ExitStack) -> DatasetReader:

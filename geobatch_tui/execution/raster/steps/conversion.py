@@ -16,8 +16,18 @@ from geobatch_tui.execution.raster.steps.step import Block
 from geobatch_tui.execution.raster.warp import gdal_warp
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.plan import Raster
+    from collections.abc import Callable, Sequence
+
+    from geobatch_tui.execution.raster.plan import Raster, StepPlan
     from geobatch_tui.execution.raster.types import Pixels, Valid
+
+    #: From values of any type and shape to others of the same shape.
+    type Function = Callable[[Pixels], Pixels]
+
+#: Rows of a window that are computed at a time.
+ROWS = 256
+#: Types whose values are so few that a function of them is looked up in a table.
+FEW = frozenset({"uint8", "int8", "uint16", "int16"})
 
 
 def converted(values: Pixels, dtype: str) -> Pixels:
@@ -93,3 +103,55 @@ def _with_nodata(raster: Raster, pixels: Pixels, valid: Valid | None) -> Pixels:
     if valid is not None:
         pixels[~np.broadcast_to(valid, pixels.shape)] = nodata
     return pixels
+
+
+# --- values by a function of each band ---------------------------------------------------------
+
+
+def mapped(step: StepPlan, up: Raster, given: Block, functions: Sequence[Function | None]) -> Block:
+    """Return the block of ``step`` whose bands are those of ``given`` by a function each (None: as
+    they are); invalid pixels stay invalid, and alpha stays."""
+    pixels: Pixels = np.empty((up.bands, *given.pixels.shape[1:]), step.raster.dtype)
+    for band, function, out in zip(given.pixels, functions, pixels, strict=False):
+        map_band(band, function, out)
+    block = block_of(step.raster, pixels, valid_bands(up, given))
+    return with_own_alpha(up, given, block)
+
+
+def with_own_alpha(up: Raster, given: Block, block: Block) -> Block:
+    """Return ``block`` with the alpha of ``given`` where it is not 0: partly transparent pixels
+    stay so as long as the type does."""
+    if up.validity == "alpha" and given.pixels.dtype == block.pixels.dtype:
+        own, alpha = given.pixels[-1], block.pixels[-1]
+        np.copyto(alpha, own, where=(alpha > 0) & (own > 0))
+    return block
+
+
+def map_band(band: Pixels, function: Function | None, out: Pixels) -> None:
+    """Fill ``out`` (h, w) with ``function`` of ``band``: by a table where its type has few values
+    and the band many pixels."""
+    table: Pixels | None = None
+    if band.dtype.name in FEW and band.size >= 256**band.itemsize:
+        every = every_value(band.dtype)
+        table = converted(every if function is None else function(every), out.dtype.name)
+        band = band.view(f"u{band.itemsize}")
+    for top in range(0, len(band), ROWS):
+        rows = slice(top, top + ROWS)
+        part = band[rows]
+        if table is not None:
+            np.take(table, part, out=out[rows], mode="clip")
+        else:
+            out[rows] = converted(part if function is None else function(part), out.dtype.name)
+
+
+def every_value(dtype: np.dtype) -> Pixels:
+    """Return all values of a type of whole numbers, in the order of their bits."""
+    count = 256**dtype.itemsize
+    every: Pixels = np.arange(count, dtype=f"u{dtype.itemsize}").view(dtype)
+    return every
+
+
+def mapping_bytes(step: StepPlan, up: Raster) -> int:
+    """Return the bytes a pixel that :func:`mapped` takes: what is valid, and where values are
+    nodata by chance, and the pixels that these are moved in."""
+    return up.count * (3 + np.dtype(step.raster.dtype).itemsize)

@@ -16,6 +16,8 @@ from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
 from geobatch_tui.execution.raster.source_facts import Facts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.protocol.window import Window
@@ -56,6 +58,11 @@ class Upstream(Protocol):
         """Return the pixels of ``window``, which lies in the raster."""
         ...
 
+    def ranges(self, bands: Sequence[int]) -> list[tuple[float, float] | None]:
+        """Return the least and the greatest value of the valid pixels of each of ``bands``, by
+        computing all of them; None: there is none. NaN is left out."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -75,12 +82,14 @@ class Planning:
         notes: facts for ``plan --json``.
         source: the file, as long as no step has changed it.
         step: which step is planned, as messages name it.
+        upstream: opens what the step gets, for one that has to look at its pixels.
     """
 
     warnings: list[str] = field(default_factory=list)
     notes: dict[str, object] = field(default_factory=dict)
     source: Source | None = None
     step: str = ""
+    upstream: Callable[[], Upstream] | None = None
 
     def warn(self, text: str) -> None:
         """Add a warning about the step that is planned."""

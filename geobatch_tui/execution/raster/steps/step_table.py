@@ -6,9 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geobatch_tui.execution.raster.steps.band_steps import Edit, Materialize, Select, SetType
+from geobatch_tui.execution.raster.steps.band_steps import (
+    Edit,
+    Materialize,
+    NodataToAlpha,
+    Select,
+    SetType,
+)
 from geobatch_tui.execution.raster.steps.clip_step import Clip
+from geobatch_tui.execution.raster.steps.color_map_step import ColorMap
+from geobatch_tui.execution.raster.steps.reclassify_step import Reclassify
 from geobatch_tui.execution.raster.steps.reproject_step import Reproject
+from geobatch_tui.execution.raster.steps.value_steps import Scale, Unscale
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
@@ -23,11 +32,16 @@ STEPS: dict[str, Step] = {
     step.name: step
     for step in (
         Clip(),
+        ColorMap(),
         Edit(),
         Materialize(),
+        NodataToAlpha(),
+        Reclassify(),
         Reproject(),
+        Scale(),
         Select(),
         SetType(),
+        Unscale(),
     )
 }
 
@@ -42,7 +56,7 @@ def needed_source(chain: tuple[StepPlan, ...], window: Window) -> Window:
 def pixel_bytes(chain: tuple[StepPlan, ...]) -> int:
     """Return the bytes that the chain takes for a pixel of a window, at its peak: what a step
     reads, what it gives, and what it needs beside them."""
-    most = 0
+    most = _bytes(chain[0].raster)
     for step, up in zip(chain[1:], chain[:-1], strict=True):
         held = _bytes(up.raster) + _bytes(step.raster)
         most = max(most, held + STEPS[step.name].scratch(step, up.raster))
