@@ -104,7 +104,7 @@ def load(
         ConfigError: any of it is wrong, or there is not exactly one job file.
     """
     from geobatch_tui import load_job
-    from geobatch_tui.config.gdal.pipeline import is_pipeline
+    from geobatch_tui.config.chains.pipeline import is_pipeline
 
     if job_file is None and config is None:
         raise ConfigError("no job file given", hint="geobatch run JOB.toml; see --help")

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from geobatch_tui.config.gdal.gdalg import is_gdalg
+from geobatch_tui.config.chains.gdalg import is_gdalg
 from geobatch_tui.config.problems import InvalidJobError, Problem
 from geobatch_tui.config.toml_lines import TEXT_OR_COMMENT, key_lines
 from geobatch_tui.errors import ConfigError

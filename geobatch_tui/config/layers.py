@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from geobatch_tui.config import crs, step_keys
+from geobatch_tui.config import crs
+from geobatch_tui.config.chains import step_keys, step_kinds
 from geobatch_tui.config.fields import Leaf, leaves
 from geobatch_tui.config.job_reader import JobFile, read_job_file
+from geobatch_tui.config.loaded_job import LoadedJob, flat
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import InvalidJobError, Problem, describe, show_value
 from geobatch_tui.config.schema import Job, JobValues, build_params, dump_job
@@ -26,7 +28,6 @@ from geobatch_tui.config.sources import (
     STEP,
     STEPS,
     Given,
-    Layer,
     Notes,
     Origin,
     from_environment,
@@ -50,45 +51,6 @@ __all__ = ["LoadedJob", "Origin", "flat", "from_plan_json", "load_job", "make_jo
 
 _DEFAULT = Origin("default", "")
 _DEPTH = 2  # section.key; what follows is a name in a free table
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedJob:
-    """A job, and the layer that set each of its values.
-
-    Attributes:
-        job: its paths are absolute.
-        origins: for each dotted key, defaults included, who set it.
-        path: the job file, None if there was none.
-        redacted: keys whose values were masked when the job was kept, and that no layer has given
-            since; a run must not start before they are given again.
-    """
-
-    job: Job
-    origins: Mapping[str, Origin]
-    path: Path | None = None
-    warnings: tuple[str, ...] = ()
-    redacted: tuple[str, ...] = ()
-
-    def effective_with_origins(self) -> dict[str, dict[str, object]]:
-        """Return ``value`` (redacted), ``layer`` and ``where`` by dotted key, for the log."""
-        values = flat(self.job.effective(redacted=True))
-        return {
-            key: {"value": values[key], "layer": origin.layer, "where": origin.where}
-            for key, origin in self.origins.items()
-        }
-
-    def to_json(self) -> Json:
-        """Return what ``plan.json`` keeps: redacted values, origins, and which keys were masked."""
-        values, masked = dump_job(self.job), self.job.effective(redacted=True)
-        plain, clean = flat(values), flat(masked)
-        return {
-            "job": masked,
-            "origins": {key: [origin.layer, origin.where] for key, origin in self.origins.items()},
-            "path": str(self.path) if self.path else None,
-            "warnings": list(self.warnings),
-            "redacted": sorted(key for key, value in plain.items() if clean[key] != value),
-        }
 
 
 def load_job(
@@ -179,11 +141,13 @@ class _Assembly:
         self.origins: dict[str, Origin] = {}
         self.known: dict[str, Leaf] = {}
         self.op: str | None = None
+        self.steps: step_keys.Known = {}
 
     def build(self, given: Sequence[Given]) -> LoadedJob:
         if any(problem.key == PIPELINE for problem in self.problems):
             raise InvalidJobError(self.problems)  # as nothing of it is known
         self.op = self._op_name(given)
+        self.steps = step_kinds.steps_of(self.op)
         for entry in given:
             if self.op is None and entry.key.startswith("op.") and entry.key != "op.name":
                 continue  # nobody knows the parameters of an unknown operation
@@ -235,8 +199,8 @@ class _Assembly:
     def _take_step(self, steps: Any, given: Given) -> None:
         """Take a value for a parameter of one step."""
         try:
-            changed = step_keys.with_value(steps, given)
-            self.values[STEPS] = step_keys.with_paths(changed, Path.cwd())
+            changed = step_keys.with_value(steps, given, self.steps)
+            self.values[STEPS] = step_keys.with_paths(changed, Path.cwd(), self.steps)
         except ConfigError as error:
             self.problems.append(Problem(given.origin.where, given.key, error.message))
             return
@@ -256,7 +220,7 @@ class _Assembly:
         if leaf.path:
             value = absolute(value, base)
         elif key == STEPS:
-            value = step_keys.with_paths(value, base)
+            value = step_keys.with_paths(value, base, self.steps)
         self.values[key] = value
         self.origins[key] = origin
         self.refused.pop(key, None)
@@ -333,7 +297,7 @@ class _Assembly:
         line = step_keys.where(self.file, loc, origin.where)
         where = line if origin.layer == "file" else origin.where
         if detail["type"] == "extra_forbidden":
-            text = step_keys.unknown(loc)
+            text = step_keys.unknown(loc, self.steps)
         else:
             text = describe(key, [detail], detail["input"])
         problem = Problem(where, key, text)
@@ -356,43 +320,3 @@ class _Assembly:
 
 def _folded(leaf: Leaf, name: str) -> str:
     return name.lower() if leaf.fold else name
-
-
-def flat(values: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
-    """Return a nested job by dotted keys; names of a free table too, an empty table as itself."""
-    flat: dict[str, object] = {}
-    for section, keys in values.items():
-        for name, value in keys.items():
-            if isinstance(value, Mapping) and value:
-                flat |= {f"{section}.{name}.{inner}": entry for inner, entry in value.items()}
-            else:
-                flat[f"{section}.{name}"] = value
-    return flat
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An effective value, redacted, with the layer that set it and what the schema says of it."""
-
-    key: str
-    value: object
-    layer: Layer
-    where: str
-    unit: str
-    help: str
-    kind: str
-
-    def to_json(self) -> Json:
-        return asdict(self)
-
-
-def rows(loaded: LoadedJob) -> list[Row]:
-    """List the values of a job in the order of the schema, a row for each name of a free table."""
-    known = leaves(loaded.job.op.name)
-    values = flat(loaded.job.effective(redacted=True))
-    listed = []
-    for key, value in values.items():
-        leaf = known[key] if key in known else known[".".join(key.split(".")[:2])]
-        origin = loaded.origins[key]
-        listed.append(Row(key, value, origin.layer, origin.where, leaf.unit, leaf.help, leaf.kind))
-    return listed

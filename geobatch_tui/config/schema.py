@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 
 from geobatch_tui.config import crs
-from geobatch_tui.config.gdal.pipeline import CHAIN
+from geobatch_tui.config.chains import step_kinds
 from geobatch_tui.config.sections import (
     EngineSection,
     FailuresSection,
@@ -128,7 +128,7 @@ class Job(Section):
             if name == "op":
                 keep.add("name")
             part = {key: value for key, value in values[name].items() if key in keep}
-            if name == "op" and self.op.name == CHAIN:
+            if name == "op" and step_kinds.steps_of(self.op.name):
                 part["steps"] = _semantic_steps(section.params, part["steps"])
             if part:
                 chosen[name] = part
@@ -225,8 +225,8 @@ def json_schema(operation: str | None = None) -> Json:
             }
         )
     schema["properties"]["op"] = {"oneOf": choices}
-    if operation in {None, CHAIN}:
-        [chain] = [choice for choice in choices if choice["title"] == CHAIN]
+    if operation in {None, step_kinds.RASTER.chain}:
+        [chain] = [choice for choice in choices if choice["title"] == step_kinds.RASTER.chain]
         _allow_chains(schema, chain["properties"]["steps"])
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema

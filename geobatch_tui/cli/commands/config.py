@@ -33,7 +33,7 @@ def show(
     as_json: shared_options.AsJson = False,
 ) -> int:
     """Show each effective value with the layer that set it. Secrets are masked."""
-    from geobatch_tui.config.layers import rows
+    from geobatch_tui.config.loaded_job import rows
 
     effective = rows(shared_options.load(job, config, set_))
     if as_json:

@@ -70,7 +70,7 @@ def run(
 
 def _words(job: str, flags: Mapping[str, object], overrides: Sequence[str]) -> list[str]:
     """Return the arguments of ``geobatch`` that run the job in a process of its own."""
-    from geobatch_tui.config.gdal.pipeline import is_pipeline
+    from geobatch_tui.config.chains.pipeline import is_pipeline
     from geobatch_tui.config.sources import OPTIONS
 
     # A directory stands for the job that it was run with, whatever became of the job file.

@@ -5,6 +5,11 @@ What stands here and has no parameters of ours is refused by its name.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 #: Steps of pipelines on rasters, with their long names of arguments.
 RASTER_STEPS: dict[str, str] = {
     "as-features": "band geometry-type skip-nodata include-xy include-row-col",
@@ -83,20 +88,65 @@ DEFAULTS: dict[str, dict[str, object]] = {
     "reproject": {"error_threshold": 0.125},
 }
 
-#: Steps that only pipelines on features have.
-VECTOR_STEPS = frozenset({
-    "buffer", "check-coverage", "check-geometry", "clean-coverage", "combine", "concat",
-    "concave-hull", "convex-hull", "dissolve", "explode-collections", "export-schema", "filter",
-    "grid", "layer-algebra", "limit", "make-point", "make-valid", "partition", "rasterize",
-    "rename-layer", "segmentize", "set-field-type", "set-geom-type", "simplify",
-    "simplify-coverage", "sort", "sql", "swap-xy",
-})  # fmt: skip
+#: Steps of pipelines on features, with theirs.
+VECTOR_STEPS: dict[str, str] = {
+    "buffer": "active-layer active-geometry distance endcap-style join-style mitre-limit "
+    "quadrant-segments side",
+    "check-coverage": "include-valid geometry-field maximum-gap-width",
+    "check-geometry": "include-field include-valid geometry-field",
+    "clean-coverage": "active-layer snapping-distance merge-strategy maximum-gap-width",
+    "clip": "active-layer bbox bbox-crs geometry geometry-crs like like-sql like-layer like-where",
+    "combine": "group-by keep-nested add-extra-fields",
+    "concat": "mode source-layer-field-name source-layer-field-content field-strategy input-crs "
+    "output-crs",
+    "concave-hull": "active-layer active-geometry ratio allow-holes tight",
+    "convex-hull": "active-layer active-geometry",
+    "create": "geometry-type geometry-field crs fid schema field",
+    "dissolve": "active-layer active-geometry",
+    "edit": "active-layer geometry-type crs metadata unset-metadata layer-metadata "
+    "unset-layer-metadata unset-fid",
+    "explode-collections": "active-layer active-geometry geometry-type skip-on-type-mismatch",
+    "export-schema": "",
+    "filter": "active-layer bbox where update-extent",
+    "grid": "",
+    "info": "features summary limit sql where fid dialect crs-format",
+    "layer-algebra": "operation method overwrite-layer method-layer geometry-type input-prefix "
+    "input-field no-input-field all-input-field method-prefix method-field no-method-field "
+    "all-method-field",
+    "make-point": "x y z m output-crs",
+    "make-valid": "active-layer active-geometry method keep-lower-dim",
+    "partition": "field scheme pattern feature-limit max-file-size omit-partitioned-field "
+    "skip-errors",
+    "rasterize": "band invert all-touched burn attribute-name 3d where sql dialect nodata init "
+    "crs transformer-option extent resolution target-aligned-pixels size output-data-type "
+    "optimization add",
+    "rename-layer": "ascii lower-case filename-compatible reserved-characters "
+    "replacement-character max-length",
+    "reproject": "active-layer input-crs output-crs",
+    "segmentize": "active-layer active-geometry max-length",
+    "select": "active-layer fields exclude ignore-missing-fields",
+    "set-field-type": "active-layer field-name input-field-type field-type",
+    "set-geom-type": "active-layer active-geometry layer-only feature-only geometry-type multi "
+    "single linear curve dim skip",
+    "simplify": "active-layer active-geometry tolerance",
+    "simplify-coverage": "active-layer tolerance preserve-boundary",
+    "sort": "geometry-field method use-tempfile",
+    "sql": "sql dialect",
+    "swap-xy": "active-layer active-geometry",
+    "update": "mode key",
+    "limit": "",
+    "materialize": "",
+    "tee": "",
+}  # fmt: skip
 
 #: Steps of newer GDALs that have another name here.
 NEWER_NAMES = {"astype": "set-type"}
 
 #: Arguments that are given without their name, in order, beside input and output.
-POSITIONAL = {"blend": ("overlay",), "pansharpen": ("spectral",), "select": ("band",)}
+POSITIONAL = {
+    "blend": ("overlay",), "buffer": ("distance",), "pansharpen": ("spectral",),
+    "segmentize": ("max_length",), "select": ("band", "fields"), "simplify": ("tolerance",),
+}  # fmt: skip
 
 #: The order of all such arguments, where a command of one step has another than input, output and
 #: its own.
@@ -115,6 +165,8 @@ OTHER_VALUES = {"resampling": {"near": "nearest"}}
 READ = {"input": "input", "i": "input"}
 #: What *read* has and a job has not, for it chooses the driver of a file by its content.
 READ_REFUSED = {"input-format", "if", "open-option", "oo"}
+#: What names the layer that *read* reads, of files of features.
+READ_LAYER = frozenset({"input-layer", "layer", "l"})
 
 #: Arguments of *write*, by any of their names.
 WRITE = {
@@ -128,6 +180,14 @@ WRITE = {
 UNUSED = {"quiet": False, "q": False, "progress": False, "num-threads": True, "j": True}
 
 
-def arguments_of(step: str) -> tuple[str, ...]:
-    """Return the long names of the arguments of a step of GDAL's; none for one that it has not."""
-    return tuple(RASTER_STEPS.get(step, "").split())
+#: Formats that jobs write, by GDAL's names in small letters.
+FORMATS = {
+    "cog": "COG", "esri shapefile": "Shapefile", "flatgeobuf": "FlatGeobuf", "geojson": "GeoJSON",
+    "geojsonseq": "GeoJSONSeq", "gpkg": "GPKG", "gtiff": "GTiff", "parquet": "GeoParquet",
+}  # fmt: skip
+
+
+def arguments_of(step: str, steps: Mapping[str, str] = RASTER_STEPS) -> tuple[str, ...]:
+    """Return the long names of the arguments of one of GDAL's ``steps``; none for one that it has
+    not."""
+    return tuple(steps.get(step, "").split())

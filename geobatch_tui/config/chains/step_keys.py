@@ -12,7 +12,6 @@ from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import nearest
 from geobatch_tui.config.sources import STEP, untyped
 from geobatch_tui.errors import ConfigError
-from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.job_reader import JobFile
     from geobatch_tui.config.sources import Given
+    from geobatch_tui.execution.params.step_params import StepParams
+
+#: The parameters of each step of an operation.
+type Known = Mapping[str, type[StepParams]]
 
 _NUMBERED = re.compile(r"step\[(\d+)\]\.([\w-]+)")
 _NAMED = re.compile(r"([a-z][a-z0-9-]*)\.([\w-]+)")
@@ -35,7 +38,7 @@ def is_step_key(key: str, steps: object) -> bool:
     return match is not None and match[1] in _names(steps)
 
 
-def with_value(steps: Sequence[object], given: Given) -> list[object]:
+def with_value(steps: Sequence[object], given: Given, known: Known) -> list[object]:
     """Return ``steps`` with the value that ``given`` sets in one of them.
 
     Raises:
@@ -45,7 +48,7 @@ def with_value(steps: Sequence[object], given: Given) -> list[object]:
     step = steps[number]
     changed = dict(step) if isinstance(step, dict) else {}
     value = given.value
-    model = STEP_PARAMS.get(str(changed.get("name")))
+    model = known.get(str(changed.get("name")))
     field = (model.field_of(name) if model else None) or name.replace("-", "_")
     for other in [key for key in changed if model and model.field_of(key) == field]:
         del changed[other]  # by another of its names
@@ -53,15 +56,15 @@ def with_value(steps: Sequence[object], given: Given) -> list[object]:
     return [*steps[:number], changed, *steps[number + 1 :]]
 
 
-def with_paths(steps: object, base: Path) -> object:
+def with_paths(steps: object, base: Path, known: Known) -> object:
     """Return ``steps`` with the relative paths of files that they read joined to ``base``."""
     if not isinstance(steps, list):
         return steps
-    return [_with_paths(step, base) if isinstance(step, dict) else step for step in steps]
+    return [_with_paths(step, base, known) if isinstance(step, dict) else step for step in steps]
 
 
-def _with_paths(step: Mapping[str, object], base: Path) -> dict[str, object]:
-    model = STEP_PARAMS.get(str(step.get("name")))
+def _with_paths(step: Mapping[str, object], base: Path, known: Known) -> dict[str, object]:
+    model = known.get(str(step.get("name")))
     joined = dict(step)
     for name, value in step.items():
         mark = model.path_mark(str(name)) if model else False
@@ -76,11 +79,11 @@ def named(loc: Sequence[str]) -> str:
     return f"{STEP}[{number + 1}]" + "".join(f".{part}" for part in inner)
 
 
-def unknown(loc: Sequence[str]) -> str:
+def unknown(loc: Sequence[str], known: Known) -> str:
     """Say that a step has no parameter of the name at such a place, and which is nearest."""
     step, name = loc[3], loc[4]
-    known = [own for own in STEP_PARAMS[step].model_fields if own != "name"]
-    return f"{named(loc)}: {step} has no parameter {name!r}; {nearest(name, known)}"
+    fields = [own for own in known[step].model_fields if own != "name"]
+    return f"{named(loc)}: {step} has no parameter {name!r}; {nearest(name, fields)}"
 
 
 def where(file: JobFile | None, loc: Sequence[str], otherwise: str) -> str:

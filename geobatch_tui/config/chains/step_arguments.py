@@ -9,18 +9,17 @@ import types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
 
-from geobatch_tui.config.gdal.pipeline_words import Argument, argument_of
+from geobatch_tui.config.chains.pipeline_words import Argument, argument_of
 from geobatch_tui.config.problems import nearest
 from geobatch_tui.execution.params import gdal_steps
-from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pydantic.fields import FieldInfo
 
-    from geobatch_tui.config.gdal.pipeline_words import Complaints, Word
-    from geobatch_tui.execution.params.step_params import StepParams
+    from geobatch_tui.config.chains.pipeline_words import Complaints, Word
+    from geobatch_tui.config.chains.step_kinds import StepKind
 
 _YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 
@@ -81,9 +80,9 @@ def _bare(annotation: object) -> object:
 class StepArguments:
     """The arguments of one step, as they are read; ``values`` is its table."""
 
-    def __init__(self, step: str, number: int, complaints: Complaints) -> None:
-        self.step = step
-        self.model: type[StepParams] = STEP_PARAMS[step]
+    def __init__(self, kind: StepKind, step: str, number: int, complaints: Complaints) -> None:
+        self.kind, self.step = kind, step
+        self.model = kind.steps[step]
         self.number = number
         self.complaints = complaints
         self.values: dict[str, object] = {"name": step}
@@ -131,7 +130,7 @@ class StepArguments:
                     "engine.max_workers"
                 )
             return None
-        if name.replace("_", "-") in gdal_steps.arguments_of(self.step):
+        if name.replace("_", "-") in gdal_steps.arguments_of(self.step, self.kind.gdal):
             self._refuse(f"gdal has {argument.shown}, geobatch has not", argument.word)
         else:
             known = [own.replace("_", "-") for own in self.model.model_fields if own != "name"]

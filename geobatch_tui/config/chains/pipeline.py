@@ -11,31 +11,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.config.gdal.pipeline_words import (
+from geobatch_tui.config.chains.pipeline_words import (
     Complaints,
     Word,
     argument_of,
     segments,
     words_of,
 )
-from geobatch_tui.config.gdal.step_arguments import StepArguments
+from geobatch_tui.config.chains.step_arguments import StepArguments, shape_of
+from geobatch_tui.config.chains.step_kinds import KINDS, RASTER, VECTOR, StepKind, kind_of
 from geobatch_tui.config.problems import nearest, show_value
 from geobatch_tui.execution.params import gdal_steps
-from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 from geobatch_tui.execution.params.frozen import COMBINING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-CHAIN: Final = "raster.pipeline"
-_COPY: Final = "raster.convert"
 #: Suffixes of files that GDAL writes: a path with one is no directory.
 _FILES: Final = frozenset({
     ".asc", ".bil", ".csv", ".dat", ".fgb", ".gdalg", ".geojson", ".gpkg", ".gti", ".hdr", ".img",
     ".jp2", ".jpeg", ".jpg", ".json", ".nc", ".parquet", ".png", ".shp", ".tif", ".tiff", ".vrt",
     ".webp", ".zarr",
 })  # fmt: skip
-_FORMATS: Final = {"cog": "COG", "gtiff": "GTiff"}
 _ENDS: Final = frozenset({"read", "write"})
 #: Arguments of *write* that take no value.
 _FLAGS: Final = frozenset({"overwrite", "append"})
@@ -58,7 +55,8 @@ class Pipeline:
 def is_pipeline(text: str) -> bool:
     """Whether an argument of the command line is a pipeline, and no path."""
     first, _, rest = text.strip().partition(" ")
-    begins = first in {"read", "gdal", "!", "|", *gdal_steps.RASTER_STEPS, *STEP_PARAMS}
+    steps = {name for kind in KINDS for name in (*kind.steps, *kind.gdal)}
+    begins = first in {"read", "gdal", "!", "|"} | steps
     return begins and bool(rest.strip()) and not Path(text).exists()
 
 
@@ -72,13 +70,13 @@ def read_pipeline(text: str, where: str, *, foreign: bool = False) -> Pipeline:
     words = _refused_words(words_of(text, complaints), complaints)
     if complaints.problems:
         return Pipeline({}, complaints)
-    reader = _Reader(complaints, foreign)
-    parts = _without_gdal(words, complaints)
+    kind, parts = _without_gdal(words, complaints)
+    if complaints.problems and not parts:
+        return Pipeline({}, complaints)
+    reader = _Reader(kind, complaints, foreign)
     for number, part in enumerate(parts):
-        if complaints.problems and not part:
-            break
         reader.take(part, is_first=number == 0, is_last=number == len(parts) - 1)
-    if not parts and not complaints.problems:
+    if not parts:
         complaints.refuse("there is no step")
     return reader.finished()
 
@@ -105,28 +103,29 @@ def _refused_words(words: list[Word], complaints: Complaints) -> list[Word]:
     return words
 
 
-def _without_gdal(words: list[Word], complaints: Complaints) -> list[list[Word]]:
-    """Return the steps of a pipeline without ``gdal raster pipeline``, or those that a command of
-    one step stands for."""
-    if not words or words[0].text != "gdal":
-        return _with_read(segments(words, complaints))
-    rest = _without_general(words[1:], complaints)
-    if rest and rest[0].text == "vector":
-        complaints.refuse(
-            "pipelines of features are not run; an operation does one step: see `geobatch ops`",
-            rest[0],
-        )
-        return []
-    if rest and rest[0].text == "raster":
-        rest = rest[1:]
-    rest = _without_general(rest, complaints)
-    if not rest:
-        if not complaints.problems:
-            complaints.refuse("there is no step behind gdal")
-        return []
-    if rest[0].text == "pipeline":
-        return _with_read(segments(_without_general(rest[1:], complaints), complaints))
-    return _of_command(rest, complaints)
+def _without_gdal(words: list[Word], complaints: Complaints) -> tuple[StepKind, list[list[Word]]]:
+    """Return the kind and the steps of a pipeline without ``gdal raster pipeline``, or those that a
+    command of one step stands for."""
+    said = None
+    if words and words[0].text == "gdal":
+        words = _without_general(words[1:], complaints)
+        named = {kind.name: kind for kind in KINDS}
+        if words and words[0].text in named:
+            said = named[words[0].text]
+            words = _without_general(words[1:], complaints)
+        if not words:
+            if not complaints.problems:
+                complaints.refuse("there is no step behind gdal")
+            return RASTER, []
+        if words[0].text != "pipeline":
+            kind = said or kind_of([words[0].text], [word.text for word in words])
+            return kind, _of_command(kind, words, complaints)
+        words = _without_general(words[1:], complaints)
+    parts = segments(words, complaints)
+    names = [gdal_steps.NEWER_NAMES.get(part[0].text, part[0].text) for part in parts]
+    ends = [word.text for part in parts if part[0].text in _ENDS for word in part]
+    kind = said or kind_of(names, ends)
+    return kind, _with_read(kind, parts)
 
 
 def _without_general(words: list[Word], complaints: Complaints) -> list[Word]:
@@ -141,7 +140,7 @@ def _without_general(words: list[Word], complaints: Complaints) -> list[Word]:
     return words
 
 
-def _of_command(words: Sequence[Word], complaints: Complaints) -> list[list[Word]]:
+def _of_command(kind: StepKind, words: Sequence[Word], complaints: Complaints) -> list[list[Word]]:
     """Return the steps that a command of one step stands for: read, the step, and write."""
     step, rest = words[0], words[1:]
     name = step.text
@@ -150,7 +149,7 @@ def _of_command(words: Sequence[Word], complaints: Complaints) -> list[list[Word
         return []
     if name == "edit":
         complaints.refuse("gdal changes the file itself; write `read IN ! edit ... ! write`", step)
-    parts = _parted(step, rest)
+    parts = _parted(kind, step, rest)
     if name in COMBINING and len(parts["output"]) == 1 < len(
         parts["input"]
     ):  # all are inputs, but for the last
@@ -158,16 +157,16 @@ def _of_command(words: Sequence[Word], complaints: Complaints) -> list[list[Word
     return [parts["input"], *([] if name == "convert" else [parts[""]]), parts["output"]]
 
 
-def _with_read(parts: list[list[Word]]) -> list[list[Word]]:
+def _with_read(kind: StepKind, parts: list[list[Word]]) -> list[list[Word]]:
     """Put *read* before a step that reads files itself, as mosaic does."""
     if not parts or parts[0][0].text not in COMBINING:
         return parts
-    first = _parted(parts[0][0], parts[0][1:])
+    first = _parted(kind, parts[0][0], parts[0][1:])
     read = [first["input"]] if len(first["input"]) > 1 else []
     return [*read, first[""], *parts[1:]]
 
 
-def _parted(step: Word, words: Sequence[Word]) -> dict[str, list[Word]]:
+def _parted(kind: StepKind, step: Word, words: Sequence[Word]) -> dict[str, list[Word]]:
     """Sort the words behind the name of a step into those of read, of write, and its own."""
     name, queue = step.text, list(words)
     own = gdal_steps.POSITIONAL.get(name, ())
@@ -179,7 +178,7 @@ def _parted(step: Word, words: Sequence[Word]) -> dict[str, list[Word]]:
             place = "input" if name in COMBINING else order.pop(0) if order else ""
             parts[place if place in parts else ""].append(word)
             continue
-        place, takes_value = _place_of(argument_of(word).name, name)
+        place, takes_value = _place_of(kind, argument_of(word).name, name)
         if place in order:
             order.remove(place)
         part = parts[place if place in parts else ""]
@@ -189,19 +188,18 @@ def _parted(step: Word, words: Sequence[Word]) -> dict[str, list[Word]]:
     return parts
 
 
-def _place_of(name: str, step: str) -> tuple[str, bool]:
+def _place_of(kind: StepKind, name: str, step: str) -> tuple[str, bool]:
     """Return the part of a command that an argument belongs to, and whether it takes a value."""
-    if name in gdal_steps.READ or name in gdal_steps.READ_REFUSED:
+    layer = gdal_steps.READ_LAYER if kind is VECTOR else frozenset()
+    if name in {*gdal_steps.READ, *gdal_steps.READ_REFUSED, *layer}:
         return "input", True
     if name in gdal_steps.WRITE or name == "append":
         return "output", name not in _FLAGS
-    return "", gdal_steps.UNUSED.get(name, not _is_flag(step, name))
+    return "", gdal_steps.UNUSED.get(name, not _is_flag(kind, step, name))
 
 
-def _is_flag(step: str, name: str) -> bool:
-    from geobatch_tui.config.gdal.step_arguments import shape_of
-
-    model = STEP_PARAMS.get(step)
+def _is_flag(kind: StepKind, step: str, name: str) -> bool:
+    model = kind.steps.get(step)
     found = model.field_of(name) if model else None
     return bool(model and found and shape_of(model.model_fields[found]).flag)
 
@@ -209,10 +207,11 @@ def _is_flag(step: str, name: str) -> bool:
 class _Reader:
     """Reads steps one after another."""
 
-    def __init__(self, complaints: Complaints, foreign: bool) -> None:  # noqa: FBT001
-        self.complaints = complaints
+    def __init__(self, kind: StepKind, complaints: Complaints, foreign: bool) -> None:  # noqa: FBT001
+        self.kind, self.complaints = kind, complaints
         self.foreign = foreign
         self.inputs: list[str] = []
+        self.layer = ""
         self.steps: list[dict[str, object]] = []
         self.output: dict[str, object] = {}
         self.creation: dict[str, str] = {}
@@ -234,19 +233,20 @@ class _Reader:
 
     def _step(self, name: Word, words: Sequence[Word]) -> None:
         step = gdal_steps.NEWER_NAMES.get(name.text, name.text)
-        place = f"step {self.number}"
-        if step not in STEP_PARAMS or (self.foreign and step not in gdal_steps.RASTER_STEPS):
-            if step in gdal_steps.RASTER_STEPS:
-                text = f"{place}: gdal has the step {step!r}, geobatch has not"
-            elif step in gdal_steps.VECTOR_STEPS:
-                text = f"{place}: {step!r} is a step of features, of which no pipelines are run"
-            else:
-                text = f"{place}: there is no step {step!r}; {nearest(step, STEP_PARAMS)}"
-            self.complaints.refuse(text, name)
+        if step in self.kind.steps and not (self.foreign and step not in self.kind.gdal):
+            arguments = StepArguments(self.kind, step, self.number, self.complaints)
+            arguments.read(words)
+            self.steps.append(arguments.values)
             return
-        arguments = StepArguments(step, self.number, self.complaints)
-        arguments.read(words)
-        self.steps.append(arguments.values)
+        place = f"step {self.number}"
+        others = [kind.name for kind in KINDS if step in kind.steps or step in kind.gdal]
+        if step in self.kind.gdal:
+            text = f"{place}: gdal has the step {step!r}, geobatch has not"
+        elif others:
+            text = f"{place}: {step!r} is a step of {others[0]} data, not of {self.kind.name} data"
+        else:
+            text = f"{place}: there is no step {step!r}; {nearest(step, self.kind.steps)}"
+        self.complaints.refuse(text, name)
 
     def _options(
         self, words: Sequence[Word], step: str, take: Callable[[str, str | None, Word], None]
@@ -270,7 +270,9 @@ class _Reader:
                 take(argument.name, text, word)
 
     def _read(self, name: str, text: str | None, word: Word) -> None:
-        if name in gdal_steps.READ_REFUSED:
+        if name in gdal_steps.READ_LAYER and self.kind is VECTOR:
+            self.layer = text or ""
+        elif name in gdal_steps.READ_REFUSED:
             self.complaints.refuse(
                 f"read: {word.text} is not taken: how a file is opened follows from its content",
                 word,
@@ -299,16 +301,18 @@ class _Reader:
             self.complaints.refuse(f"write: {key} is given twice: {text!r}", word)
         else:
             value = text or ""
-            known = _FORMATS if key == "format" else {}
+            known = gdal_steps.FORMATS if key == "format" else {}
             self.output[f"output.{key}"] = known.get(value.lower(), value)
 
     def finished(self) -> Pipeline:
         """Return what was read as values of a job."""
-        values: dict[str, object] = {"op.name": CHAIN if self.steps else _COPY}
+        values: dict[str, object] = {"op.name": self.kind.chain if self.steps else self.kind.copy}
         if self.steps:
             values["op.steps"] = self.steps
         if self.inputs:
             values["source.inputs"] = self.inputs
+        if self.layer:
+            values["source.layer"] = self.layer
         values |= self.output
         if self.creation:
             values["output.creation"] = self.creation

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from geobatch_tui.config.gdal.gdalg import read_gdalg
+from geobatch_tui.config.chains.gdalg import read_gdalg
 from geobatch_tui.config.layers import load_job
 from geobatch_tui.errors import ConfigError
 
@@ -134,7 +134,7 @@ def test_a_missing_file_is_said(tmp_path):
         ("gdal raster pipeline read a.tif ! sieve", "gdal has the step 'sieve', geobatch has not"),
         ("gdal raster pipeline read --if MRF a.tif ! select 1", "--if is not taken"),
         ("gdal --config GDAL_DRIVER_PATH=/tmp raster select a.tif out 1", "--config is not taken"),
-        ("gdal vector buffer a.gpkg --distance 2 stream", "pipelines of features are not run"),
+        ("gdal vector sort a.gpkg stream", "gdal has the step 'sort', geobatch has not"),
         ("rm -rf / ; gdal raster", "there is no step 'rm'"),
         ("gdal raster pipeline read a.tif ! $(touch x)", "there is no step '$(touch'"),
     ],

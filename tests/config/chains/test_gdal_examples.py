@@ -43,7 +43,7 @@ REFUSED = {
     "gdal raster pipeline read dem.tif ! color-map --color-map c.txt ! blend --operator hsv-value --overlay [ read dem.tif ! hillshade ] ! write o.tif": r"a pipeline in a pipeline, \[ \.\.\. \], is not run",
     "gdal raster pipeline read dem.tif ! tee [ write copy.tif ] ! hillshade ! write o.tif": "a pipeline in a pipeline",
     "gdal pipeline read dem.tif ! footprint ! buffer 20 ! write area.gpkg --overwrite": "gdal has the step 'footprint', geobatch has not",
-    "gdal pipeline read roads.gpkg ! filter --where kind=1 ! rasterize --size 9,9 ! write o.tif": "features",
+    "gdal pipeline read roads.gpkg ! filter --where kind=1 ! rasterize --size 9,9 ! write o.tif": "gdal has the step 'rasterize'",
     "gdal raster sieve -s 50 -c classes.tif o.tif": "gdal has the step 'sieve', geobatch has not",
     "gdal raster contour --interval 100 dem.tif lines.gpkg": "gdal has the step 'contour'",
     "gdal raster polygonize classes.tif areas.gpkg": "gdal has the step 'polygonize'",
@@ -55,7 +55,7 @@ REFUSED = {
     "gdal raster pipeline read dem.tif ! write o.tif --append": "gdal has --append",
     "gdal raster pipeline +step +gdal=read +input=dem.tif +step +gdal=write +output=o.tif": r"'\+step' is PROJ's way",
     "gdal raster calc -i A=dem.tif -i B=dem.tif --calc A+B o.tif": "calc",
-    "gdal vector pipeline read roads.gpkg ! reproject --dst-crs EPSG:4326 ! write o.fgb": "features",
+    "gdal vector pipeline read roads.gpkg ! sort --method hilbert ! write o.fgb": "gdal has the step 'sort'",
 }  # fmt: skip
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geobatch_tui.config.gdal.pipeline import is_pipeline, read_pipeline
-from geobatch_tui.config.gdal.pipeline_words import Complaints, words_of
+from geobatch_tui.config.chains.pipeline import is_pipeline, read_pipeline
+from geobatch_tui.config.chains.pipeline_words import Complaints, words_of
 from geobatch_tui.config.layers import from_plan_json, load_job
 from geobatch_tui.errors import ConfigError
 
@@ -90,7 +90,16 @@ def test_many_files_become_one(text):
 
 
 def test_a_pipeline_of_no_step_copies():
-    """To read and to write is what the operation convert does."""
+    """To read and to write is what the operation convert does, of rasters or of features."""
+    text = "read -l roads a.gpkg ! write out --of FlatGeobuf"
+    assert values(text) == {
+        "op.name": "vector.convert",
+        "source.inputs": ["a.gpkg"],
+        "source.layer": "roads",
+        "output.dir": "out",
+        "output.format": "FlatGeobuf",
+    }
+    assert values("gdal vector convert a.shp out")["op.name"] == "vector.convert"
     for text in ("read a.tif ! write out", "gdal raster convert a.tif out"):
         assert values(text)["op.name"] == "raster.convert"
 
@@ -125,8 +134,9 @@ def test_values_are_written_as_gdal_takes_them():
         ("read a.tif ! frob ! write out", "here: column 14: step 1: there is no step 'frob'; known: "),
         ("read a.tif ! selekt 1", "there is no step 'selekt'; did you mean 'select'?"),
         ("read a.tif ! select 1 ! sieve -s 3", "column 25: step 2: gdal has the step 'sieve', geobatch has not"),
-        ("read a.tif ! buffer 5", "'buffer' is a step of features"),
-        ("gdal vector buffer a.gpkg out 5", "column 6: pipelines of features are not run"),
+        ("read a.tif ! set-type --ot Byte ! select 1 ! buffer 5", "step 3: 'buffer' is a step of vector data, not of raster data"),
+        ("gdal raster pipeline read a.tif ! buffer 5", "'buffer' is a step of vector data"),
+        ("gdal vector sort a.gpkg out", "gdal has the step"),
         ("read a.tif ! reproject --output-crz EPSG:1", "column 24: step 1, reproject: there is no argument --output-crz; did you mean 'output-crs'?"),
         ("read a.tif ! edit --gcp 1,2,3,4", "edit: gdal has --gcp, geobatch has not"),
         ("read a.tif ! edit --name x", "there is no argument --name"),
@@ -137,7 +147,7 @@ def test_values_are_written_as_gdal_takes_them():
         ("read a.tif ! edit --metadata x", "metadata takes KEY=VALUE, not 'x'"),
         ("read --oo A=B a.tif", "read: --oo is not taken: how a file is opened follows from its content"),
         ("read --if GTiff a.tif", "read: --if is not taken"),
-        ("read --layer x a.gpkg", "read: there is no argument --layer; known: --input"),
+        ("read --layer x a.tif", "read: there is no argument --layer; known: --input"),
         ("read a.tif ! write out --append", "write: gdal has --append, geobatch has not"),
         ("read a.tif ! write out --outputt x", "write: there is no argument --outputt; did you mean 'output'?"),
         ("read a.tif ! write out out2", "write: dir is given twice: 'out2'"),

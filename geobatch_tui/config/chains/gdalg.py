@@ -6,18 +6,18 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.config.gdal.pipeline import CHAIN, Pipeline, read_pipeline
+from geobatch_tui.config.chains.pipeline import Pipeline, read_pipeline
+from geobatch_tui.config.chains.step_kinds import RASTER
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import show_value
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.execution.params import gdal_steps
-from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from geobatch_tui.config.gdal.pipeline_words import Complaints
+    from geobatch_tui.config.chains.pipeline_words import Complaints
 
 _TYPE: Final = "gdal_streamed_alg"
 _KEYS: Final = frozenset({
@@ -113,11 +113,13 @@ def _as_job(pipeline: Pipeline, base: Path) -> Pipeline:
         del values["output.format"]
     if "source.inputs" in values:
         values["source.inputs"] = absolute(values["source.inputs"], base)
-    if values.get("op.name") == CHAIN:
+    if complaints.problems or values["op.name"] not in {RASTER.chain, RASTER.copy}:
+        return Pipeline(values, complaints)
+    if "op.steps" in values:
         values["op.steps"] = [_with_defaults(step, complaints) for step in _steps(values)]
     creation = values.get("output.creation")
     options = dict(creation) if isinstance(creation, dict) else {}
-    if not any(str(option).lower() == "compress" for option in options) and not complaints.problems:
+    if not any(str(option).lower() == "compress" for option in options):
         form = str(values.get("output.format", "COG"))
         options["compress"] = _COMPRESSION.get(form, "LZW")
         shown = show_value("compress", options["compress"])
@@ -134,7 +136,7 @@ def _steps(values: Mapping[str, object]) -> list[dict[str, object]]:
 def _with_defaults(step: dict[str, object], complaints: Complaints) -> dict[str, object]:
     """Return a step with GDAL's defaults where they are others, and say which."""
     name = str(step["name"])
-    known = STEP_PARAMS[name].model_fields
+    known = RASTER.steps[name].model_fields
     for field, value in gdal_steps.DEFAULTS.get(name, {}).items():
         if field not in known or field in step:
             continue
