@@ -17,6 +17,7 @@ from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.source.opened_source import OpenSource
+from geobatch_tui.execution.raster.source.twin_files import Twins
 from geobatch_tui.execution.raster.source_facts import Facts
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ class MemberFiles:
     _open: OrderedDict[int, tuple[OpenSource, contextlib.ExitStack]] = field(
         default_factory=OrderedDict
     )
+    _twins: Twins = field(default_factory=Twins)
+    #: What GDAL said of a file of each kind.
+    _facts: dict[bytes, Facts] = field(default_factory=dict)
 
     def under(self, window: Window) -> list[int]:
         """Return the numbers of the files that ``window`` meets, in their order."""
@@ -115,9 +119,18 @@ class MemberFiles:
         path = self.paths[number]
         self._check(number, path)
         with contextlib.ExitStack() as stack:
-            dataset = stack.enter_context(opened_source.open_source(path, allow_vrt=self.allow_vrt))
-            opened = OpenSource.of(path, Facts.of(dataset), stack, dataset)
-            self._open[number] = opened, stack.pop_all()
+            twin = self._twins.look(path)
+            facts = None if twin is None else self._facts.get(twin.kind)
+            dataset = None
+            if facts is None:
+                vrt = self.allow_vrt
+                dataset = stack.enter_context(opened_source.open_source(path, allow_vrt=vrt))
+                facts = Facts.of(dataset)
+                if twin is not None:
+                    self._facts[twin.kind] = facts
+            opened = OpenSource.of(path, facts, stack, dataset)
+            opened.stack = stack.pop_all()  # GDAL may open it later, and is closed with it
+            self._open[number] = opened, opened.stack
         return opened
 
     def _check(self, number: int, path: str) -> None:
