@@ -36,4 +36,5 @@ def test_a_long_storm(seed, tmp_path):
     """The same, for minutes."""
     storm, states = weather(seed, 2000, tmp_path)
     assert storm.answered > 200
-    assert set(states) <= {"partial", "interrupted"}
+    # Who retries with other values may take the faults out of the job.
+    assert set(states) <= {"partial", "interrupted", "success"}
