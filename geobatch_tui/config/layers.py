@@ -141,7 +141,7 @@ class _Assembly:
         self.origins: dict[str, Origin] = {}
         self.known: dict[str, Leaf] = {}
         self.op: str | None = None
-        self.steps: step_keys.Known = {}
+        self.steps: step_kinds.Known = {}
 
     def build(self, given: Sequence[Given]) -> LoadedJob:
         if any(problem.key == PIPELINE for problem in self.problems):
@@ -200,7 +200,7 @@ class _Assembly:
         """Take a value for a parameter of one step."""
         try:
             changed = step_keys.with_value(steps, given, self.steps)
-            self.values[STEPS] = step_keys.with_paths(changed, Path.cwd(), self.steps)
+            self.values[STEPS] = step_kinds.with_paths(changed, Path.cwd(), self.steps)
         except ConfigError as error:
             self.problems.append(Problem(given.origin.where, given.key, error.message))
             return
@@ -220,7 +220,7 @@ class _Assembly:
         if leaf.path:
             value = absolute(value, base)
         elif key == STEPS:
-            value = step_keys.with_paths(value, base, self.steps)
+            value = step_kinds.with_paths(value, base, self.steps)
         self.values[key] = value
         self.origins[key] = origin
         self.refused.pop(key, None)

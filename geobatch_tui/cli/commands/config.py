@@ -30,12 +30,13 @@ def show(
     job: shared_options.JobFile = None,
     config: shared_options.ConfigFile = None,
     set_: shared_options.Overrides = None,
+    output: shared_options.Output = None,
     as_json: shared_options.AsJson = False,
 ) -> int:
     """Show each effective value with the layer that set it. Secrets are masked."""
     from geobatch_tui.config.loaded_job import rows
 
-    effective = rows(shared_options.load(job, config, set_))
+    effective = rows(shared_options.load(job, config, set_, {"output.dir": output}))
     if as_json:
         streams.write_json([row.to_json() for row in effective])
         return 0
@@ -59,9 +60,10 @@ def check(
     job: shared_options.JobFile = None,
     config: shared_options.ConfigFile = None,
     set_: shared_options.Overrides = None,
+    output: shared_options.Output = None,
 ) -> int:
     """Check a job: exit 0 if it is right, else 2 with file, line and key of each error."""
-    shared_options.load(job, config, set_)
+    shared_options.load(job, config, set_, {"output.dir": output})
     path = job if job is not None else config
     streams.write(f"{harmless(str(path))}: right")
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.config.chains.pipeline import Pipeline, read_pipeline
-from geobatch_tui.config.chains.step_kinds import RASTER
+from geobatch_tui.config.chains.step_kinds import RASTER, with_paths
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import show_value
 from geobatch_tui.errors import ConfigError
@@ -116,7 +116,8 @@ def _as_job(pipeline: Pipeline, base: Path) -> Pipeline:
     if complaints.problems or values["op.name"] not in {RASTER.chain, RASTER.copy}:
         return Pipeline(values, complaints)
     if "op.steps" in values:
-        values["op.steps"] = [_with_defaults(step, complaints) for step in _steps(values)]
+        steps = [_with_defaults(step, complaints) for step in _steps(values)]
+        values["op.steps"] = with_paths(steps, base, RASTER.steps)
     creation = values.get("output.creation")
     options = dict(creation) if isinstance(creation, dict) else {}
     if not any(str(option).lower() == "compress" for option in options):

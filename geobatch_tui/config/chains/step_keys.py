@@ -8,21 +8,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import nearest
 from geobatch_tui.config.sources import STEP, untyped
 from geobatch_tui.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
+    from geobatch_tui.config.chains.step_kinds import Known
     from geobatch_tui.config.job_reader import JobFile
     from geobatch_tui.config.sources import Given
-    from geobatch_tui.execution.params.step_params import StepParams
-
-#: The parameters of each step of an operation.
-type Known = Mapping[str, type[StepParams]]
 
 _NUMBERED = re.compile(r"step\[(\d+)\]\.([\w-]+)")
 _NAMED = re.compile(r"([a-z][a-z0-9-]*)\.([\w-]+)")
@@ -54,23 +49,6 @@ def with_value(steps: Sequence[object], given: Given, known: Known) -> list[obje
         del changed[other]  # by another of its names
     changed[field] = untyped(str(value)) if given.raw else value
     return [*steps[:number], changed, *steps[number + 1 :]]
-
-
-def with_paths(steps: object, base: Path, known: Known) -> object:
-    """Return ``steps`` with the relative paths of files that they read joined to ``base``."""
-    if not isinstance(steps, list):
-        return steps
-    return [_with_paths(step, base, known) if isinstance(step, dict) else step for step in steps]
-
-
-def _with_paths(step: Mapping[str, object], base: Path, known: Known) -> dict[str, object]:
-    model = known.get(str(step.get("name")))
-    joined = dict(step)
-    for name, value in step.items():
-        mark = model.path_mark(str(name)) if model else False
-        if mark is True or (mark == "@" and isinstance(value, str) and value.startswith("@")):
-            joined[name] = absolute(value, base)
-    return joined
 
 
 def named(loc: Sequence[str]) -> str:

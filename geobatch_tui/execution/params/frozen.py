@@ -42,6 +42,7 @@ WARP_NAMES = {
     "output_crs": "dst_crs",
     "bbox": "bounds",
     "bbox_crs": "bounds_crs",
+    "input_crs": "src_crs",
     "input_nodata": "src_nodata",
     "output_nodata": "dst_nodata",
     "warp_option": "warp_options",

@@ -192,6 +192,7 @@ class ReprojectStep(StepParams):
     name: Literal["reproject"]
     other_names: ClassVar[Mapping[str, str]] = {"d": "output_crs", "s": "input_crs"}
     output_crs: str = semantic(..., "CRS of the output: a code as EPSG:3857, WKT or a PROJ string.")
+    input_crs: str = semantic("", "CRS of the input, in place of its own; empty: its own.")
     resampling: Resampling = semantic("nearest", "How pixels are interpolated, by GDAL's names.")
     bbox: Bounds | None = semantic(
         None, "Extent of the output: minx, miny, maxx, maxy.", "units of bbox_crs"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import rasterio
 from rasterio.io import MemoryFile
 
-from geobatch_tui.errors import SchemaError
+from geobatch_tui.errors import PreflightError, SchemaError
 from geobatch_tui.execution.params.frozen import WARP_NAMES
-from geobatch_tui.execution.proj import crs_lookup
+from geobatch_tui.execution.proj import assigned_crs, crs_lookup
 from geobatch_tui.execution.raster.plan import Raster, StepPlan, Warp
 from geobatch_tui.execution.raster.source import metadata
 from geobatch_tui.execution.raster.steps.step import Block, Source, facts_of, grid_of
@@ -47,6 +47,9 @@ class Reproject:
             if source is None:
                 dataset = stack.enter_context(_likeness(up))
                 source = Source(dataset, facts_of(up), grid_of(up))
+            if params.src_crs:
+                crs = assigned_crs.parse(params.src_crs, "input_crs", PreflightError)
+                source = replace(source, placed=replace(source.placed, crs=crs))
             warp_plan.check_resampling(
                 "the input", up.dtype, params.resampling, planning.warnings,
                 palette=up.colormap is not None,

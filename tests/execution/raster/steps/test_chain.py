@@ -6,9 +6,10 @@ import json
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from assembling import publish
-from chains import EXAMPLES, chain_item, raster
+from chains import EXAMPLES, chain_item, raster, whole_of
 from planning import OPERATIONS
 
 from geobatch_tui.errors import EmptyInputError, SchemaError
@@ -92,3 +93,19 @@ def test_gdal_says_the_same(tmp_path):
     assert words[18:23] == ["edit", "--metadata", "a=b", "!", "write"]
     part = OPERATIONS["raster.pipeline"].reproduce(item, Window(1, 2, 3, 4))
     assert "clip --window 1,2,3,4" in part
+
+
+def test_a_warp_may_be_told_the_crs_of_its_input(tmp_path):
+    """As GDAL's --input-crs does: as if the file had said so; first in a chain and later."""
+    path = raster(tmp_path / "a.tif")
+    warp = {"name": "reproject", "output_crs": "EPSG:3035", "resampling": "bilinear"}
+    first = [{"name": "edit", "crs": "EPSG:4230"}, warp]
+    told = warp | {"input_crs": "EPSG:4230"}
+    expected = whole_of(chain_item(path, first))
+    for steps in ([told], [{"name": "select", "band": [1, 2]}, told]):
+        opened_source.release()
+        plan, pixels, _ = whole_of(chain_item(path, steps))
+        assert plan.transform == expected[0].transform
+        assert np.array_equal(pixels, expected[1], equal_nan=True)
+    plain = whole_of(chain_item(path, [warp]))
+    assert plain[0].transform != expected[0].transform
