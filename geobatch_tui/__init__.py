@@ -8,6 +8,9 @@ The public interface::
     view = open_run(result.output_dir)
     frame = dead_letters_frame(view)  # a GeoDataFrame
 
+    @step(halo=1)                     # a function of one's own, as a step of a job
+    def smooth(block): ...
+
 Names are imported on first use: importing this package costs nothing.
 """
 
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob, load_job
     from geobatch_tui.frames import dead_letters_frame, outputs_frame
+    from geobatch_tui.functions import step
     from geobatch_tui.observability.snapshot import Snapshot
     from geobatch_tui.orchestration.api import plan, retry, run, run_sync
     from geobatch_tui.orchestration.plan.plan_report import PlanReport
@@ -43,6 +47,7 @@ __all__ = [
     "retry",
     "run",
     "run_sync",
+    "step",
     "verify",
 ]
 
@@ -52,6 +57,7 @@ _HOMES = {
     "PlanReport": "orchestration.plan.plan_report",
     "RunResult": "orchestration.state.outcome",
     "Snapshot": "observability.snapshot",
+    "step": "functions",
     **dict.fromkeys(("dead_letters_frame", "outputs_frame"), "frames"),
     **dict.fromkeys(("plan", "retry", "run", "run_sync"), "orchestration.api"),
     **dict.fromkeys(("repair", "verify"), "orchestration.upkeep"),

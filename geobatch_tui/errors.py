@@ -36,6 +36,8 @@ The tree::
     │   ├── LedgerEmptyError
     │   ├── LedgerTooNewError
     │   └── OutputGoneError         the output root vanished or went read-only      fatal
+    ├── StepError                   a function of the user failed in its chunk       unknown
+    │   └── SeamError               it gives other pixels in another cut            fatal, exit 2
     └── OperationError              an operation has a bug                          unknown
 
 Each class carries ``reaction`` (what the scheduler does with a failed chunk), ``exit_code`` (what
@@ -318,6 +320,33 @@ class OutputGoneError(StateError):
     """The output directory vanished or became read-only."""
 
     default_hint = "mount it again and run the same command: it resumes"
+
+
+class StepError(GeobatchError):
+    """A function of the user failed, or gave what it did not declare.
+
+    Args:
+        own: the error that it raised, if it did: the traceback to show, from its first frame on.
+    """
+
+    def __init__(
+        self, message: str = "", *, hint: str = "", own: BaseException | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.own = own
+
+
+class SeamError(StepError):
+    """A function of the user gives a pixel another value in another cut.
+
+    Pixels would depend on chunks, so the run ends before anything of it is published.
+    """
+
+    reaction = Reaction.FATAL
+    exit_code = ExitCode.USAGE
+    default_hint = (
+        "declare a larger halo, or give what it takes from the whole raster as a parameter"
+    )
 
 
 class OperationError(GeobatchError):

@@ -13,6 +13,7 @@ from geobatch_tui.cli.commands import (
     dead_letters,
     demo,
     doctor,
+    foreground,
     ops,
     outputs,
     plan,
@@ -72,5 +73,6 @@ app.command("verify", rich_help_panel=_RUNS)(outputs.verify)
 app.command("repair", rich_help_panel=_RUNS)(outputs.repair)
 app.command("ops", rich_help_panel=_MORE)(ops.ops)
 app.command("doctor", rich_help_panel=_MORE)(doctor.doctor)
+app.command("step", rich_help_panel=_MORE)(foreground.step)
 app.command("demo", rich_help_panel=_MORE)(demo.demo)
 app.command("trial", hidden=True)(trial.trial)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from geobatch_tui.config import crs
-from geobatch_tui.config.chains import step_keys, step_kinds
+from geobatch_tui.config.chains import own_functions, step_keys, step_kinds
 from geobatch_tui.config.fields import Leaf, leaves
 from geobatch_tui.config.job_reader import JobFile, read_job_file
 from geobatch_tui.config.loaded_job import LoadedJob, flat
@@ -108,14 +108,15 @@ def from_plan_json(
 ) -> LoadedJob:
     """Rebuild a job that :meth:`LoadedJob.to_json` kept, under new values of the command line.
 
-    Its ``log.file`` is left out: a file on disk must not say where to write. Raises ConfigError if
-    it does not fit this version, or the new values are wrong.
+    ``log.file`` and ``source.allow_code`` are left out: no record says where to write, or what to
+    run. Raises ConfigError if it does not fit this version, or the new values are wrong.
     """
     notes = Notes([], [])
     try:
         origins = {key: Origin(layer, where) for key, (layer, where) in data["origins"].items()}
         values, path = flat(data["job"]), Path(data["path"]) if data["path"] else None
-        values.pop("log.file", None)
+        for key in ("log.file", "source.allow_code"):
+            values.pop(key, None)
         masked, warnings = list(data["redacted"]), tuple(data["warnings"])
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(f"the kept plan is damaged: {type(error).__name__}: {error}") from error
@@ -155,13 +156,13 @@ class _Assembly:
         for key, entry in self.refused.items():
             self.problems.append(Problem(entry.origin.where, key, entry.refused))
         job = self._validated()
+        self.problems += own_functions.refused(job, self.file)
         if self.problems or job is None:
             raise InvalidJobError(self.problems)
         values = flat(dump_job(job))
         origins = {key: self.origins.get(key, _DEFAULT) for key in values}
-        path = self.file.path if self.file else None
-        warnings = (*self.warnings, *self._warnings(values))
-        return LoadedJob(job, origins, path, warnings)
+        warnings = (*self.warnings, *self._warnings(values), *own_functions.warnings(job))
+        return LoadedJob(job, origins, self.file.path if self.file else None, warnings)
 
     def _op_name(self, given: Sequence[Given]) -> str | None:
         """Return the operation that the highest layer names, if it exists."""
@@ -200,7 +201,7 @@ class _Assembly:
         """Take a value for a parameter of one step."""
         try:
             changed = step_keys.with_value(steps, given, self.steps)
-            self.values[STEPS] = step_kinds.with_paths(changed, Path.cwd(), self.steps)
+            self.values[STEPS] = own_functions.with_paths(changed, Path.cwd(), self.steps)
         except ConfigError as error:
             self.problems.append(Problem(given.origin.where, given.key, error.message))
             return
@@ -220,7 +221,7 @@ class _Assembly:
         if leaf.path:
             value = absolute(value, base)
         elif key == STEPS:
-            value = step_kinds.with_paths(value, base, self.steps)
+            value = own_functions.with_paths(value, base, self.steps, kept=file is None)
         self.values[key] = value
         self.origins[key] = origin
         self.refused.pop(key, None)

@@ -34,8 +34,7 @@ from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.observability.redact import redact_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
     from geobatch_tui.execution.protocol.messages import Json
@@ -128,8 +127,8 @@ class Job(Section):
             if name == "op":
                 keep.add("name")
             part = {key: value for key, value in values[name].items() if key in keep}
-            if name == "op" and step_kinds.steps_of(self.op.name):
-                part["steps"] = _semantic_steps(section.params, part["steps"])
+            if name == "op":
+                part = _without_operational(section.params, part)
             if part:
                 chosen[name] = part
         chosen["output"]["creation"] = _folded(chosen["output"]["creation"])
@@ -280,13 +279,24 @@ def _semantic_names(model: type[BaseModel]) -> set[str]:
     }
 
 
-def _semantic_steps(chain: Any, steps: Iterable[Json]) -> list[Json]:
-    """Return those values of ``steps``, as ``chain`` holds them, that decide output bytes."""
-    kept = [_semantic_names(type(step)) | {"name"} for step in chain.steps]
-    return [
-        {key: value for key, value in step.items() if key in keep}
-        for keep, step in zip(kept, steps, strict=True)
-    ]
+def _without_operational(thing: object, value: Any) -> Any:
+    """Return ``value``, the dump of ``thing``, without what never changes an output: of steps too,
+    which are models in a list. Names beyond the fields are parameters of a function."""
+    if isinstance(thing, BaseModel):
+        fields = type(thing).model_fields
+        return {
+            key: _without_operational(getattr(thing, key, None), entry)
+            for key, entry in value.items()
+            if key not in fields or not _is_operational(fields[key])
+        }
+    if isinstance(thing, tuple):
+        return [_without_operational(*pair) for pair in zip(thing, value, strict=True)]
+    return value
+
+
+def _is_operational(field: FieldInfo) -> bool:
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and extra.get("kind") == "operational"
 
 
 def _folded(options: Mapping[str, object]) -> dict[str, object]:

@@ -59,6 +59,9 @@ class SourceSection(Section):
     allow_vrt: bool = operational(
         False, "Read VRT files too: a VRT may name any other file, so it must be asked for."
     )
+    allow_code: bool = operational(
+        False, "Run functions (use) that do not lie beside the job file, or are somebody else's."
+    )
 
 
 class OutputSection(Section):

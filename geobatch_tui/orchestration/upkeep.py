@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geobatch_tui.config.chains.own_functions import identities
 from geobatch_tui.config.layers import LoadedJob, from_plan_json
 from geobatch_tui.errors import (
     ConfigError,
@@ -28,6 +29,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.fingerprints import changed_keys, has_digest
 from geobatch_tui.orchestration.run.options import Options
 from geobatch_tui.orchestration.run.runner import execute
+from geobatch_tui.orchestration.state.run_index import is_noted
 from geobatch_tui.orchestration.state.session import (
     own_state_of_run,
     reading,
@@ -78,7 +80,22 @@ def load_kept(
             f"{', '.join(loaded.redacted)} held credentials, which are never kept with a run",
             hint="run the job file again, or give these values by --set",
         )
+    _refuse_code(directory, loaded)
     return loaded
+
+
+def _refuse_code(directory: Path, loaded: LoadedJob) -> None:
+    """Refuse a kept job that names functions which no job file of this user named there: the record
+    may have come with the directory. Raises ConfigError."""
+    functions = identities(loaded.job)
+    if functions and not loaded.job.source.allow_code and not is_noted(directory, functions):
+        names = ", ".join(safe(use) for use, *_ in functions)
+        raise ConfigError(
+            f"the job kept in {safe(str(directory))} runs code ({names}) that is not what a job "
+            "file of yours ran there last: it came from elsewhere, was moved, or has changed",
+            hint="name the job file itself; or, if you know that code, "
+            "--set source.allow_code=true",
+        )
 
 
 def _record(directory: Path) -> Json:

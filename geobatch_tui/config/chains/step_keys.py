@@ -13,14 +13,14 @@ from geobatch_tui.config.sources import STEP, untyped
 from geobatch_tui.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from geobatch_tui.config.chains.step_kinds import Known
     from geobatch_tui.config.job_reader import JobFile
     from geobatch_tui.config.sources import Given
 
 _NUMBERED = re.compile(r"step\[(\d+)\]\.([\w-]+)")
-_NAMED = re.compile(r"([a-z][a-z0-9-]*)\.([\w-]+)")
+_NAMED = re.compile(r"([^\W\d][\w-]*)\.([\w-]+)")
 
 
 def is_step_key(key: str, steps: object) -> bool:
@@ -48,6 +48,8 @@ def with_value(steps: Sequence[object], given: Given, known: Known) -> list[obje
     for other in [key for key in changed if model and model.field_of(key) == field]:
         del changed[other]  # by another of its names
     changed[field] = untyped(str(value)) if given.raw else value
+    if name == "use":
+        changed.pop("function", None)  # which is that of the other function
     return [*steps[:number], changed, *steps[number + 1 :]]
 
 
@@ -89,4 +91,9 @@ def _place(steps: Sequence[object], key: str) -> tuple[int, str]:
 
 
 def _names(steps: Sequence[object]) -> list[str]:
-    return [str(step.get("name", "")) if isinstance(step, dict) else "" for step in steps]
+    return [_name(step) if isinstance(step, dict) else "" for step in steps]
+
+
+def _name(step: Mapping[str, object]) -> str:
+    """Return the name of a step; of a function of the user, what it is called."""
+    return str(step.get("use", "")).rpartition(":")[2] or str(step.get("name", ""))

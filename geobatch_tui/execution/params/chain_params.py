@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from geobatch_tui.execution.params import group_params, step_params, value_params
+from geobatch_tui.execution.params import function_params, group_params, step_params, value_params
 from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.execution.params.step_params import StepParams
 
 #: The modules of parameters of steps.
-_MODULES = (group_params, step_params, value_params)
+_MODULES = (function_params, group_params, step_params, value_params)
 #: The parameters of each step, by its name.
 STEP_PARAMS: dict[str, type[StepParams]] = {
     str(get_args(model.model_fields["name"].annotation)[0]): model
@@ -29,6 +29,10 @@ def _named(value: object) -> object:
     """Check the name of a step, so that what is wrong beside it is said in its own words."""
     if not isinstance(value, dict):
         raise ValueError("a step is a table with its name and its parameters")  # noqa: TRY004
+    if "use" in value:
+        if value.get("name", "function") != "function":
+            raise ValueError("a step has a name, or a function to use, not both")
+        return {**value, "name": "function"}
     name = str(value.get("name", ""))
     if name not in STEP_PARAMS:
         near = get_close_matches(name, STEP_PARAMS, 1)

@@ -183,7 +183,8 @@ class ChunkTask:
     ``whole`` is set for an item of one chunk: the worker then also writes, checks and syncs the
     part file, and the receipt carries the item's. ``subdivide`` n asks to compute the chunk in
     4**n sub-windows, in turn, with the same result and less memory. ``crashes``: how often it
-    ended or blocked its worker before.
+    ended or blocked its worker before. ``proves``: functions of the user are tried in it, as in the
+    first chunk of a run.
     """
 
     task_id: int
@@ -194,6 +195,7 @@ class ChunkTask:
     whole: bool = False
     subdivide: int = 0
     crashes: int = 0
+    proves: bool = False
 
 
 @dataclass(frozen=True, slots=True)

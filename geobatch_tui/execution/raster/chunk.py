@@ -18,7 +18,9 @@ from geobatch_tui.execution.raster.pyramid import passthrough
 from geobatch_tui.execution.raster.source import opened_source, source_pixels
 from geobatch_tui.execution.raster.source.blocks import unreadable
 from geobatch_tui.execution.raster.steps import chain, mosaic_step, step_table
+from geobatch_tui.execution.raster.steps.own import function_step, seam_check
 from geobatch_tui.execution.raster.warp import warp_window
+from geobatch_tui.execution.runtime import recorder
 from geobatch_tui.execution.sources import source_files
 from geobatch_tui.execution.sources.source_list import is_source_list
 
@@ -45,8 +47,7 @@ _IO = "/proc/thread-self/io"
 
 def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
     """Compute chunk ``task.index`` into the spool, or the whole item into its part file."""
-    item = task.item
-    plan = RasterPlan.from_json(item.plan.detail)
+    item, plan = task.item, _plan_of(task.item)
     window = item.plan.grid.window(task.index)
     encoded: EncodedTiles | None = None
     published = reuse.published_tiles(item, plan, window, stage)
@@ -57,6 +58,8 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
         valid = None
         pixels, encoded, bytes_in = read_tiles(item, plan, window, stage)
     else:
+        if seam_check.is_due(task, plan):
+            _prove(task, plan, window, stage)
         pixels, valid, bytes_in = read_pixels(item, plan, window, task.subdivide, stage)
     share = validity.invalid_share(plan, pixels, valid)
     if plan.encoding.alpha_as_mask:
@@ -79,6 +82,31 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
         seconds={},  # the worker's recorder knows them by stage
         item=whole,
     )
+
+
+def pixels_of(task: ChunkTask, stage: Stage) -> tuple[Pixels, float]:
+    """Return the pixels (bands, h, w) of a chunk, and the share of them that is valid, 0 to 1;
+    nothing is written."""
+    plan, window = _plan_of(task.item), task.item.plan.grid.window(task.index)
+    if seam_check.is_due(task, plan):
+        _prove(task, plan, window, stage)
+    pixels, valid, _ = read_pixels(task.item, plan, window, task.subdivide, stage)
+    return pixels, 1 - validity.invalid_share(plan, pixels, valid)
+
+
+def _plan_of(item: ItemContext) -> RasterPlan:
+    plan = RasterPlan.from_json(item.plan.detail)
+    return function_step.at_home(plan, item.params.get("steps", ()))
+
+
+def _prove(task: ChunkTask, plan: RasterPlan, window: Window, stage: Stage) -> None:
+    """Try the functions of the user in this chunk; errors as :func:`read_pixels`, and SeamError."""
+    item = task.item
+    with recorder.apart(), stage("seams"), opened_source.source_of(item) as opened:
+        try:
+            seam_check.prove(task, chain.of(opened, plan.chain, stage), window)
+        except (RasterioError, OSError) as error:
+            raise explain(item, opened, plan, window, error) from error
 
 
 def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:

@@ -46,8 +46,14 @@ def item_command(item: ItemContext) -> str:
 
 
 def window_command(item: ItemContext, window: Window) -> str:
-    """Return a command that computes one window in memory, and so reads what its chunk reads."""
+    """Return a command that computes one window in memory, and so reads what its chunk reads; our
+    own if a function of the user makes its pixels."""
     plan = RasterPlan.from_json(item.plan.detail)
+    if any("use" in step for step in item.params.get("steps", ())):
+        grid = item.plan.grid
+        row, col = divmod(grid.under(window)[0], grid.columns)
+        folder = item.out_path.removesuffix(item.key).rstrip("/") or "/"
+        return shlex.join(["geobatch", "step", folder, f"{item.key}@{row},{col}"])
     if plan.chain:
         part = {"name": "clip", "window": list(window.srcwin)}
         return _chain_command(item, [*item.params["steps"], part], ["--of", "MEM", "out"])

@@ -247,8 +247,12 @@ def _unpack_chain(steps: Iterable[Json]) -> tuple[StepPlan, ...]:
 
 
 def number_of(value: str | Number | None) -> Number | None:
-    """Return the number that :func:`json_number` gave."""
-    return float(value) if isinstance(value, str) else value
+    """Return the number that :func:`json_number` gave; one and the same NaN, so that plans that
+    hold it are equal."""
+    if not isinstance(value, str):
+        return value
+    number = float(value)
+    return math.nan if math.isnan(number) else number
 
 
 def json_number(value: Number | None) -> str | Number | None:

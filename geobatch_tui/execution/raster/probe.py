@@ -106,7 +106,7 @@ def probe_chain(task: ProbeTask, stage: Stage) -> ItemPlan:
         warnings += choice.warnings
         raster = source_raster.raster_of(dataset, choice, placed, warnings, moved=False)
         notes = facts.to_notes() | known | {"grid": "source"}
-        planning = Planning(warnings, notes, Source(dataset, facts, placed))
+        planning = Planning(warnings, notes, Source(dataset, facts, placed), item=task.key)
         first = StepPlan(step_table.READ, step_table.READ_VERSION, {}, raster)
         opened = partial(opened_source.OpenSource.of, task.source, facts, stack, dataset)
         planned = chain.plan_chain(first, steps, planning, chain.Opener(opened, stage))
@@ -130,7 +130,7 @@ def _probe_group(task: ProbeTask, stage: Stage) -> ItemPlan:
             for path in members_of(task.source):
                 group.add(path, stack)
         with stage("plan"):
-            planning = Planning(warnings, known, step=f"step 1 ({head['name']})")
+            planning = Planning(warnings, known, step=f"step 1 ({head['name']})", item=task.key)
             first = group_probe.plan_group(group, head["name"], given(head), planning)
             facts = facts_of(first.raster)
             opened = partial(opened_source.OpenSource.of, task.source, facts, stack)

@@ -27,6 +27,7 @@ from geobatch_tui.errors import (
     ProcessLimitError,
     RemoteIOError,
     SourceNotFoundError,
+    StepError,
     ThrottledError,
     TransientError,
     UnsupportedFormatError,
@@ -265,6 +266,8 @@ def failure(
     """
     number = getattr(error, "errno", None)
     text = evidence.message_of(error)
+    # Of what a function of the user did, its own frames tell, and ours nothing.
+    shown = error.own if isinstance(error, StepError) else error
     if isinstance(error, GeobatchError):
         kind, reaction, hint = _known(error), error.reaction, error.hint
     else:
@@ -281,7 +284,7 @@ def failure(
         reaction=reaction,
         message=text,
         stage=stage,
-        traceback=evidence.traceback_of(error),
+        traceback="" if shown is None else evidence.traceback_of(shown),
         hint=hint,
         errno=number if isinstance(number, int) else None,
         retry_after=error.retry_after if isinstance(error, TransientError) else None,

@@ -29,6 +29,7 @@ FIXED = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
     # Arrow's allocator would start a thread in the fork server.
     "JE_ARROW_MALLOC_CONF": "background_thread:false",

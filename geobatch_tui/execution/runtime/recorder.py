@@ -95,6 +95,17 @@ def expected_gdal_errors(warning: str = "") -> Iterator[None]:
 
 
 @contextmanager
+def apart() -> Iterator[None]:
+    """Leave the block out of the time that the task of this thread took."""
+    since = perf_counter()
+    try:
+        yield
+    finally:
+        if _current.recorder is not None:
+            _current.recorder.apart += perf_counter() - since
+
+
+@contextmanager
 def compiling() -> Iterator[None]:
     """Say that this thread compiles machine code, or waits for another that does.
 
@@ -111,20 +122,41 @@ def compiling() -> Iterator[None]:
         recorder.on_compiling(False)
 
 
+def is_alone() -> bool:
+    """Whether this process works on one task at a time, as worker processes do."""
+    recorder = _current.recorder
+    return recorder is not None and recorder.alone
+
+
+def note(name: str, text: str) -> None:
+    """Keep a text as evidence of the task of this thread; it proves no failure. The last one of a
+    name is kept."""
+    if _current.recorder is not None:
+        _current.recorder.notes[name] = text
+
+
 class Recorder:
     """Records one task at a time, of one thread.
 
     Args:
         on_compiling: called with True before the thread compiles, with False afterwards.
+        alone: whether no other thread of the process runs tasks.
 
     Attributes:
         seconds: wall time by stage; that of a stage inside another counts for the inner one only.
         failed_stage: the innermost stage that an exception left, if any.
         messages: of GDAL, in order.
+        notes: texts of functions of the user, by their names.
+        apart: seconds that are no part of the task's own time.
     """
 
-    def __init__(self, on_compiling: Callable[[bool], None] = lambda _: None) -> None:
+    def __init__(
+        self, on_compiling: Callable[[bool], None] = lambda _: None, *, alone: bool = False
+    ) -> None:
         self.on_compiling = on_compiling
+        self.alone = alone
+        self.notes: dict[str, str] = {}
+        self.apart = 0.0
         self.seconds: dict[str, float] = {}
         self.failed_stage = ""
         self.messages: list[GdalMessage] = []
@@ -137,6 +169,9 @@ class Recorder:
             self.seconds = {}
         if self.messages:
             self.messages = []
+        if self.notes:
+            self.notes = {}
+        self.apart = 0.0
         self.failed_stage = ""
         self._stages.clear()
         _current.recorder = self

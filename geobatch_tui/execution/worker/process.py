@@ -161,7 +161,7 @@ class _Loop:
         self._spoilt = False
 
     def run(self) -> int:
-        recorder, meter = Recorder(self._compiling), Meter()
+        recorder, meter = Recorder(self._compiling, alone=True), Meter()
         self._pipe.setblocking(True)
         self._pipe.sendall(wire.pack(CONTROL, resident()))
         while True:

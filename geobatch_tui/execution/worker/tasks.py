@@ -43,6 +43,8 @@ def run_task(
         facts["stderr"] = evidence.tail(text)
     if recorder.messages:
         facts["gdal"] = [evidence.cut(message.text, 2000) for message in recorder.messages]
+    if recorder.notes:
+        facts["said"] = recorder.notes
     if facts:
         failure = _weigh(failure, _doubt(task, recorder, text))
         if failure is not None:
@@ -51,7 +53,8 @@ def run_task(
     if recorder.seconds and isinstance(receipt, messages.ChunkReceipt) and not receipt.seconds:
         receipt = replace(receipt, seconds=recorder.seconds)
     seconds, rss, peak = meter.end()
-    return messages.Outcome(task.task_id, receipt, failure, seconds, rss, peak, facts)
+    own = max(seconds - recorder.apart, 0.0)
+    return messages.Outcome(task.task_id, receipt, failure, own, rss, peak, facts)
 
 
 def _receipt(task: messages.Task, recorder: Recorder) -> messages.Receipt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,8 @@ PASSING = frozenset(
 
 SCHEMA = 1
 """Raised when the meaning of a fingerprint changes."""
+
+_CODE = re.compile(r"(step\[(\d+)\])\.(version|function\.(.+))")
 
 Identified = SourceIdentity | Failure
 
@@ -172,6 +175,24 @@ def changed_keys(old: Json, new: Json, prefix: str = "", *, shared: bool = False
         elif before != after:
             names.append(f"{prefix}{key}")
     return names
+
+
+def changed_code(names: Sequence[str], params: Json) -> str:
+    """Name the steps of a chain whose code changed, functions of the user by where they are; empty
+    if anything else changed too. ``names``: keys that differ, ``params``: of the operation."""
+    told: dict[str, None] = {}
+    for name in names:
+        match = _CODE.fullmatch(name)
+        if match is None:
+            return ""
+        step = params["steps"][int(match[2]) - 1]
+        own = match[4]
+        if own is None:
+            told[match[1]] = None
+        else:
+            why = f"line {step['function']['line']}" if own == "code" else own.replace(".", " ")
+            told[f"{step['use']} ({why})"] = None
+    return ", ".join(told)
 
 
 def _are_same_steps(before: Any, after: Any) -> bool:

@@ -30,6 +30,7 @@ from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.redact import redact_value
 from geobatch_tui.orchestration.plan.fingerprints import (
     EDGE,
+    changed_code,
     changed_keys,
     has_digest,
     identify_all,
@@ -56,9 +57,6 @@ if TYPE_CHECKING:
 
 LOOKAHEAD = 256
 """Inputs that may be in the planner at once."""
-
-VERSION = "].version"
-"""The end of the key of a step's version."""
 
 TOGETHER = 16
 """Inputs that a thread reads in one go: handing over each would take longer than a small file."""
@@ -244,9 +242,8 @@ class Planner(Listener):
             names = tuple(changed_keys(kept, now, shared=other_code))
             if other_code and not names:
                 return replace(base, reason="code_changed", detail=recipe.operation.name)
-            steps = [name.removesuffix(".version") for name in names if name.endswith(VERSION)]
-            if steps and len(steps) == len(names):
-                return replace(base, reason="code_changed", detail=", ".join(steps))
+            if code := changed_code(names, self._params):
+                return replace(base, reason="code_changed", detail=code)
             return replace(base, reason="param_changed", detail=", ".join(names), changed=names)
         if other_code:
             return replace(base, reason="code_changed", detail=recipe.operation.name)

@@ -36,10 +36,10 @@ def ended_early(finish: u.Finish) -> GeobatchError:
     prefix = f"the plan ended early ({finish.reason})"
     if finish.failure is None:
         return GeobatchError(prefix)
-    return _error(finish.failure, f"{prefix}: ")
+    return error_of(finish.failure, f"{prefix}: ")
 
 
-def _error(failure: Failure, prefix: str = "") -> GeobatchError:
+def error_of(failure: Failure, prefix: str = "") -> GeobatchError:
     """Return the error that a worker raised, from its evidence."""
     kind = getattr(errors, failure.error_class, GeobatchError)
     error: GeobatchError = kind(f"{prefix}{failure.message}", hint=failure.hint)
@@ -129,7 +129,7 @@ class Planning:
                 self.dispatcher.tell(u.Exhausted())
             finish = await running
             if finish.failure is not None and finish.failure.reaction is Reaction.FATAL:
-                raise _error(finish.failure)
+                raise error_of(finish.failure)
             return finish
         finally:
             running.cancel()

@@ -68,6 +68,7 @@ class Engine(Listener):
     ) -> None:
         self.dispatcher = Dispatcher(pool, scheduler, self)
         self._open_items = OpenItems(session, only)
+        self._proves = only is not None
         self._tally = monitor.tally
         self.finisher = ItemFinisher(session, self._tally, self._open_items, self.dispatcher)
         self._session = session
@@ -123,6 +124,7 @@ class Engine(Listener):
             whole=item.whole,
             subdivide=unit.subdivide,
             crashes=unit.crashes,
+            proves=self._proves,
         )
 
     def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None:

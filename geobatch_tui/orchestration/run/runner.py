@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import DiskFullError, GeobatchError, OperationError
+from geobatch_tui.config.chains.own_functions import identities
+from geobatch_tui.errors import DiskFullError, ExitCode, GeobatchError, OperationError
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.publish import ItemPublishError
 from geobatch_tui.observability.log import versions
 from geobatch_tui.orchestration.plan.groups import inputs_of
 from geobatch_tui.orchestration.plan.machine import shortage
 from geobatch_tui.orchestration.plan.planner import existing
+from geobatch_tui.orchestration.plan.planning import error_of
 from geobatch_tui.orchestration.plan.resources import (
     Resources,
     linked_for_outputs,
@@ -74,7 +76,7 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
             log_format=options.log_format,
         ) as session:
             if options.sample is None:
-                note(session.output_dir)
+                note(session.output_dir, identities(job))
             return await Run(session, options, inputs).run()
     except (OSError, RuntimeError, MemoryError) as error:
         known = shortage(error, Path(job.output.dir))
@@ -197,6 +199,10 @@ class Run:
             self._every(stack, space.run())
             finish = await engine.run(planned, space)
         await session.flush()
+        if finish.reason == "fatal" and finish.failure is not None:
+            error = error_of(finish.failure)
+            if error.exit_code == ExitCode.USAGE:  # the job is wrong, not this machine
+                raise error
         return finish
 
     # --- the committer -------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """The output directories of a user's runs: one small file each below ``$XDG_STATE_HOME``.
 
-An index for people, never relied on: the truth about a run is in its ledger.
+An index for people: the truth about a run is in its ledger. Only in one thing it is relied on: the
+functions that a job file of this user named there may be run again from the directory alone, whose
+own record anybody may have written.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KEPT: Final = 500
 """Directories in the index; the longest unused are dropped."""
@@ -23,18 +28,32 @@ def index_dir() -> Path:
     return base / "geobatch" / "runs"
 
 
-def note(directory: Path) -> None:
-    """Add an output directory to the index. A home that cannot be written is no error."""
+def note(directory: Path, functions: Sequence[Sequence[str]] = ()) -> None:
+    """Add an output directory to the index, with the ``functions`` (file and code) of its job. A
+    home that cannot be written is no error."""
     place = directory.absolute()
-    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:24]
+    name = _name(place)
     with contextlib.suppress(OSError, RuntimeError):
         index = index_dir()
         index.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = index / f".{name}.{os.getpid()}"
-        part.write_text(json.dumps({"directory": str(place)}), encoding="ascii")
+        entry = {"directory": str(place), **({"functions": functions} if functions else {})}
+        part.write_text(json.dumps(entry), encoding="ascii")
         part.replace(index / f"{name}.json")
-        for entry in _entries(index)[KEPT:]:
-            entry.unlink(missing_ok=True)
+        for old in _entries(index)[KEPT:]:
+            old.unlink(missing_ok=True)
+
+
+def is_noted(directory: Path, functions: Sequence[Sequence[str]]) -> bool:
+    """Whether the last run there was of these functions."""
+    with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError, TypeError):
+        text = (index_dir() / f"{_name(directory.absolute())}.json").read_text(encoding="utf-8")
+        return bool(json.loads(text)["functions"] == [list(each) for each in functions])
+    return False
+
+
+def _name(place: Path) -> str:
+    return hashlib.sha256(os.fsencode(place)).hexdigest()[:24]
 
 
 def known() -> list[Path]:

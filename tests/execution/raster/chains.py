@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import rasterio
 from planning import item_of, no_stage
@@ -12,6 +14,8 @@ from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.steps import chain
 
+#: Functions of a user.
+OWN_STEPS = Path(__file__).with_name("own_steps.py")
 #: An example of each step, and of each way that it works.
 EXAMPLES = {
     "clip-window": {"name": "clip", "window": [3, 5, 30, 21]},
@@ -28,6 +32,8 @@ EXAMPLES = {
         "colors": [["40.0", 0, 0, 255, 255], ["nv", 9, 9, 9, 60], ["150.0", 255, 0, 0, 90]],
     },
     "edit": {"name": "edit", "metadata": {"a": "b"}},
+    "function-mean": {"name": "function", "use": f"{OWN_STEPS}:local_mean", "size": 5},
+    "function-sharpen": {"name": "function", "use": f"{OWN_STEPS}:sharpen"},
     "materialize": {"name": "materialize"},
     "nodata-to-alpha": {"name": "nodata-to-alpha"},
     "reclassify": {

@@ -71,7 +71,7 @@ def plan_chain(
     planning.upstream = lambda: opener.stream(tuple(chain))
     for number, params in enumerate(steps, before + 1):
         name = str(params["name"])
-        planning.step = f"step {number} ({name})"
+        planning.step = f"step {number} ({params.get('use', name)})"
         try:
             chain.append(STEPS[name].plan(chain[-1].raster, given(params), planning))
         except GeobatchError as error:
@@ -133,7 +133,7 @@ class Stream:
             CorruptSourceError, RasterioError: the source cannot be read.
             OperationError: a step gave what it did not declare.
         """
-        with self.stage(self.step.name):
+        with self.stage(self.step.values.get("use", self.step.name)):
             if self.step.name in COMBINING:
                 return mosaic_step.compose(self.step, self.opened, window)
             if len(self.chain) == 1:

@@ -83,6 +83,7 @@ class Planning:
         source: the file, as long as no step has changed it.
         step: which step is planned, as messages name it.
         upstream: opens what the step gets, for one that has to look at its pixels.
+        item: key of the item.
     """
 
     warnings: list[str] = field(default_factory=list)
@@ -90,6 +91,7 @@ class Planning:
     source: Source | None = None
     step: str = ""
     upstream: Callable[[], Upstream] | None = None
+    item: str = ""
 
     def warn(self, text: str) -> None:
         """Add a warning about the step that is planned."""

@@ -43,6 +43,8 @@ def _said(whole, field):
     value = getattr(raster, field)
     if field == "crs":
         return CRS.from_wkt(value).to_epsg() or value
+    if value != value:  # noqa: PLR0124 - NaN
+        return "nan"
     if field == "validity" and mask is not None and mask.all():
         return "none"
     return value

@@ -1,0 +1,130 @@
+"""Functions of the user that a job names: where they are, and whether the job may run them.
+
+A job file that says ``use`` runs code. It may run what lies beside it, as that came with it, or
+what its reader asked for; so it is with a Makefile.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from geobatch_tui.config.chains import step_kinds
+from geobatch_tui.config.paths import absolute
+from geobatch_tui.config.problems import Problem
+from geobatch_tui.config.sources import STEP
+from geobatch_tui.execution.params import function_code
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geobatch_tui.config.chains.step_kinds import Known
+    from geobatch_tui.config.job_reader import JobFile
+    from geobatch_tui.config.schema import Job
+
+#: The key of a step under which a function's code is kept as it was read.
+KEPT: Final = "function"
+_ADVICE: Final = "source.allow_code = true runs it all the same"
+
+
+def with_paths(steps: object, base: Path, known: Known, *, kept: bool = True) -> object:
+    """Return the steps of a job with the files that they name, those of functions among them,
+    joined to ``base``. ``kept``: functions that have a path already keep it."""
+    steps = step_kinds.with_paths(steps, base, known)
+    return [_located(step, base, kept=kept) for step in steps] if isinstance(steps, list) else steps
+
+
+def _located(step: object, base: Path, *, kept: bool) -> object:
+    use = step.get("use") if isinstance(step, Mapping) else None
+    if not isinstance(step, Mapping) or not isinstance(use, str) or (kept and KEPT in step):
+        return step
+    try:
+        path, _ = function_code.split(use)
+    except ValueError:  # said when the step is checked
+        return step
+    file = os.path.abspath(str(absolute(path, base)))  # noqa: PTH100 - Path keeps "a/../b"
+    return {**step, KEPT: {"file": file}}
+
+
+def functions_of(job: Job) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield the number, from 1, and the values of each step of a job that is a function."""
+    for number, step in enumerate(getattr(job.op.params, "steps", ()), 1):
+        if getattr(step, "use", None) is not None:
+            yield number, step.model_dump(mode="json")
+
+
+def file_of(step: object) -> str:
+    """Return the path of a step's function; empty: it has none."""
+    kept = step.get(KEPT) if isinstance(step, Mapping) else None
+    return str(kept.get("file", "")) if isinstance(kept, Mapping) else ""
+
+
+def files_of(steps: object) -> set[str]:
+    """Return the paths of the functions of steps."""
+    return {file_of(step) for step in steps} - {""} if isinstance(steps, list) else set()
+
+
+def refused(job: Job | None, file: JobFile | None) -> Iterator[Problem]:
+    """Yield a problem for each function of ``job`` that ``file`` names, and may not run. Others
+    were named by whoever called."""
+    if job is None or file is None:
+        return
+    op = file.values.get("op")
+    steps = op.get("steps") if isinstance(op, Mapping) else file.values.get(STEP)
+    named = files_of(with_paths(steps, file.path.parent, {}, kept=False))
+    for number, step in () if job.source.allow_code else functions_of(job):
+        if file_of(step) not in named:
+            continue
+        if reason := _refusal(step, file.path.absolute()):
+            key = f"{STEP}[{number}].use"
+            yield Problem(file.where(f"{STEP}.{number - 1}.use"), key, f"{key}: {reason}")
+
+
+def _refusal(step: Mapping[str, Any], job_file: Path) -> str:
+    file = Path(file_of(step))
+    try:
+        _, name = function_code.split(str(step["use"]))
+        code = function_code.read(file, name)
+        owner = job_file.stat().st_uid
+        for each in (file, *code.modules.values()):
+            _check(each, job_file.parent, owner)
+    except ValueError as error:
+        return str(error)
+    except OSError as error:
+        return f"{safe(str(error.filename or file))}: {error.strerror}"
+    return ""
+
+
+def _check(file: Path, folder: Path, owner: int) -> None:
+    """Raise ValueError unless ``file`` is a regular file in ``folder`` or below, of its owner."""
+    shown = safe(str(file))
+    real = Path(os.path.realpath(file))
+    if not real.is_relative_to(os.path.realpath(folder)):
+        raise ValueError(f"{shown} does not lie beside the job file; {_ADVICE}")
+    status = real.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{shown} is not a regular file")
+    if status.st_uid not in {owner, 0}:
+        raise ValueError(f"{shown} belongs to another user than the job file; {_ADVICE}")
+    if status.st_mode & stat.S_IWOTH:
+        raise ValueError(f"everybody may write to {shown}: chmod o-w; or {_ADVICE}")
+
+
+def identities(job: Job) -> list[tuple[str, str, str]]:
+    """Return step, file and code of each function of a job: what its user agreed to run."""
+    return [
+        (str(step["use"]), file_of(step), str(step[KEPT]["code"])) for _, step in functions_of(job)
+    ]
+
+
+def warnings(job: Job) -> Iterator[str]:
+    """Say of each function that a job runs code of its own, and which."""
+    for number, step in functions_of(job):
+        yield (
+            f"step {number} runs code of this job: {safe(str(step['use']))} "
+            f"(line {step[KEPT]['line']} of {safe(file_of(step))})"
+        )

@@ -1,0 +1,130 @@
+"""Tries whether functions of the user keep the cut law, before their pixels are taken.
+
+The middle of a chunk is computed twice: as part of the whole window, whose pixels around it are a
+far larger halo, and in four parts. Where a halo is too small, or where a function looks at all of
+its block, or at chance, the two differ. Each worker does that with its first chunk of a run, so
+that none publishes anything of a function that it has not tried; a dry run does it with all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.errors import SeamError
+from geobatch_tui.execution.protocol.window import Window
+from geobatch_tui.execution.raster.steps.step_table import STEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geobatch_tui.execution.protocol.messages import ChunkTask
+    from geobatch_tui.execution.raster.plan import RasterPlan, StepPlan
+    from geobatch_tui.execution.raster.steps.chain import Stream
+    from geobatch_tui.execution.raster.steps.step import Block
+
+#: What this process has tried: run, number of the step, code and values. Of the last runs only.
+_tried: dict[tuple[object, ...], None] = {}
+_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A step to try: the stream that ends with it, and the window of it that a chunk needs."""
+
+    stream: Stream
+    window: Window
+    key: tuple[object, ...]
+
+
+def is_due(task: ChunkTask, plan: RasterPlan) -> bool:
+    """Whether a chunk has steps to try: not where memory is short, which is why it is cut."""
+    if task.subdivide:
+        return False
+    keys = [_key(task, number, step) for number, step in _functions(plan.chain)]
+    return bool(keys) and (task.proves or not all(key in _tried for key in keys))
+
+
+def prove(task: ChunkTask, stream: Stream, window: Window) -> None:
+    """Try the functions that make ``window`` of ``stream``.
+
+    Raises:
+        SeamError: one gives other pixels in another cut; it says where.
+    """
+    for trial in _trials(task, stream, window):
+        if (task.proves or trial.key not in _tried) and _is_proved(trial):
+            _tried[trial.key] = None
+            while len(_tried) > _KEPT:
+                del _tried[next(iter(_tried))]
+
+
+def _functions(chain: tuple[StepPlan, ...]) -> Iterator[tuple[int, StepPlan]]:
+    return ((number, step) for number, step in enumerate(chain) if "use" in step.values)
+
+
+def _key(task: ChunkTask, number: int, step: StepPlan) -> tuple[object, ...]:
+    run = str(Path(task.item.work_dir).parent), task.epoch
+    return (*run, number, step.values["code"], repr(step.values["parameters"]))
+
+
+def _trials(task: ChunkTask, stream: Stream, window: Window) -> Iterator[_Trial]:
+    """Walk from the last step to the first, with the window that is needed of each."""
+    while len(stream.chain) > 1 and window.size:
+        step = stream.step
+        if "use" in step.values:
+            yield _Trial(stream, window, _key(task, len(stream.chain) - 1, step))
+        window = STEPS[step.name].need(step, stream.before.raster, window)
+        stream = stream.before
+
+
+def _is_proved(trial: _Trial) -> bool:
+    """Compute the middle of a window in two ways; return whether it says anything: a middle of one
+    value proves nothing. Raises SeamError where they differ."""
+    window = trial.window
+    middle = Window.between(
+        window.col_off + window.width // 4,
+        window.row_off + window.height // 4,
+        window.right - window.width // 4,
+        window.bottom - window.height // 4,
+    )
+    # A copy, so that the block is not in memory beside the parts.
+    reference = _layers(trial.stream.block(window), middle.slices_in(window))
+    # Cut off the centre, where one might expect it.
+    cols, rows = max(1, middle.width * 2 // 5), max(1, middle.height * 3 // 7)
+    corner = (middle.col_off + cols, middle.row_off + rows)
+    for part in middle.tiles(
+        max(cols, middle.width - cols), max(rows, middle.height - rows), corner
+    ):
+        again = _layers(trial.stream.block(part))
+        _compare(trial.stream.step, reference[:, *part.slices_in(middle)], again, part)
+    return bool((reference != reference[:, :1, :1]).any())
+
+
+def _layers(block: Block, slices: tuple[slice, slice] = (slice(None), slice(None))) -> Any:
+    """Return pixels and mask of a part of a block as one array, with the mask as its last band."""
+    pixels = block.pixels[:, *slices]
+    if block.mask is None:
+        return np.array(pixels)
+    return np.concatenate([pixels, block.mask[np.newaxis, *slices].astype(pixels.dtype)])
+
+
+def _compare(step: StepPlan, one: Any, other: Any, part: Window) -> None:
+    same = one == other
+    if one.dtype.kind == "f":
+        same &= np.signbit(one) == np.signbit(other)
+        same |= np.isnan(one) & np.isnan(other)
+    if same.all():
+        return
+    band, row, col = (int(index) for index in np.argwhere(~same)[0])
+    column, line = part.col_off + col, part.row_off + row
+    values = [str(one[band, row, col]), str(other[band, row, col])]
+    error = SeamError(
+        f"{step.values['use']}: column {column}, row {line} of band {band + 1} is {values[0]} in "
+        f"one cut and {values[1]} in another: halo={step.values['halo']} is too small, or it looks "
+        "at the whole block (mean, percentile, random)"
+    )
+    error.evidence = {"column": column, "row": line, "band": band + 1, "values": values}
+    raise error
