@@ -8,6 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from geobatch_tui.execution.io.digest import digest_of, short_digest
+from geobatch_tui.execution.params import value_tables
+
+#: The entries of a colour map, as ``value_tables.colour_entries`` gives them.
+Colors = tuple[tuple[str, int, int, int, int], ...]
 
 
 def semantic(default: Any, text: str, unit: str = "") -> Any:
@@ -45,6 +49,27 @@ def with_digest(values: object, name: str) -> object:
         return {**values, f"{name}_digest": digest_of(path, short_digest())[0]}
     except OSError as error:
         raise ValueError(f"{name}: {path} cannot be read: {error.strerror}") from error
+
+
+def color_map(text: str) -> Any:
+    """Make a field that names a file with colours; ``text`` is its help. The field ``colors``
+    beside it is for what the file holds (:func:`with_colors`), which makes outputs stale."""
+    return operational("", text, path=True)
+
+
+def with_colors(data: Any) -> Any:
+    """Return raw parameters with the entries of the file ``color_map``, unless they are there.
+    Raises ValueError if it holds no colours."""
+    if not isinstance(data, dict) or not data.get("color_map") or data.get("colors"):
+        return data
+    path = str(data["color_map"])
+    try:
+        return data | {"colors": value_tables.colour_entries(value_tables.read_text(path))}
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(
+            f"color_map: {text}" if text.startswith(path) else f"color_map: {path}: {text}"
+        ) from None
 
 
 def parse_nodata(value: object) -> object:

@@ -19,7 +19,15 @@ from pydantic import (
 )
 
 from geobatch_tui.execution.params.frozen import WARP_NAMES, Resampling
-from geobatch_tui.execution.params.param_fields import Nodata, Options, SourceNodata, semantic
+from geobatch_tui.execution.params.param_fields import (
+    Colors,
+    Nodata,
+    Options,
+    SourceNodata,
+    color_map,
+    semantic,
+    with_colors,
+)
 from geobatch_tui.execution.params.raster_params import ReprojectParams
 
 if TYPE_CHECKING:
@@ -82,6 +90,36 @@ SHARED_NAMES: Mapping[str, str] = {
     "to": "transform_option",
     "wo": "warp_option",
 }
+
+
+#: The colours of bands that a GeoTIFF keeps.
+_COLOUR = re.compile(r"(?:(all|\d+)=)?(gray|red|green|blue|alpha|undefined)")
+_NUMBER = re.compile(r"(?:(\d+)=)?([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
+
+
+def _texts_of_bands(value: object) -> object:
+    given = as_list(value)
+    return [str(one) for one in given] if isinstance(given, list | tuple) else given
+
+
+#: Numbers of bands, one for all, one for each, or some with the number of their band.
+PerBand = Annotated[tuple[str, ...], BeforeValidator(_texts_of_bands)]
+
+
+def _check_bands(name: str, words: tuple[str, ...], kind: re.Pattern[str]) -> None:
+    """Raise ValueError if a word is not of its kind, or if some name bands and others do not."""
+    found = [kind.fullmatch(word) for word in words]
+    for word, match in zip(words, found, strict=True):
+        if match is None:
+            what = "a number" if kind is _NUMBER else "gray, red, green, blue, alpha or undefined"
+            raise ValueError(f"{name}: {word!r} is not {what}, or a band, = and one")
+    marks = [match[1] for match in found if match is not None]
+    if any(marks) and not all(marks):
+        raise ValueError(f"{name}: some values name their band, and others do not")
+    if len(set(marks)) < len(marks) and any(marks):
+        raise ValueError(f"{name}: a band is there twice")
+    if "all" in marks and len(marks) > 1:
+        raise ValueError(f"{name}: all bands, and one beside them")
 
 
 class StepParams(BaseModel):
@@ -176,8 +214,37 @@ class EditStep(StepParams):
     nodata: SourceNodata = semantic(
         None, 'Nodata in place of that of the input; "none" drops it.', "pixel value"
     )
+    color_interpretation: Names = semantic(
+        (), "Colour of each band: gray, red, green, blue, alpha, undefined; or as 2=red, all=gray."
+    )
+    scale: PerBand = semantic((), "Scale of the bands: one, one for each, or as 2=0.1.")
+    offset: PerBand = semantic((), "Offset of the bands, as their scale.")
+    color_map: str = color_map(
+        "File with the palette of the image: a pixel value with its colour in each line, as "
+        "gdaldem takes it, or a palette of GMT."
+    )
+    unset_color_table: bool = semantic(False, "Leave the palette out.")
+    band: Band = semantic(1, "Number of the band that has the palette.")
     metadata: dict[str, str] = semantic({}, "Items of metadata to set.")
     unset_metadata: Names = semantic((), "Names of items of metadata to leave out.")
+    unset_metadata_domain: Names = semantic((), "Domains of metadata to leave out.")
+    colors: Colors = semantic((), "The entries of color_map; found by itself when the job is read.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, data: object) -> object:
+        if isinstance(data, dict) and "gcp" in data:
+            raise ValueError("gcp: ground control points are not set; an output has a grid")
+        return with_colors(cls.renamed(data))
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.color_map and self.unset_color_table:
+            raise ValueError("color_map and unset_color_table: one sets what the other leaves out")
+        _check_bands("color_interpretation", self.color_interpretation, _COLOUR)
+        _check_bands("scale", self.scale, _NUMBER)
+        _check_bands("offset", self.offset, _NUMBER)
+        return self
 
 
 class MaterializeStep(StepParams):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from geobatch_tui.execution.params import value_tables
-from geobatch_tui.execution.params.param_fields import operational, parse_nodata, semantic
+from geobatch_tui.execution.params.param_fields import (
+    Colors,
+    color_map,
+    parse_nodata,
+    semantic,
+    with_colors,
+)
 from geobatch_tui.execution.params.step_params import Band, DataType, StepParams, as_list
 
 if TYPE_CHECKING:
@@ -39,12 +45,10 @@ class ColorMapStep(StepParams):
 
     name: Literal["color-map"]
     band: Band = semantic(1, "Number of the band, from 1.")
-    color_map: str = operational(
-        "",
+    color_map: str = color_map(
         "File with colours as gdaldem takes it: a value, a share of the range (50%) or nv for "
         "nodata in each line, and red, green, blue and alpha or the name of a colour; or a palette "
-        "of GMT. Empty: the palette of the input.",
-        path=True,
+        "of GMT. Empty: the palette of the input."
     )
     add_alpha: bool = semantic(False, "Add an alpha band.")
     color_selection: Literal["interpolate", "exact", "nearest"] = semantic(
@@ -52,9 +56,7 @@ class ColorMapStep(StepParams):
         "Colour of values between two of the map: interpolated, none (exact), or that of the "
         "nearest.",
     )
-    colors: tuple[tuple[str, int, int, int, int], ...] = semantic(
-        (), "The entries of color_map; found by itself when the job is read."
-    )
+    colors: Colors = semantic((), "The entries of color_map; found by itself when the job is read.")
 
     @model_validator(mode="before")
     @classmethod
@@ -132,18 +134,3 @@ class UnscaleStep(StepParams):
     output_data_type: DataType | None = semantic(
         None, "Type of the output; empty: Float32, of Float64 that."
     )
-
-
-def with_colors(data: Any) -> Any:
-    """Return raw parameters with the entries of the file ``color_map``, unless they are there.
-    Raises ValueError if it holds no colours."""
-    if not isinstance(data, dict) or not data.get("color_map") or data.get("colors"):
-        return data
-    path = str(data["color_map"])
-    try:
-        return data | {"colors": value_tables.colour_entries(value_tables.read_text(path))}
-    except ValueError as error:
-        text = str(error)
-        raise ValueError(
-            f"color_map: {text}" if text.startswith(path) else f"color_map: {path}: {text}"
-        ) from None

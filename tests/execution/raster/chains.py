@@ -43,6 +43,9 @@ EXAMPLES = {
     "reclassify-byte": {
         "name": "reclassify", "mapping": "(60,100]=1;DEFAULT=0", "output_data_type": "UInt8",
     },
+    "edit-bands": {
+        "name": "edit", "color_interpretation": ["1=red"], "scale": ["2=0.5"], "offset": [5],
+    },
     "reproject-near": {"name": "reproject", "output_crs": "EPSG:3035"},
     "reproject-bilinear": {
         "name": "reproject", "output_crs": "EPSG:3857", "resampling": "bilinear",

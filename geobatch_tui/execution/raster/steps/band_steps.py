@@ -108,7 +108,8 @@ class Materialize(Unchanged):
 
 
 class Edit(Unchanged):
-    """Changes what a raster says of itself: CRS, nodata, metadata, descriptions; no pixel."""
+    """Changes what a raster says of itself: CRS, place, nodata, colours, scales and offsets of
+    bands, metadata; no pixel."""
 
     name = "edit"
 
@@ -124,6 +125,15 @@ class Edit(Unchanged):
             raster = replace(raster, transform=(across, 0.0, minx, 0.0, -down, maxy))
         if params.nodata is not None:
             raster = _with_nodata(raster, params.nodata)
+        raster = replace(
+            _with_colours(raster, params, planning),
+            scales=_per_band("scale", params.scale, raster.scales, raster),
+            offsets=_per_band("offset", params.offset, raster.offsets, raster),
+        )
+        raster = replace(raster, domains={
+            name: entries for name, entries in raster.domains.items()
+            if name not in params.unset_metadata_domain
+        })  # fmt: skip
         tags = {name: text for name, text in up.tags.items() if name not in params.unset_metadata}
         raster = replace(raster, tags=tags | dict(params.metadata))
         return StepPlan(self.name, self.version, {}, raster)
@@ -192,6 +202,89 @@ class NodataToAlpha(LocalStep):
     def scratch(self, step: StepPlan, up: Raster) -> int:
         del step
         return 4 + np.dtype(up.dtype).itemsize
+
+
+def _per_band(
+    name: str, words: Sequence[str], now: tuple[float, ...], raster: Raster
+) -> tuple[float, ...]:
+    """Return numbers of bands with those that ``words`` say: one for all, one for each, or as
+    ``2=0.1``."""
+    if len(words) == 1 and "=" not in words[0]:
+        return (float(words[0]),) * raster.bands + now[raster.bands :]
+    return tuple(map(float, _by_band(name, words, list(map(repr, now)), raster)))
+
+
+def _by_band(name: str, words: Sequence[str], now: Sequence[str], raster: Raster) -> list[str]:
+    """Return texts of bands with those that ``words`` say: one for each, or as ``2=red``."""
+    changed = list(now)
+    if not words:
+        return changed
+    if "=" not in words[0]:
+        if len(words) not in {raster.bands, raster.count}:
+            raise SchemaError(f"{name} has {len(words)} values; the input has {raster.count} bands")
+        return [*words, *changed[len(words) :]]
+    for word in words:
+        band, _, text = word.partition("=")
+        if band == "all":
+            return [text] * raster.count
+        check_band(raster, int(band))
+        changed[int(band) - 1] = text
+    return changed
+
+
+def _with_colours(up: Raster, params: Any, planning: Planning) -> Raster:
+    """Return ``up`` with the palette and the colours of bands that ``params`` say."""
+    raster = up
+    if params.colors or params.unset_color_table:
+        check_band(up, params.band)
+        if params.band > 1 or up.count > 1 or up.dtype != "uint8":
+            raise SchemaError("a palette belongs to an image of one band of UInt8")
+        raster = replace(up, colormap=None, colorinterp=("gray",))
+    if params.colors:
+        raster = replace(raster, colormap=_palette(params.colors, up), colorinterp=("palette",))
+    words = params.color_interpretation
+    if not words:
+        return raster
+    colours = tuple(_by_band("color_interpretation", words, raster.colorinterp, raster))
+    if raster.colormap is not None:
+        raise SchemaError(
+            "the palette gives the band its colours",
+            hint="unset_color_table = true leaves it out",
+        )
+    plain_ones = colours[0] != "alpha" and {"gray", "undefined", "alpha"}.issuperset(colours)
+    if len(colours) <= 2 and plain_ones:
+        # A TIFF of one or two bands has these, and no others.
+        colours = ("gray", "alpha" if colours[-1] == "alpha" else "undefined")[: len(colours)]
+    return _with_alpha_last(replace(raster, colorinterp=colours), up, planning)
+
+
+def _with_alpha_last(raster: Raster, up: Raster, planning: Planning) -> Raster:
+    """Return ``raster`` whose last band says what is valid if it is alpha now, or does not any
+    more."""
+    is_alpha = raster.colorinterp[-1] == "alpha"
+    if "alpha" in raster.colorinterp[:-1] or (is_alpha and raster.count == 1):
+        raise SchemaError("only the last of several bands may be alpha")
+    if not is_alpha:
+        return replace(raster, validity="none") if up.validity == "alpha" else raster
+    if up.validity == "mask":
+        raise SchemaError("alpha would stand beside a mask, and readers heed one of the two")
+    if up.validity == "nodata":
+        planning.warn(f"nodata {up.nodata} is left out: alpha says what is valid")
+    return replace(raster, validity="alpha", nodata=None)
+
+
+def _palette(entries: Sequence[Any], up: Raster) -> tuple[tuple[int, int, int, int], ...]:
+    """Return the colours of all pixel values: those that have none are black. A TIFF keeps no alpha
+    of a palette, but that nodata is transparent."""
+    colours = [(0, 0, 0, 255)] * 256
+    for word, red, green, blue, _ in entries:
+        value = float("nan" if word == "nv" or word.endswith("%") else word)
+        if not (value.is_integer() and 0 <= value <= 255):
+            raise SchemaError(f"color_map: {word} is no pixel value from 0 to 255 of a palette")
+        colours[int(value)] = (red, green, blue, 255)
+    if isinstance(up.nodata, int):
+        colours[up.nodata] = (*colours[up.nodata][:3], 0)
+    return tuple(colours)
 
 
 def check_band(up: Raster, band: int) -> None:
