@@ -224,21 +224,23 @@ def json_schema(operation: str | None = None) -> Json:
             }
         )
     schema["properties"]["op"] = {"oneOf": choices}
-    if operation in {None, step_kinds.RASTER.chain}:
-        [chain] = [choice for choice in choices if choice["title"] == step_kinds.RASTER.chain]
-        _allow_chains(schema, chain["properties"]["steps"])
+    chains = [
+        choice["properties"]["steps"] for choice in choices if step_kinds.steps_of(choice["title"])
+    ]
+    if chains:
+        _allow_chains(schema, chains)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema
 
 
-def _allow_chains(schema: dict[str, Any], steps: Json) -> None:
+def _allow_chains(schema: dict[str, Any], chains: list[Json]) -> None:
     """Let a job have ``step`` or ``pipeline`` in place of ``op``; a pipeline may say what is read
     and where outputs go."""
     text = "A chain in GDAL's words: read a.tif ! hillshade ! write out; or a .gdalg.json file."
     file = {"type": "object", "properties": {"gdalg": {"type": "string"}}}
     closed = {"required": ["gdalg"], "additionalProperties": False}
     schema["properties"] |= {
-        "step": {**steps, "title": "Step"},
+        "step": {"title": "Step", "anyOf": chains},
         "pipeline": {"description": text, "anyOf": [{"type": "string"}, file | closed]},
     }
     schema["oneOf"] = [{"required": [name]} for name in ("op", "step", "pipeline")]

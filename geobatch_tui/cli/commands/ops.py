@@ -10,11 +10,12 @@ from geobatch_tui.cli import shared_options
 from geobatch_tui.cli.display import streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pydantic import BaseModel
     from rich.table import Table
 
+    from geobatch_tui.config.chains.step_kinds import StepKind
     from geobatch_tui.execution.params.step_params import StepParams
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.operation import Operation
@@ -25,6 +26,7 @@ _GDAL = {
     "raster.reproject": "gdal raster reproject --dst-crs CRS -r RESAMPLING -f COG IN OUT",
     "raster.convert": "gdal raster convert -f COG IN OUT",
     "raster.pipeline": "gdal raster pipeline read IN ! STEP ... ! write OUT",
+    "vector.pipeline": "gdal vector pipeline read IN ! STEP ... ! write OUT",
 }
 
 
@@ -39,11 +41,11 @@ def ops(
     as_json: shared_options.AsJson = False,
 ) -> int:
     """List the operations and the steps of chains, or the parameters of one."""
+    from geobatch_tui.config.chains.step_kinds import KINDS
     from geobatch_tui.execution.ops.registry import get_operation, operation_names
-    from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 
-    if name in STEP_PARAMS:
-        _give_step(STEP_PARAMS[name], name, as_json=as_json)
+    if named := [kind for kind in KINDS if name is not None and name in kind.steps]:
+        _give_step(str(name), named, as_json=as_json)
         return 0
     if name is None:
         known = [get_operation(entry) for entry in operation_names()]
@@ -73,23 +75,27 @@ def _head(operation: Operation) -> Json:
 
 def _steps_of(operation: Operation) -> list[tuple[str, type[StepParams]]]:
     """List the steps of an operation that runs chains; none of another."""
-    from geobatch_tui.execution.params.chain_params import STEP_PARAMS, RasterChain
+    from geobatch_tui.config.chains.step_kinds import steps_of
 
-    return sorted(STEP_PARAMS.items()) if operation.params is RasterChain else []
+    return sorted(steps_of(operation.name).items())
 
 
-def _give_step(model: type[StepParams], name: str, *, as_json: bool) -> None:
-    listed = [entry for entry in parameters(model) if entry["name"] != "name"]
-    listed = [{**entry, "other_names": model.names_of(entry["name"])} for entry in listed]
+def _give_step(name: str, kinds: Sequence[StepKind], *, as_json: bool) -> None:
+    """Show a step, of each kind of chain that has one of the name."""
+    found: list[Json] = []
+    for kind in kinds:
+        model = kind.steps[name]
+        listed = [entry for entry in parameters(model) if entry["name"] != "name"]
+        listed = [{**entry, "other_names": model.names_of(entry["name"])} for entry in listed]
+        head = {"name": name, "operation": kind.chain, "summary": model.summary()}
+        found.append({**head, "params": listed})
     if as_json:
-        streams.write_json({"name": name, "summary": model.summary(), "params": listed})
+        streams.write_json(found)
         return
-    streams.show(streams.foreign(f"step {name}", style="bold"))
-    streams.show(streams.foreign(model.summary()))
-    if listed:
-        streams.show(_table(listed))
-    else:
-        streams.show("it has no parameters")
+    for step in found:
+        streams.show(streams.foreign(f"step {name} of {step['operation']}", style="bold"))
+        streams.show(streams.foreign(step["summary"]))
+        streams.show(_table(step["params"]) if step["params"] else "it has no parameters")
 
 
 def parameters(model: type[BaseModel]) -> Iterator[Json]:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from geobatch_tui.config.chains.step_kinds import KINDS
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 
 
@@ -23,19 +24,21 @@ def test_operations_and_steps_are_listed(here):
 def test_a_step_shows_its_parameters(here):
     """With default, unit, and the names that GDAL has for them besides."""
     said = " ".join(here("ops", "reproject", check=0).stdout.split())
-    assert "step reproject Warp into another CRS" in said
+    assert "step reproject of raster.pipeline Warp into another CRS" in said
     assert "Also: d, t_srs, dst_crs." in said
-    [band, exclude] = json.loads(here("ops", "select", "--json", check=0).stdout)["params"]
+    of_rasters = json.loads(here("ops", "select", "--json", check=0).stdout)[0]
+    assert of_rasters["operation"] == "raster.pipeline"
+    [band, exclude] = of_rasters["params"]
     assert (band["name"], band["required"], band["other_names"]) == ("band", True, ["b"])
     assert (exclude["default"], exclude["type"]) == (False, "boolean")
     assert "it has no parameters" in here("ops", "materialize", check=0).stdout
     assert here("ops", "selekt").returncode == 2
 
 
-@pytest.mark.parametrize("step", STEP_PARAMS)
-def test_each_step_says_what_it_does(step):
+@pytest.mark.parametrize(("kind", "step"), [(kind, step) for kind in KINDS for step in kind.steps])
+def test_each_step_says_what_it_does(kind, step):
     """In one sentence, and each parameter with its help, unit and kind."""
-    model = STEP_PARAMS[step]
+    model = kind.steps[step]
     assert model.summary().endswith("."), step
     assert 15 < len(model.summary()) < 120, step
     for name, field in model.model_fields.items():

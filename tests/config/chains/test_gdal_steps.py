@@ -6,8 +6,8 @@ import pytest
 from gdal_pipeline import meanings, usage
 
 from geobatch_tui.config.chains.step_arguments import _alternatives, shape_of
+from geobatch_tui.config.chains.step_kinds import KINDS, VECTOR
 from geobatch_tui.execution.params import gdal_steps
-from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 from geobatch_tui.execution.params.step_params import SHARED_NAMES
 
 #: Arguments that a pipeline has at its ends, or that no step needs in one.
@@ -17,7 +17,7 @@ ENDS = {
     "update",
 }  # fmt: skip
 #: Commands that are no steps, and steps that are no commands.
-NO_STEPS, NO_COMMANDS = {"convert", "index", "pipeline"}, {"materialize", "tee"}
+NO_STEPS, NO_COMMANDS = {"convert", "index", "pipeline"}, {"limit", "materialize", "tee"}
 #: Parameters that are required in one alone.
 REQUIRED = {
     ("reproject", "output_crs"): "who changes the size of pixels alone has resize",
@@ -37,9 +37,13 @@ _PLAIN = {"boolean": {bool}, "integer": {int}, "real": {float}, "string": {str},
 
 @pytest.fixture(scope="module")
 def gdal():
-    """Arguments of GDAL's steps in pipelines: by step, by name."""
+    """Arguments of GDAL's steps in pipelines: by kind of data, step and name."""
+    return {kind.name: _arguments(kind.name) for kind in KINDS}
+
+
+def _arguments(kind):
     found = {}
-    for step, said in usage().items():
+    for step, said in usage(kind).items():
         parts = ("input_arguments", "output_arguments", "input_output_arguments")
         arguments = [entry for part in parts for entry in said[part]]
         found[step] = {
@@ -50,22 +54,26 @@ def gdal():
     return found
 
 
-OURS = sorted(step for step in STEP_PARAMS if step in gdal_steps.RASTER_STEPS)
+OURS = [(kind, step) for kind in KINDS for step in sorted(kind.steps) if step in kind.gdal]
 
 
-def test_the_table_of_steps_is_gdals(gdal):
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_table_of_steps_is_gdals(gdal, kind):
     """So that what we have not is refused by its name, and nothing else is."""
-    steps = {step: set(names) for step, names in gdal.items() if step not in NO_STEPS}
-    table = {step: set(gdal_steps.arguments_of(step)) for step in gdal_steps.RASTER_STEPS}
+    steps = {step: set(names) for step, names in gdal[kind.name].items() if step not in NO_STEPS}
+    table = {step: set(gdal_steps.arguments_of(step, kind.gdal)) for step in kind.gdal}
+    at_ends = {"input-layer", "layer-creation-option", "output-layer", "output-open-option"}
+    if kind is VECTOR:
+        steps = {step: names - at_ends for step, names in steps.items()}
     assert {step: table[step] for step in table.keys() - NO_COMMANDS} == steps
 
 
-@pytest.mark.parametrize("step", OURS)
-def test_parameters_are_gdals(gdal, step):
+@pytest.mark.parametrize(("kind", "step"), OURS)
+def test_parameters_are_gdals(gdal, kind, step):
     """Each that GDAL has bears its name, is of its type, and has its default."""
-    fields = STEP_PARAMS[step].model_fields
+    fields = kind.steps[step].model_fields
     differing = []
-    for name, argument in gdal.get(step, {}).items():
+    for name, argument in gdal[kind.name].get(step, {}).items():
         own = name.replace("-", "_")
         if own not in fields:
             if argument["required"]:
@@ -94,11 +102,11 @@ def _same_type(argument, field):
     return bool(plain & _PLAIN[kind]) or (kind == "string" and bool(shape.choices))
 
 
-@pytest.mark.parametrize("step", OURS)
-def test_words_are_gdals(gdal, step):
+@pytest.mark.parametrize(("kind", "step"), OURS)
+def test_words_are_gdals(gdal, kind, step):
     """Where one of some words is asked for, it is one of GDAL's."""
-    for own, field in STEP_PARAMS[step].model_fields.items():
-        argument = gdal.get(step, {}).get(own.replace("_", "-"), {})
+    for own, field in kind.steps[step].model_fields.items():
+        argument = gdal[kind.name].get(step, {}).get(own.replace("_", "-"), {})
         choices = {word.lower() for word in argument.get("choices", ())}
         ours = set(shape_of(field).choices) - {"byte"}  # which GDAL takes too
         if choices and ours:
@@ -106,20 +114,21 @@ def test_words_are_gdals(gdal, step):
             assert ours <= choices
 
 
-def test_short_and_older_names_mean_the_same(gdal):
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_short_and_older_names_mean_the_same(gdal, kind):
     """-z, --t_srs, --ot: each leads to the parameter that it leads to in GDAL."""
-    others = {old for step in OURS for old in STEP_PARAMS[step].other_names} | {*SHARED_NAMES}
-    said = meanings(
-        "raster", sorted(word for old in others for word in (old, old.replace("_", "-")))
-    )
+    models = {step: model for step, model in kind.steps.items() if step in gdal[kind.name]}
+    others = {old for model in models.values() for old in model.other_names} | {*SHARED_NAMES}
+    words = sorted({word for old in others for word in (old, old.replace("_", "-"))})
+    said = meanings(kind.name, words)
     lost = []
-    for step in OURS:
-        for word, name in said.get(step, {}).items():
-            own, field = name.replace("-", "_"), STEP_PARAMS[step].field_of(word)
-            if own in STEP_PARAMS[step].model_fields and field != own:
+    for step, model in models.items():
+        for word, name in said[step].items():
+            own, field = name.replace("-", "_"), model.field_of(word)
+            if own in model.model_fields and field != own:
                 lost.append((step, word, name, field))
-        for old, new in STEP_PARAMS[step].other_names.items():
-            if said.get(step) and new.replace("_", "-") in gdal[step]:
+        for old, new in model.other_names.items():
+            if new.replace("_", "-") in gdal[kind.name][step]:
                 names = {said[step].get(old), said[step].get(old.replace("_", "-"))}
                 assert new.replace("_", "-") in names, (step, old)
     assert lost == []
