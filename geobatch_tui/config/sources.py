@@ -93,7 +93,8 @@ def from_pipeline(text: str, notes: Notes) -> Iterator[Given]:
     """Read the values of a pipeline in GDAL's words, from the command line."""
     pipeline = read_pipeline(text, PIPELINE)
     steps = pipeline.values.get(STEPS, [])
-    names = [str(step["name"]) for step in steps] if isinstance(steps, list) else []
+    listed = steps if isinstance(steps, list) else []
+    names = [str(step.get("name") or step["use"]) for step in listed]
     origin = Origin("flag", PIPELINE)
     yield Given("job.name", " ! ".join(names) or "convert", origin)
     yield from _of_pipeline(pipeline, origin, notes)

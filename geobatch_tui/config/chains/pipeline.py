@@ -7,6 +7,7 @@ Nothing in it chooses a program or a driver, and no shell sees it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,7 @@ from geobatch_tui.config.chains.pipeline_words import (
     segments,
     words_of,
 )
-from geobatch_tui.config.chains.step_arguments import StepArguments, shape_of
+from geobatch_tui.config.chains.step_arguments import StepArguments, own_arguments, shape_of
 from geobatch_tui.config.chains.step_kinds import KINDS, RASTER, VECTOR, StepKind, kind_of
 from geobatch_tui.config.problems import nearest, show_value
 from geobatch_tui.execution.params import gdal_steps
@@ -33,6 +34,8 @@ _FILES: Final = frozenset({
     ".jp2", ".jpeg", ".jpg", ".json", ".nc", ".parquet", ".png", ".shp", ".tif", ".tiff", ".vrt",
     ".webp", ".zarr",
 })  # fmt: skip
+#: A step that is a function of the user.
+_FUNCTION: Final = re.compile(r".+\.py:[A-Za-z_]\w*")
 _ENDS: Final = frozenset({"read", "write"})
 #: Arguments of *write* that take no value.
 _FLAGS: Final = frozenset({"overwrite", "append"})
@@ -237,6 +240,14 @@ class _Reader:
             arguments = StepArguments(self.kind, step, self.number, self.complaints)
             arguments.read(words)
             self.steps.append(arguments.values)
+            return
+        if _FUNCTION.fullmatch(name.text) and self.kind is RASTER and not self.foreign:
+            found = own_arguments(words)
+            if isinstance(found, Word):
+                told = f"takes nothing without its name, but got {found.text!r}"
+                self.complaints.refuse(f"step {self.number}, {name.text}: {told}", found)
+                return
+            self.steps.append({"use": name.text, **found})
             return
         place = f"step {self.number}"
         others = [kind.name for kind in KINDS if step in kind.steps or step in kind.gdal]

@@ -5,6 +5,7 @@ Which there are, and what they take, is known from the parameters of the step al
 
 from __future__ import annotations
 
+import json
 import types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
@@ -171,6 +172,31 @@ class StepArguments:
 
     def _refuse(self, text: str, word: Word) -> None:
         self.complaints.refuse(f"step {self.number}, {self.step}: {text}", word)
+
+
+def own_arguments(words: Sequence[Word]) -> dict[str, object] | Word:
+    """Return the arguments of a function of the user, ``--name value``, of the types that their
+    values look like; which there are is known when its file is read. Or return a word that is no
+    argument."""
+    values: dict[str, object] = {}
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        if not word.is_option:
+            return word
+        argument = argument_of(word)
+        text = argument.value
+        if text is None and queue and not queue[0].is_option:
+            text = queue.pop(0).text
+        values[argument.name.replace("-", "_")] = True if text is None else _plain(text)
+    return values
+
+
+def _plain(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _folded(name: str, text: str, shape: Shape) -> str:

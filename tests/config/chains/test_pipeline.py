@@ -128,6 +128,27 @@ def test_values_are_written_as_gdal_takes_them():
     assert steps("set-type --ot UInt16") == steps("astype --datatype UINT16")
 
 
+def test_a_function_of_the_user_is_a_step(tmp_path, monkeypatch):
+    """By file and name, with its parameters; not in a file of GDAL's, which runs no code."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(
+        "from geobatch_tui import step\n\n"
+        "@step\ndef shift(block, *, by: float = 1.0, twice: bool = False):\n    return block + by\n"
+    )
+    text = "read a.tif ! own.py:shift --by 2.5 --twice ! select 1 ! write out"
+    assert steps("own.py:shift --by=2.5 --twice")[0] == {
+        "use": "own.py:shift",
+        "by": 2.5,
+        "twice": True,
+    }
+    loaded = load_job(None, pipeline=text, environ={})
+    assert loaded.job.op.params.steps[0].by == 2.5
+    assert loaded.job.job.name == "own.py:shift ! select"
+    assert "takes nothing without its name" in refusal("read a.tif ! own.py:shift 5")
+    [problem] = read_pipeline("read a ! own.py:shift", "x", foreign=True).complaints.problems
+    assert "there is no step 'own.py:shift'" in problem.text
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
