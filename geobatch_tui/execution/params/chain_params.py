@@ -9,19 +9,26 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from geobatch_tui.execution.params import function_params, group_params, step_params, value_params
+from geobatch_tui.execution.params import (
+    function_params,
+    group_params,
+    step_params,
+    terrain_params,
+    value_params,
+)
 from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.execution.params.step_params import StepParams
 
 #: The modules of parameters of steps.
-_MODULES = (function_params, group_params, step_params, value_params)
+_MODULES = (function_params, group_params, step_params, terrain_params, value_params)
 #: The parameters of each step, by its name.
 STEP_PARAMS: dict[str, type[StepParams]] = {
-    str(get_args(model.model_fields["name"].annotation)[0]): model
+    str(name): model
     for module in _MODULES
     for model in vars(module).values()
-    if isinstance(model, type) and issubclass(model, StepParams) and model is not StepParams
+    if isinstance(model, type) and issubclass(model, StepParams)
+    for name in get_args(model.model_fields["name"].annotation)[:1]  # bases have none
 }
 
 

@@ -18,6 +18,7 @@ from geobatch_tui.execution.raster.steps import chain
 OWN_STEPS = Path(__file__).with_name("own_steps.py")
 #: An example of each step, and of each way that it works.
 EXAMPLES = {
+    "aspect": {"name": "aspect"},
     "clip-window": {"name": "clip", "window": [3, 5, 30, 21]},
     "clip-bbox": {
         "name": "clip", "bbox": [10.5, 40.2, 12.0, 41.5], "bbox_crs": "EPSG:4326",
@@ -34,6 +35,7 @@ EXAMPLES = {
     "edit": {"name": "edit", "metadata": {"a": "b"}},
     "function-mean": {"name": "function", "use": f"{OWN_STEPS}:local_mean", "size": 5},
     "function-sharpen": {"name": "function", "use": f"{OWN_STEPS}:sharpen"},
+    "hillshade": {"name": "hillshade", "zfactor": 200},
     "materialize": {"name": "materialize"},
     "nodata-to-alpha": {"name": "nodata-to-alpha"},
     "reclassify": {
@@ -53,6 +55,7 @@ EXAMPLES = {
     "reproject-cubic": {
         "name": "reproject", "output_crs": "EPSG:32632", "resampling": "cubic",
     },
+    "roughness": {"name": "roughness"},
     "scale": {"name": "scale", "input_min": 40, "input_max": 150, "output_data_type": "UInt8"},
     "scale-by-power": {
         "name": "scale", "band": 1, "input_min": 40, "input_max": 150, "exponent": 1.7,
@@ -63,6 +66,9 @@ EXAMPLES = {
     "set-type-float": {"name": "set-type", "output_data_type": "Float32"},
     "set-type-byte": {"name": "set-type", "output_data_type": "UInt8"},
     "set-type-int16": {"name": "set-type", "output_data_type": "Int16"},
+    "slope": {"name": "slope", "xscale": 100, "yscale": 100},
+    "tpi": {"name": "tpi"},
+    "tri": {"name": "tri", "no_edges": True},
     "unscale": {"name": "unscale"},
 }  # fmt: skip
 

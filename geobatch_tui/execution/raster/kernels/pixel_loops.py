@@ -70,6 +70,18 @@ extents_of_cells = Loop.of(
 extents_of_pixels = Loop.of(
     "cells.extents_of_pixels", "float64:1 float64:1 int64:2 int int,int int,int float64:3"
 )
+#: Heights, whether some may be NaN; whether gradients are Horn's, and numbers.
+_HEIGHTS = "T:2 bool"
+_GRADIENTS = f"{_HEIGHTS} bool float64:1"
+shade = Loop.of("terrain_loops.shade", f"{_GRADIENTS} uint8:2")
+shade_combined = Loop.of("terrain_loops.shade_combined", f"{_GRADIENTS} uint8:2")
+shade_multidirectional = Loop.of("terrain_loops.shade_multidirectional", f"{_GRADIENTS} uint8:2")
+shade_igor = Loop.of("terrain_loops.shade_igor", f"{_GRADIENTS} uint8:2")
+slope = Loop.of("terrain_loops.slope", f"{_GRADIENTS} bool float32:1 float32:2")
+aspect = Loop.of("terrain_loops.aspect", f"{_GRADIENTS} bool float32:2")
+position = Loop.of("terrain_loops.position", f"{_HEIGHTS} float32:2")
+ruggedness = Loop.of("terrain_loops.ruggedness", f"{_HEIGHTS} bool float32:2")
+roughness = Loop.of("terrain_loops.roughness", f"{_HEIGHTS} float32:2")
 
 power = Loop.of("value_loops.power", "float64:1 float")
 classify = Loop.of("value_loops.classify", "T:1 float64:1 float64:1 int32:1")

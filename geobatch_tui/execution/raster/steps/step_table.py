@@ -18,6 +18,14 @@ from geobatch_tui.execution.raster.steps.color_map_step import ColorMap
 from geobatch_tui.execution.raster.steps.own.function_step import Function
 from geobatch_tui.execution.raster.steps.reclassify_step import Reclassify
 from geobatch_tui.execution.raster.steps.reproject_step import Reproject
+from geobatch_tui.execution.raster.steps.terrain.terrain_steps import (
+    Aspect,
+    Hillshade,
+    Roughness,
+    Slope,
+    Tpi,
+    Tri,
+)
 from geobatch_tui.execution.raster.steps.value_steps import Scale, Unscale
 
 if TYPE_CHECKING:
@@ -32,17 +40,23 @@ READ, READ_VERSION = "read", 1
 STEPS: dict[str, Step] = {
     step.name: step
     for step in (
+        Aspect(),
         Clip(),
         ColorMap(),
         Edit(),
         Function(),
+        Hillshade(),
         Materialize(),
         NodataToAlpha(),
         Reclassify(),
         Reproject(),
+        Roughness(),
         Scale(),
         Select(),
         SetType(),
+        Slope(),
+        Tpi(),
+        Tri(),
         Unscale(),
     )
 }

@@ -1,0 +1,1 @@
+"""Steps on heights: shades, slopes, directions and roughness, as gdaldem has them."""
