@@ -142,6 +142,8 @@ class _Assembly:
         self.origins: dict[str, Origin] = {}
         self.known: dict[str, Leaf] = {}
         self.op: str | None = None
+        #: Files of functions that the job file names, as steps or in a pipeline.
+        self.named: set[str] = set()
         self.steps: step_kinds.Known = {}
 
     def build(self, given: Sequence[Given]) -> LoadedJob:
@@ -156,7 +158,7 @@ class _Assembly:
         for key, entry in self.refused.items():
             self.problems.append(Problem(entry.origin.where, key, entry.refused))
         job = self._validated()
-        self.problems += own_functions.refused(job, self.file)
+        self.problems += own_functions.refused(job, self.file, self.named)
         if self.problems or job is None:
             raise InvalidJobError(self.problems)
         values = flat(dump_job(job))
@@ -222,6 +224,7 @@ class _Assembly:
             value = absolute(value, base)
         elif key == STEPS:
             value = own_functions.with_paths(value, base, self.steps, kept=file is None)
+            self.named |= own_functions.files_of(value) if file else set()
         self.values[key] = value
         self.origins[key] = origin
         self.refused.pop(key, None)

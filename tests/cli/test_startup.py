@@ -91,6 +91,7 @@ def test_workers_load_what_the_job_is_about(monkeypatch, tmp_path):
         "ops",
         "doctor",
         "demo",
+        "step",
         "config:show",
         "config:check",
         "config:schema",

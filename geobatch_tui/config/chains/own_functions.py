@@ -68,14 +68,11 @@ def files_of(steps: object) -> set[str]:
     return {file_of(step) for step in steps} - {""} if isinstance(steps, list) else set()
 
 
-def refused(job: Job | None, file: JobFile | None) -> Iterator[Problem]:
-    """Yield a problem for each function of ``job`` that ``file`` names, and may not run. Others
-    were named by whoever called."""
+def refused(job: Job | None, file: JobFile | None, named: set[str]) -> Iterator[Problem]:
+    """Yield a problem for each function of ``job`` that ``file`` may not run; ``named``: the files
+    of those that it names. Others were named by whoever called."""
     if job is None or file is None:
         return
-    op = file.values.get("op")
-    steps = op.get("steps") if isinstance(op, Mapping) else file.values.get(STEP)
-    named = files_of(with_paths(steps, file.path.parent, {}, kept=False))
     for number, step in () if job.source.allow_code else functions_of(job):
         if file_of(step) not in named:
             continue

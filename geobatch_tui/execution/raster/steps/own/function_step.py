@@ -131,8 +131,10 @@ def _wanted(step: StepPlan, up: Raster, window: Window) -> dict[str, Any]:
     if "nodata" in wants:
         found["nodata"] = None if up.validity == "alpha" else up.nodata
     if "transform" in wants:
-        moved = rasterio.Affine.translation(window.col_off, window.row_off)
-        found["transform"] = rasterio.Affine(*up.transform) * moved
+        a, b, c, d, e, f = up.transform
+        x = c + window.col_off * a + window.row_off * b
+        y = f + window.col_off * d + window.row_off * e
+        found["transform"] = rasterio.Affine(a, b, x, d, e, y)
     if "crs" in wants:
         found["crs"] = up.crs
     if "bands" in wants:
