@@ -17,8 +17,8 @@ from geobatch_tui.execution.raster.plan import StepPlan, json_number, number_of
 from geobatch_tui.execution.raster.steps.band_steps import check_band
 from geobatch_tui.execution.raster.steps.conversion import (
     FEW,
-    ROWS,
     every_value,
+    row_tiles,
     valid_bands,
 )
 from geobatch_tui.execution.raster.steps.step import Block, LocalStep
@@ -160,8 +160,7 @@ def _colour(values: Any, band: Pixels, out: Pixels) -> None:
     if band.dtype.name in FEW and band.size >= 256**band.itemsize:
         table = of(every_value(band.dtype))
         band = band.view(f"u{band.itemsize}")
-    for top in range(0, len(band), ROWS):
-        rows = slice(top, top + ROWS)
+    for rows in row_tiles(band):
         if table is None:
             out[:, rows] = of(band[rows])
         else:

@@ -16,7 +16,7 @@ from geobatch_tui.execution.raster.steps.step import Block
 from geobatch_tui.execution.raster.warp import gdal_warp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from geobatch_tui.execution.raster.plan import Raster, StepPlan
     from geobatch_tui.execution.raster.types import Pixels, Valid
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     #: From values of any type and shape to others of the same shape.
     type Function = Callable[[Pixels], Pixels]
 
-#: Rows of a window that are computed at a time.
-ROWS = 256
+#: Pixels that are computed at a time, so that what is made of them on the way stays in the cache.
+_TILE = 2**16
 #: Types whose values are so few that a function of them is looked up in a table.
 FEW = frozenset({"uint8", "int8", "uint16", "int16"})
 
@@ -99,9 +99,9 @@ def _with_nodata(raster: Raster, pixels: Pixels, valid: Valid | None) -> Pixels:
         return np.ascontiguousarray(pixels)
     pixels = np.array(pixels, order="C")
     if chance is not None:
-        pixels[chance] = moved
+        np.copyto(pixels, moved, where=chance)
     if valid is not None:
-        pixels[~np.broadcast_to(valid, pixels.shape)] = nodata
+        np.copyto(pixels, np.array(nodata, pixels.dtype), where=~valid)
     return pixels
 
 
@@ -135,13 +135,19 @@ def map_band(band: Pixels, function: Function | None, out: Pixels) -> None:
         every = every_value(band.dtype)
         table = converted(every if function is None else function(every), out.dtype.name)
         band = band.view(f"u{band.itemsize}")
-    for top in range(0, len(band), ROWS):
-        rows = slice(top, top + ROWS)
+    for rows in row_tiles(band):
         part = band[rows]
         if table is not None:
             np.take(table, part, out=out[rows], mode="clip")
         else:
             out[rows] = converted(part if function is None else function(part), out.dtype.name)
+
+
+def row_tiles(band: Pixels) -> Iterator[slice]:
+    """Cut the rows of ``band`` (h, w) into parts that are computed at a time."""
+    rows = max(1, _TILE // band.shape[1])
+    for top in range(0, len(band), rows):
+        yield slice(top, top + rows)
 
 
 def every_value(dtype: np.dtype) -> Pixels:

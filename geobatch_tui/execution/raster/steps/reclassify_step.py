@@ -17,11 +17,11 @@ from geobatch_tui.execution.raster.plan import Raster, StepPlan, json_number
 from geobatch_tui.execution.raster.steps.band_steps import TYPES, typed
 from geobatch_tui.execution.raster.steps.conversion import (
     FEW,
-    ROWS,
     block_of,
     converted,
     every_value,
     mapping_bytes,
+    row_tiles,
     valid_bands,
     with_own_alpha,
 )
@@ -108,8 +108,7 @@ class _Classes:
         if band.dtype.name in FEW and band.size >= 256**band.itemsize:
             tables = self._of(every_value(band.dtype))
             band = band.view(f"u{band.itemsize}")
-        for top in range(0, len(band), ROWS):
-            rows = slice(top, top + ROWS)
+        for rows in row_tiles(band):
             if tables is None:
                 pixels[rows], states[rows] = self._of(band[rows])
             else:
