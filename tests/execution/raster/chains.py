@@ -42,9 +42,6 @@ EXAMPLES = {
         "name": "reclassify",
         "mapping": "[-inf,50)=1; [50,90]=PASS_THROUGH; (90,120)=250; 130=3; DEFAULT=9",
     },
-    "reclassify-byte": {
-        "name": "reclassify", "mapping": "(60,100]=1;DEFAULT=0", "output_data_type": "UInt8",
-    },
     "edit-bands": {
         "name": "edit", "color_interpretation": ["1=red"], "scale": ["2=0.5"], "offset": [5],
     },
