@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geobatch_tui.execution.raster.steps.conversion import valid_bands
-from geobatch_tui.execution.raster.steps.step import Block
+from geobatch_tui.execution.raster import validity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import Raster
+    from geobatch_tui.execution.raster.steps.step import Block
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
 #: Rows that are computed at a time, so that their heights stay in the processor's cache.
@@ -62,16 +62,16 @@ class Heights:
     def _read(self, heights: Pixels, row: int) -> None:
         """Fill ``heights`` with those from ``row`` of the part on."""
         rows = slice(row, row + len(heights))
-        pixels, mask = self.given.pixels, self.given.mask
-        heights[:] = pixels[self.band, rows]
+        pixels, mask, nodata = self.given.pixels, self.given.mask, self.up.nodata
+        band = pixels[self.band, rows]
+        heights[:] = band  # NaN among them is what it is
         if self.up.validity == "alpha":
-            valid: Valid | None = pixels[-1, rows] > 0
-        else:
-            one = Block(pixels[self.band, rows][np.newaxis], None if mask is None else mask[rows])
-            known = valid_bands(self.up, one)
-            valid = None if known is None else known[0]
-        if valid is not None:
-            np.copyto(heights, np.nan, where=~valid)
+            np.copyto(heights, np.nan, where=pixels[-1, rows] == 0)
+            return
+        if mask is not None:
+            np.copyto(heights, np.nan, where=~mask[rows])
+        if validity.is_number(nodata):
+            np.copyto(heights, np.nan, where=band == band.dtype.type(nodata))
 
     def _beyond(self, rim: Pixels, before: Pixels) -> Pixels | float:
         """Return the heights beyond ``rim``, which follows ``before``."""
