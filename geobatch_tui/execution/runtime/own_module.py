@@ -15,6 +15,7 @@ import importlib.util
 import io
 import os
 import sys
+import tempfile
 import threading
 import warnings
 from dataclasses import dataclass
@@ -80,10 +81,13 @@ class Calling:
 calling = Calling()
 
 
-def load(use: str, file: str, code: str, *, afresh: bool = False) -> OwnFunction:
+def load(
+    use: str, file: str, code: str, *, afresh: bool = False, cache: Path | None = None
+) -> OwnFunction:
     """Return the function that a job calls ``use``, in ``file``, whose code is ``code``.
 
-    ``afresh``: look whether the files have changed since they were loaded.
+    ``afresh``: look whether the files have changed since they were loaded. ``cache``: a folder of
+    this user's own for machine code that numba is asked to keep; None: it is not kept.
 
     Raises:
         PlanMismatchError: it is other code by now.
@@ -105,7 +109,8 @@ def load(use: str, file: str, code: str, *, afresh: bool = False) -> OwnFunction
                 hint="run the job again: what the change touches is redone",
             )
         if known is None or known.code.digest != found.digest:
-            _loaded[key] = OwnFunction(use, _import(Path(file), name, found), found)
+            with _numba_cache(found, cache):
+                _loaded[key] = OwnFunction(use, _import(Path(file), name, found), found)
         return _loaded[key]
 
 
@@ -131,6 +136,31 @@ def _import(file: Path, name: str, code: FunctionCode) -> Callable[..., Any]:
             hint="workers import it as a script of its folder would be: what it needs has to be "
             "installed, or lie beside it",
         ) from error
+
+
+@contextlib.contextmanager
+def _numba_cache(code: FunctionCode, cache: Path | None) -> Iterator[None]:
+    """Have numba keep machine code, where functions ask for that, in a folder of this code alone.
+
+    It would look at the file of each function to tell whether what it kept is stale, and not at
+    those of the functions that are called; and beside them a worker cannot write.
+    """
+    sources = [function_code.source(file) for file in code.modules.values()]
+    if not any(b"numba" in source for source in sources):
+        yield
+        return
+    try:
+        numba: Any = importlib.import_module("numba")
+    except ImportError:  # said by the import of the module
+        yield
+        return
+    before = numba.config.CACHE_DIR
+    folder = tempfile.mkdtemp() if cache is None else str(cache / code.digest)
+    numba.config.CACHE_DIR = folder
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
 
 
 #: The folder of each package that holds own modules, by its name.

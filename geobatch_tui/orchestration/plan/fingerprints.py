@@ -190,7 +190,7 @@ def changed_code(names: Sequence[str], params: Json) -> str:
         if own is None:
             told[match[1]] = None
         else:
-            why = f"line {step['function']['line']}" if own == "code" else own.replace(".", " ")
+            why = f"line {step['function']['line']}" if own == "code" else own.replace(".", " ", 1)
             told[f"{step['use']} ({why})"] = None
     return ", ".join(told)
 

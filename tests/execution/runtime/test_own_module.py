@@ -132,12 +132,13 @@ def test_what_it_says_is_kept_and_judged_as_no_failure(load, capsys):
     assert capsys.readouterr().out == "ERROR: none\n"
 
 
-def test_numba_functions_are_taken_as_they_are(load):
-    """Compiled at the first call."""
+def test_numba_functions_are_taken_as_they_are(load, tmp_path):
+    """What numba is asked to keep lies not beside them, where workers cannot write."""
     text = (
         "import numba\nfrom geobatch_tui import step\n"
-        "@step(halo=1)\n@numba.njit\ndef f(block): return block + 1\n"
+        "@step(halo=1)\n@numba.njit(cache=True)\ndef f(block): return block + 1\n"
     )
     found = load(text)
     assert found(1) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["steps.py"]
     assert Path(found.call.py_func.__code__.co_filename).name == "steps.py"

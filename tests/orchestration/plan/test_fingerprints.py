@@ -14,6 +14,7 @@ from geobatch_tui.execution.protocol.messages import SourceIdentity
 from geobatch_tui.execution.sources import source_files
 from geobatch_tui.orchestration.plan.fingerprints import (
     EDGE,
+    changed_code,
     changed_keys,
     digest,
     has_digest,
@@ -230,3 +231,15 @@ async def test_outputs_are_known_by_their_sha256(tmp_path: Path) -> None:
     path.write_bytes(body[:-1] + b"?")
     for one in known:
         assert not await has_digest(path, one)
+
+
+def test_changed_code_of_steps_is_named() -> None:
+    """Functions of the user by where they are; and nothing if a parameter changed as well."""
+    function = {"use": "steps.py:f", "function": {"line": 14}}
+    params = {"steps": [{"name": "slope"}, function]}
+    assert changed_code(["step[1].version"], params) == "step[1]"
+    assert changed_code(["step[2].function.code"], params) == "steps.py:f (line 14)"
+    names = ["step[2].function.libraries.numpy", "step[2].function.files.a.csv"]
+    assert changed_code(names, params) == "steps.py:f (libraries numpy), steps.py:f (files a.csv)"
+    assert changed_code(["step[2].function.code", "step[2].size"], params) == ""
+    assert changed_code([], params) == ""

@@ -14,6 +14,7 @@ import numpy as np
 import rasterio
 
 from geobatch_tui.errors import StepError
+from geobatch_tui.execution.native.code_cache import cache_directory
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.plan import Raster, StepPlan, number_of
 from geobatch_tui.execution.raster.steps.conversion import block_of, valid_bands
@@ -42,7 +43,9 @@ class Function(LocalStep):
 
     def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
         use, code = str(params.use), params.function
-        function = own_module.load(use, code["file"], code["code"], afresh=True)
+        function = own_module.load(
+            use, code["file"], code["code"], afresh=True, cache=cache_directory()
+        )
         given = {name: value for name, value in vars(params).items() if name not in _KEYS}
         said = declaration_of(function.call)
         asked = Declared(use, said, given)
@@ -75,7 +78,9 @@ class Function(LocalStep):
         self, step: StepPlan, up: Raster, given: Block, part: Window, window: Window
     ) -> Block:
         values = step.values
-        function = own_module.load(values["use"], values["file"], values["code"])
+        function = own_module.load(
+            values["use"], values["file"], values["code"], cache=cache_directory()
+        )
         seen = window.pad(values["halo"])
         valid = valid_bands(up, given)
         block = _padded(given.pixels[: up.bands], part, seen, up, values["rim"])

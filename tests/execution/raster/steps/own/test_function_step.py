@@ -12,6 +12,7 @@ from geobatch_tui.errors import InvalidInputError, PreflightError, SchemaError, 
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.steps.own import function_step
 
 HEAD = "import numpy as np\nfrom geobatch_tui import step\n"
 
@@ -178,6 +179,18 @@ def test_who_looks_around_blindly_is_warned(item):
     (warning,) = item(text).plan.warnings
     assert "asks for neither valid nor nodata" in warning
     assert not item(text, validity="none").plan.warnings
+
+
+def test_a_job_that_was_moved_goes_on(item, tmp_path):
+    """A chunk asks the job where its functions are, and not the plan of an earlier run."""
+    found = item("def f(block): return block")
+    plan = RasterPlan.from_json(found.plan.detail)
+    (step,) = found.params["steps"]
+    moved = {**step, "function": {**step["function"], "file": "/moved/steps.py"}}
+    behind = function_step.at_home(plan, [moved]).chain[1].values
+    assert behind == {**plan.chain[1].values, "file": "/moved/steps.py"}
+    first = {"name": "mosaic"}  # which is the first of the plan's steps, too
+    assert function_step.at_home(plan, [first, moved]).chain[1].values == behind
 
 
 def test_answers_are_copied(item):
