@@ -131,7 +131,10 @@ class StepArguments:
                     "engine.max_workers"
                 )
             return None
-        if name.replace("_", "-") in gdal_steps.arguments_of(self.step, self.kind.gdal):
+        if name in gdal_steps.READ:
+            told = f"{argument.shown} is for read: a step gets what the one before it gives"
+            self._refuse(told, argument.word)
+        elif name.replace("_", "-") in gdal_steps.arguments_of(self.step, self.kind.gdal):
             self._refuse(f"gdal has {argument.shown}, geobatch has not", argument.word)
         else:
             known = [own.replace("_", "-") for own in self.model.model_fields if own != "name"]

@@ -28,7 +28,6 @@ REQUIRED = {
 DEFAULTS = {
     ("proximity", "fixed_value"): "none, where GDAL has 0 for none",
     ("proximity", "max_distance"): "none, where GDAL has 0 for none",
-    ("proximity", "nodata"): "none, where GDAL has 0 for none",
 }
 #: Types that differ on purpose.
 TYPES = {

@@ -159,6 +159,7 @@ def test_a_function_of_the_user_is_a_step(tmp_path, monkeypatch):
         ("gdal raster pipeline read a.tif ! buffer 5", "'buffer' is a step of vector data"),
         ("gdal vector sort a.gpkg out", "gdal has the step"),
         ("read a.tif ! reproject --output-crz EPSG:1", "column 24: step 1, reproject: there is no argument --output-crz; did you mean 'output-crs'?"),
+        ("read a.tif ! select 1 ! scale -i A=b.tif", "step 2, scale: -i is for read: a step gets what the one before it gives"),
         ("read a.tif ! edit --gcp 1,2,3,4", "edit: gdal has --gcp, geobatch has not"),
         ("read a.tif ! edit --name x", "there is no argument --name"),
         ("read a.tif ! select 1 2", "select: takes nothing without its name, but got '2'"),
