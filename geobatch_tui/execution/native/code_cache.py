@@ -95,7 +95,7 @@ def read_trusted(path: Path) -> bytes | None:
 def compiled_modules() -> list[Path]:
     """List the modules that decide machine code."""
     execution = Path(__file__).parents[1]
-    return [path for room in _ROOMS for path in sorted((execution / room).glob("*.py"))]
+    return [path for room in _ROOMS for path in sorted((execution / room).rglob("*.py"))]
 
 
 def digest() -> str:

@@ -19,9 +19,17 @@ from geobatch_tui.execution.params import (
 from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.execution.params.step_params import StepParams
+from geobatch_tui.execution.params.steps import focal_params
 
 #: The modules of parameters of steps.
-_MODULES = (function_params, group_params, step_params, terrain_params, value_params)
+_MODULES = (
+    focal_params,
+    function_params,
+    group_params,
+    step_params,
+    terrain_params,
+    value_params,
+)
 #: The parameters of each step, by its name.
 STEP_PARAMS: dict[str, type[StepParams]] = {
     str(name): model

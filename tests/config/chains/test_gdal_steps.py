@@ -34,6 +34,7 @@ TYPES = {
     ("reproject", "input_nodata"): "one value for all bands, as raster.reproject has it",
     ("reproject", "output_nodata"): "one value for all bands",
     ("edit", "nodata"): "a number, or the word none",
+    ("neighbors", "nodata"): "a number, or the word none",
 }
 #: Words of GDAL's that an argument does not take here.
 CHOICES = {

@@ -36,7 +36,7 @@ def test_all_that_is_compiled_is_in_the_key():
     assert {path for path in EXECUTION.rglob("*.py") if imports_jit(path)} <= listed
     called = [loop for room in (loops, features) for loop in vars(room).values()]
     homes = {
-        EXECUTION / loop.package / "kernels" / f"{loop.module}.py"
+        EXECUTION / loop.package / "kernels" / f"{loop.module.replace('.', '/')}.py"
         for loop in called
         if isinstance(loop, Loop)
     }

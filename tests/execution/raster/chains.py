@@ -37,6 +37,17 @@ EXAMPLES = {
     "function-sharpen": {"name": "function", "use": f"{OWN_STEPS}:sharpen"},
     "hillshade": {"name": "hillshade", "zfactor": 200},
     "materialize": {"name": "materialize"},
+    "neighbors-mean": {"name": "neighbors", "kernel": "equal", "output_data_type": "Float32"},
+    "neighbors-slopes": {"name": "neighbors", "kernel": ["u", "v"], "band": 1},
+    "neighbors-median": {"name": "neighbors", "kernel": "equal", "method": "median"},
+    "neighbors-mode": {
+        "name": "neighbors", "kernel": "equal", "size": 5, "method": "mode", "nodata": 7,
+        "output_data_type": "UInt8",
+    },
+    "neighbors-matrix": {
+        "name": "neighbors", "kernel": [[0, 1, 0], [1, -4, 1], [0, 1, 0]], "method": "stddev",
+        "nodata": "none",
+    },
     "nodata-to-alpha": {"name": "nodata-to-alpha"},
     "reclassify": {
         "name": "reclassify",

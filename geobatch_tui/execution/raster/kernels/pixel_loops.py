@@ -82,6 +82,27 @@ aspect = Loop.of("terrain_loops.aspect", f"{_GRADIENTS} bool float32:2")
 position = Loop.of("terrain_loops.position", f"{_HEIGHTS} float32:2")
 ruggedness = Loop.of("terrain_loops.ruggedness", f"{_HEIGHTS} bool float32:2")
 roughness = Loop.of("terrain_loops.roughness", f"{_HEIGHTS} float32:2")
+#: Pixels with their neighbours, which of them count, and whether that is looked at.
+_AROUND = "float64:2 uint8:2 bool"
+_TAPS = "int64:2 float64:1"
+weighted = Loop.of(
+    "focal.neighbor_loops.weighted", f"{_AROUND} {_TAPS} bool float64:1 float64:2 uint8:2"
+)
+box = Loop.of("focal.neighbor_loops.box", f"{_AROUND} int bool float64:2 float64:2 float64:2")
+box_extremes = Loop.of(
+    "focal.neighbor_loops.box_extremes", "float64:2 int float float64:2 float64:2"
+)
+extremes = Loop.of("focal.neighbor_loops.extremes", f"{_AROUND} {_TAPS} float float64:2")
+deviations = Loop.of(
+    "focal.neighbor_loops.deviations", f"{_AROUND} {_TAPS} float64:1 float64:1 float64:2"
+)
+any_seen = Loop.of("focal.neighbor_loops.any_seen", "uint8:2 int64:2 uint8:2")
+medians_of_nine = Loop.of("focal.neighbor_loops.medians_of_nine", "float64:2 float64:2")
+medians_of_some = Loop.of("focal.neighbor_loops.medians_of_some", "float64:2 uint8:2 float64:2")
+medians = Loop.of("focal.neighbor_loops.medians", f"{_AROUND} {_TAPS} float64:1 float64:2")
+modes = Loop.of(
+    "focal.neighbor_loops.modes", f"{_AROUND} {_TAPS} float64:1 float64:1 int64:1 int64:1 float64:2"
+)
 
 power = Loop.of("value_loops.power", "float64:1 float")
 classify = Loop.of("value_loops.classify", "T:1 float64:1 float64:1 int32:1")

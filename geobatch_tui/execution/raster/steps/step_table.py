@@ -15,6 +15,7 @@ from geobatch_tui.execution.raster.steps.band_steps import (
 )
 from geobatch_tui.execution.raster.steps.clip_step import Clip
 from geobatch_tui.execution.raster.steps.color_map_step import ColorMap
+from geobatch_tui.execution.raster.steps.focal.neighbor_steps import Neighbors
 from geobatch_tui.execution.raster.steps.own.function_step import Function
 from geobatch_tui.execution.raster.steps.reclassify_step import Reclassify
 from geobatch_tui.execution.raster.steps.reproject_step import Reproject
@@ -47,6 +48,7 @@ STEPS: dict[str, Step] = {
         Function(),
         Hillshade(),
         Materialize(),
+        Neighbors(),
         NodataToAlpha(),
         Reclassify(),
         Reproject(),

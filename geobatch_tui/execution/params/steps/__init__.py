@@ -1,0 +1,1 @@
+"""Parameters of the steps of chains of rasters, by kind."""

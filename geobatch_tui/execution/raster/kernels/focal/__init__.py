@@ -1,0 +1,1 @@
+"""Loops over pixels that look at those around them."""

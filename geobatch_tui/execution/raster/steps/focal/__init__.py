@@ -1,0 +1,1 @@
+"""Steps whose pixels come from others around them, or from those under them."""
