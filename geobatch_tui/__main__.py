@@ -48,13 +48,17 @@ def _wants_processes(words: list[str]) -> bool:
     return not any(word.endswith("engine.executor=thread") for word in words)
 
 
+#: In jobs about features: the names of operations, and the formats of chains of steps.
+_SIGNS_OF_VECTORS = (b"vector.", b"GeoParquet", b"FlatGeobuf", b"GPKG", b"GeoJSON", b"Shapefile")
+
+
 def _names_vectors(words: list[str]) -> bool:
     """Whether the command is about features, as far as can be told without reading its job: what
     workers load early depends on it, so a wrong guess costs time and nothing else."""
     if any("vector." in word for word in (*words, os.environ.get("GEOBATCH_OP__NAME", ""))):
         return True
     paths = [path for word in words for path in (word, f"{word}/.geobatch/plan.json")]
-    return any(b"vector." in _head(path) for path in paths)
+    return any(sign in head for head in map(_head, paths) for sign in _SIGNS_OF_VECTORS)
 
 
 def _head(path: str) -> bytes:

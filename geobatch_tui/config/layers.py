@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from geobatch_tui.config import crs
-from geobatch_tui.config.chains import own_functions, step_keys, step_kinds
+from geobatch_tui.config.chains import data_kind, own_functions, step_keys, step_kinds
 from geobatch_tui.config.fields import Leaf, leaves
 from geobatch_tui.config.job_reader import JobFile, read_job_file
 from geobatch_tui.config.loaded_job import LoadedJob, flat
@@ -149,6 +149,7 @@ class _Assembly:
     def build(self, given: Sequence[Given]) -> LoadedJob:
         if any(problem.key == PIPELINE for problem in self.problems):
             raise InvalidJobError(self.problems)  # as nothing of it is known
+        given = data_kind.with_operation(given, self.file.path.parent if self.file else Path.cwd())
         self.op = self._op_name(given)
         self.steps = step_kinds.steps_of(self.op)
         for entry in given:

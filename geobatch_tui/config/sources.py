@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 from geobatch_tui.config.chains.gdalg import read_gdalg
 from geobatch_tui.config.chains.pipeline import Pipeline, read_pipeline
-from geobatch_tui.config.chains.step_kinds import kind_of
 from geobatch_tui.config.problems import MEANT, Problem, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from geobatch_tui.config.chains.step_kinds import StepKind
     from geobatch_tui.config.fields import Leaf
     from geobatch_tui.config.job_reader import JobFile
 
@@ -141,7 +139,6 @@ def from_file(file: JobFile, notes: Notes) -> Iterator[Given]:
             notes.problems.append(Problem(where.where, section, told))
             continue
         if section == STEP and "op" not in file.values:
-            yield Given("op.name", _kind_of(file, values).chain, where)
             yield Given(STEPS, values, where)
             continue
         if not isinstance(values, dict):
@@ -149,16 +146,6 @@ def from_file(file: JobFile, notes: Notes) -> Iterator[Given]:
         for name, value in values.items() if isinstance(values, dict) else ():
             key = f"{section}.{name}"
             yield Given(key, value, Origin("file", file.where(key)))
-
-
-def _kind_of(file: JobFile, steps: object) -> StepKind:
-    """Return the kind of the steps of a job file."""
-    listed = steps if isinstance(steps, list) else []
-    names = [str(step.get("name", "")) for step in listed if isinstance(step, dict)]
-    source = file.values.get("source")
-    inputs = source.get("inputs", []) if isinstance(source, dict) else []
-    paths = [inputs] if isinstance(inputs, str) else inputs if isinstance(inputs, list) else []
-    return kind_of(names, map(str, paths))
 
 
 def from_environment(environ: Mapping[str, str]) -> Iterator[Given]:

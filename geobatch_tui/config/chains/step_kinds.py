@@ -1,4 +1,4 @@
-"""Kinds of chains: those of rasters, and their steps; here and in GDAL."""
+"""Kinds of chains: those of rasters, those of features, and their steps; here and in GDAL."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.execution.params import gdal_steps
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
+from geobatch_tui.execution.params.features.vector_chain_params import VECTOR_STEP_PARAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,7 +46,9 @@ class StepKind:
 RASTER: Final = StepKind(
     "raster", "raster.pipeline", "raster.convert", STEP_PARAMS, gdal_steps.RASTER_STEPS
 )
-VECTOR: Final = StepKind("vector", "vector.pipeline", "vector.convert", {}, gdal_steps.VECTOR_STEPS)
+VECTOR: Final = StepKind(
+    "vector", "vector.pipeline", "vector.convert", VECTOR_STEP_PARAMS, gdal_steps.VECTOR_STEPS
+)
 KINDS: Final = (RASTER, VECTOR)
 
 

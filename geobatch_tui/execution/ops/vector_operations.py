@@ -190,5 +190,38 @@ class Reproject(VectorOperation):
         return reproject
 
 
+class Pipeline(VectorOperation):
+    """A chain of steps, computed batch by batch without a file between them.
+
+    The output has the features that it would have if each step had been stored without loss.
+    """
+
+    name = "vector.pipeline"
+    version = 1
+    summary = "Run a chain of steps on features, as `gdal vector pipeline` does."
+
+    @property
+    def params(self) -> type[BaseModel]:
+        from geobatch_tui.execution.params.features.vector_chain_params import VectorChain
+
+        return VectorChain
+
+    def libraries(self) -> dict[str, str]:
+        from geobatch_tui.execution.proj.grid_shifts import grids
+
+        return super().libraries() | grids()
+
+    def work(self) -> Work:
+        from geobatch_tui.execution.vector.steps.feature_chain import run
+
+        return run
+
+    def probe(self, task: messages.ProbeTask, stage: Stage) -> messages.ItemPlan:
+        from geobatch_tui.execution.vector.probe import probe_chain
+
+        return probe_chain(task, given(task.params), stage)
+
+
+PIPELINE = Pipeline()
 CONVERT, FILTER, CLIP = Convert(), Filter(), Clip()
 MAKE_VALID, REPROJECT = MakeValid(), Reproject()

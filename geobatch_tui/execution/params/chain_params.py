@@ -21,6 +21,9 @@ from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.execution.params.step_params import StepParams
 from geobatch_tui.execution.params.steps import focal_params
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 #: The modules of parameters of steps.
 _MODULES = (
     focal_params,
@@ -40,7 +43,7 @@ STEP_PARAMS: dict[str, type[StepParams]] = {
 }
 
 
-def _named(value: object) -> object:
+def check_step(value: object, known: Mapping[str, object]) -> object:
     """Check the name of a step, so that what is wrong beside it is said in its own words."""
     if not isinstance(value, dict):
         raise ValueError("a step is a table with its name and its parameters")  # noqa: TRY004
@@ -49,11 +52,15 @@ def _named(value: object) -> object:
             raise ValueError("a step has a name, or a function to use, not both")
         return {**value, "name": "function"}
     name = str(value.get("name", ""))
-    if name not in STEP_PARAMS:
-        near = get_close_matches(name, STEP_PARAMS, 1)
-        advice = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(STEP_PARAMS)}"
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        advice = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         raise ValueError(f"there is no step {name!r}; {advice}" if name else "name is missing")
     return value
+
+
+def _named(value: object) -> object:
+    return check_step(value, STEP_PARAMS)
 
 
 if TYPE_CHECKING:

@@ -271,7 +271,8 @@ class FeatureLetter:
 
     ``fid`` is the source's id of it, ``position`` its number among the item's features, from 0.
     ``error_class`` is a class of ``geobatch_tui.errors``. ``wkb`` is the geometry in hex, cut off
-    after some thousand characters; ``wkb_bytes`` is its whole length.
+    after some thousand characters; ``wkb_bytes`` is its whole length. ``stage``: what was done to
+    it, or the step of a chain.
     """
 
     fid: int | None
@@ -280,6 +281,7 @@ class FeatureLetter:
     reason: str
     wkb: str
     wkb_bytes: int
+    stage: str = "work"
 
 
 @dataclass(frozen=True, slots=True)

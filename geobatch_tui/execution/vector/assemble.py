@@ -104,11 +104,13 @@ def _counted(
     for segment, stats in zip(segments, counts(item, segments), strict=True):
         planned = min(item.plan.grid.window(segment.index).width, count)
         accounted = stats["out"] + stats["dead"] + stats["filtered"]
-        if not planned == stats["in"] == accounted:
+        extra = stats.get("extra", 0)  # not in those of before there were chains
+        if planned != stats["in"] or accounted != stats["in"] + extra:
             error = VerifyError(
                 f"chunk {segment.index}: {planned} features were planned and {stats['in']} read, "
                 f"but {stats['out']} published + {stats['dead']} quarantined + "
                 f"{stats['filtered']} filtered = {accounted}"
+                + (f", and steps made {extra} more of them" if extra else "")
             )
             error.evidence = {"chunks": [segment.index]}
             raise error
@@ -131,7 +133,7 @@ def _refuse_too_many(item: ItemContext, summary: Summary) -> None:
             f"max_bad_features = {limit} allows {allowed}",
             hint="look at the reasons in the dead letters, or allow more",
         )
-    if summary.dead and summary.dead + summary.filtered == summary.features_in:
+    if summary.dead and not summary.out:
         raise GeometryError(
             f"none of {summary.features_in} features could be processed; {summary.dead} are in "
             "quarantine"

@@ -25,7 +25,7 @@ from geobatch_tui.execution.vector.batch.arrow_arrays import (
     whole_numbers,
 )
 from geobatch_tui.execution.vector.batch.buffers import own
-from geobatch_tui.execution.vector.batch.feature_batch import Bad, Batch
+from geobatch_tui.execution.vector.batch.feature_batch import Bad, Batch, Features
 from geobatch_tui.execution.vector.fields import source_ids, values
 from geobatch_tui.execution.vector.geometry import curves, lonlat
 from geobatch_tui.execution.vector.geometry.trail import Trail
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ChunkTask, ItemContext, Json
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.batch.arrow_arrays import ChunkStats
+    from geobatch_tui.execution.vector.batch.feature_batch import Lost, Rows
     from geobatch_tui.execution.vector.formats.source_format import Bounds
     from geobatch_tui.execution.vector.spool.segment import OpenSegment
 
@@ -57,11 +58,12 @@ def run(task: ChunkTask, work: Work, stage: Stage) -> ChunkReceipt:
     operation does to a batch."""
     item = task.item
     plan = VectorPlan.from_json(item.plan.detail)
+    reading = plan.reading
     check_identity(item.source, item.source_id)
     repaired = repaired_features.load(item, plan)
     with segment.OpenSegment(item, task.index, task.epoch, stage) as spooled:
         out = _Chunk(item, plan, task.index, spooled)
-        batches = chunk_reader.read_chunk(item, plan, task.index)
+        batches = chunk_reader.read_chunk(item, reading, task.index)
         with Trail(task) if item.plan.notes.get("divisible") else nullcontext() as trail:
             room = own() if records.taken(plan) else None
             context = Context(plan, item.params, stage, trail, room)
@@ -111,7 +113,7 @@ class _Chunk:
         self._plan, window = plan, item.plan.grid.window(index)
         self._position = window.col_off
         self._measured = np.zeros(0, np.bool_)
-        self._fields = batch_schema.schema_of(plan)
+        self._fields = batch_schema.schema_of(plan.reading)
         self._written = batch_schema.written_schema(plan)
         key = [pa.field(FID, pa.int64())] if plan.id_is_key else []
         shape = [pa.field(GEOMETRY, pa.binary()), pa.field(BOX, BOX_TYPE)]
@@ -124,8 +126,8 @@ class _Chunk:
         self.letters: list[FeatureLetter] = []
         self.bytes_in = 0
         self.stats: ChunkStats = {
-            "in": 0, "out": 0, "dead": 0, "filtered": 0, "kinds": {}, "bbox": None, "facts": {},
-            "ids": [], "pieces": [],
+            "in": 0, "out": 0, "dead": 0, "filtered": 0, "extra": 0, "kinds": {}, "bbox": None,
+            "facts": {}, "ids": [], "pieces": [],
         }  # fmt: skip
         if plan.access == "none":
             self.stats["in"] = self.stats["filtered"] = min(window.width, plan.count)
@@ -155,7 +157,22 @@ class _Chunk:
             bad |= {row: ("CorruptSourceError", why) for row, why in enumerate(unread) if why}
         # What cannot be read may lie anywhere.
         beyond[list(bad)] = False
-        return Batch(shapes, bad, beyond)
+        if not self._plan.chain:
+            return Batch(shapes, bad, beyond)
+        names = self._fields.names
+        unfit: Bad = {}
+        columns = values.readable([batch.column(name) for name in names], names, unfit)
+        attributes = pa.RecordBatch.from_arrays(
+            [*columns, batch.column(FID)], schema=self._fields.append(pa.field(FID, pa.int64()))
+        )
+        return Features(
+            shapes,
+            unfit | bad,
+            beyond,
+            attributes=attributes,
+            owners=np.arange(batch.num_rows),
+            measured=self._measured,
+        )
 
     def add(self, batch: pa.RecordBatch, done: Batch) -> None:
         """Take the result of one batch."""
@@ -163,29 +180,39 @@ class _Chunk:
         self.bytes_in += batch.nbytes
         keep = ~done.dropped
         unfit: Bad = {}
-        names = self._fields.names
-        read = values.readable([batch.column(name) for name in names], names, unfit)
+        names = list(self._plan.fields)
+        if isinstance(done, Features):
+            owners, measured, attributes = done.owners, done.measured, done.attributes
+            read = [attributes.column(name) for name in names]
+        else:
+            owners, measured, attributes = np.arange(count), self._measured, batch
+            read = values.readable([batch.column(name) for name in names], names, unfit)
         columns, facts = values.fit(self._plan.output, read, self._written, unfit)
         bad = {row: why for row, why in (unfit | done.bad).items() if keep[row]}
-        self.stats["filtered"] += count - int(keep.sum())
-        if bad:
-            keep[list(bad)] = False
-            self._quarantine(batch, bad)
+        self.stats["filtered"] += len(keep) - int(keep.sum())
+        keep[list(bad)] = False
+        if isinstance(done, Features):
+            done = done.with_lost(bad)
+            self.stats["filtered"] += done.gone
+            self.stats["extra"] += done.extra
+            self._quarantine(batch, done.lost)
+        else:
+            self._quarantine(batch, {row: (*why, "work") for row, why in bad.items()})
         self.stats["in"] += count
         self.stats["out"] += int(keep.sum())
         for name, value in (done.facts | facts).items():
             self.count(name, value)
-        if (lost := self._measured & keep & (done.shapes.kinds < wkb_coordinates.MEASURED)).any():
+        if (lost := measured & keep & (done.shapes.kinds < wkb_coordinates.MEASURED)).any():
             self.count("m_dropped", int(lost.sum()))
         if self._plan.id_is_key:
-            columns.append(batch.column(FID))
-            ids = whole_numbers(batch.column(FID))[keep]
+            columns.append(attributes.column(FID))
+            ids = whole_numbers(attributes.column(FID))[keep]
             self.stats["ids"] = following(self.stats["ids"], ends_of(ids))
         elif self._numbered:
             turns = np.arange(self._position, self._position + count)
             other = whole_numbers(batch.column(FID)) != turns
-            self.count("ids_renumbered", int((other & keep).sum()))
-        self._publish(columns, done.shapes, keep)
+            self.count("ids_renumbered", int((other[owners] & keep).sum()))
+        self._publish(columns, done.shapes, keep, owners)
         self._position += count
 
     def count(self, name: str, value: int) -> None:
@@ -194,7 +221,11 @@ class _Chunk:
         facts[name] = facts.get(name, 0) + int(value)
 
     def _publish(
-        self, columns: list[pa.Array], shapes: wkb_coordinates.Coordinates, keep: NDArray[np.bool_]
+        self,
+        columns: list[pa.Array],
+        shapes: wkb_coordinates.Coordinates,
+        keep: NDArray[np.bool_],
+        owners: Rows,
     ) -> None:
         boxes = shapes.boxes()
         known = np.isfinite(boxes[:, 0])
@@ -209,10 +240,12 @@ class _Chunk:
         shapes.let_go()
         box = box_column(boxes, known, validity(shapes.column))
         made = pa.RecordBatch.from_arrays([*columns, shapes.column, box], schema=self._good_schema)
-        self._pieces.add(made, keep, self._position)
+        self._pieces.add(made, keep, self._position + owners)
 
-    def _quarantine(self, batch: pa.RecordBatch, bad: Bad) -> None:
+    def _quarantine(self, batch: pa.RecordBatch, bad: Lost) -> None:
         rows = sorted(bad)
+        if not rows:
+            return
         self.stats["dead"] += len(rows)
         taken = batch.take(numbers(np.array(rows)))
         fids, shapes = taken.column(FID), taken.column(WKB)
@@ -231,6 +264,7 @@ class _Chunk:
                     reason=reasons[n],
                     wkb=raw[: shown // 2].hex(),
                     wkb_bytes=len(raw),
+                    stage=bad[row][2] or "work",
                 )
             )
 

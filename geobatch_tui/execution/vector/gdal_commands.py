@@ -1,4 +1,4 @@
-"""Commands of GDAL that come nearest to what an item does. Imports no library."""
+"""Commands of GDAL that come nearest to what an item does. Imports no library of workers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,62 @@ from typing import TYPE_CHECKING
 from geobatch_tui.execution.vector.plan import VectorPlan, quoted
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.protocol.messages import ItemContext
+    from geobatch_tui.execution.protocol.messages import ItemContext, Json
     from geobatch_tui.execution.protocol.window import Window
 
 #: By OGR's drivers: how to go on past features that cannot be read.
 _GOES_ON = {"GML": ["--config", "GML_SKIP_CORRUPTED_FEATURES", "YES"]}
 
 
+#: Parameters of steps that GDAL does not have, and says nothing of what they do.
+_OURS = frozenset({"name", "like_digest"})
+
+
 def ogr2ogr(item: ItemContext) -> str:
-    """Return the command for the whole item."""
+    """Return the command for the whole item: a pipeline for a chain of steps, empty if GDAL has not
+    all of it."""
+    plan = VectorPlan.from_json(item.plan.detail)
+    if plan.chain:
+        return _pipeline(item, plan, [], ["--of", plan.output.driver, item.out_path])
     return shlex.join(_command(item, item.out_path, []))
+
+
+def _pipeline(item: ItemContext, plan: VectorPlan, choice: list[str], write: list[str]) -> str:
+    """Return GDAL's pipeline of the steps of an item, on the features of a ``choice``."""
+    steps = item.params["steps"]
+    if any(step.get("wrapdateline") for step in steps):
+        return ""
+    read = ["read", plan.place or item.source]
+    if plan.layer:
+        read += ["--input-layer", plan.layer]
+    parts = [read]
+    if not choice and (plan.where or item.params.get("bounds")):
+        chosen = {"name": "filter", "where": plan.where, "bbox": item.params.get("bounds")}
+        parts.append(_step_words(chosen))
+    if assigned := item.plan.notes.get("assigned_crs"):
+        parts.append(["edit", "--crs", str(assigned)])
+    if choice:
+        parts.append(choice)
+    parts += [*map(_step_words, steps), ["write", *write]]
+    return "gdal vector pipeline " + " ! ".join(shlex.join(part) for part in parts)
+
+
+def _step_words(step: Json) -> list[str]:
+    from geobatch_tui.execution.params.features.vector_chain_params import VECTOR_STEP_PARAMS
+
+    fields = VECTOR_STEP_PARAMS[step["name"]].model_fields
+    words = [step["name"]]
+    for name, value in step.items():
+        default = fields[name].get_default(call_default_factory=True)
+        if name in _OURS or value is None or value == default:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+            continue
+        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        words += [f"{option}={text}"] if text.startswith("-") else [option, text]
+    return words
 
 
 def ogr2ogr_window(item: ItemContext, window: Window) -> str:
@@ -30,6 +76,10 @@ def ogr2ogr_window(item: ItemContext, window: Window) -> str:
     if (record := window.col_off - plan.count + len(plan.aside)) >= 0:
         return shlex.join(_record(plan, item.source, plan.aside[record]))
     first, where = window.col_off, plan.where
+    if plan.chain:
+        chosen = f"SELECT * FROM {layer}{where and ' WHERE '}{where} LIMIT {window.width} "  # noqa: S608
+        choice = ["sql", "--sql", f"{chosen}OFFSET {first}"]
+        return _pipeline(item, plan, choice, ["--of", "GPKG", "chunk.gpkg"])
     if plan.access == "fid":
         index = window.col_off // item.plan.grid.chunk_width
         first -= item.plan.grid.window(index).col_off

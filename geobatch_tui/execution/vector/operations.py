@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.geometry.trail import Trail
     from geobatch_tui.execution.vector.geometry.transform import Reprojector
     from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.second_layer import Area
 
 #: Values of ``geometry_kind``, in the order of WKB's numbers, which go on with the multi types.
 _KINDS = ("points", "lines", "polygons")
@@ -158,36 +159,44 @@ def make_valid(context: Context, batch: Batch) -> Batch:
 def clip(context: Context, batch: Batch) -> Batch:
     """Cut off what lies outside ``bounds``, or outside the polygons of ``like``; features wholly
     inside are not touched."""
+    params = context.params
+    if params["like"]:
+        from geobatch_tui.execution.vector import second_layer
+
+        area = second_layer.area_of(
+            params["like"], params["like_digest"], params["like_layer"], context.plan.src_crs
+        )
+        return clip_at(context, batch, area)
     from geobatch_tui.execution.vector.geometry import geos
 
     rows = geos.untried(batch, context.trail)
-    if context.params["like"]:
-        inside, across, cut = _like(context, batch, rows)
-        batch = batch.with_only(inside)
-    else:
-        minx, miny, maxx, maxy = context.params["bounds"]
-        boxes = batch.shapes.boxes()[rows]
-        is_inside = (boxes[:, :2] >= (minx, miny)) & (boxes[:, 2:] <= (maxx, maxy))
-        across, cut = rows[~is_inside.all(axis=1)], geos.cutter(minx, miny, maxx, maxy)
+    minx, miny, maxx, maxy = params["bounds"]
+    boxes = batch.shapes.boxes()[rows]
+    is_inside = (boxes[:, :2] >= (minx, miny)) & (boxes[:, 2:] <= (maxx, maxy))
+    across = rows[~is_inside.all(axis=1)]
+    return _cut(context, batch, across, geos.cutter(minx, miny, maxx, maxy))
+
+
+def clip_at(context: Context, batch: Batch, area: Area) -> Batch:
+    """Cut off what lies outside of an area; features wholly inside are not touched."""
+    from geobatch_tui.execution.vector.geometry import geos
+
+    trail = context.trail
+    rows = geos.untried(batch, trail)
+    met = rows[geos.tested(batch, rows, area.meets, trail)]
+    across = geos.failing(batch, met, area.covers, trail)
+    return _cut(context, batch.with_only(met), across, geos.sound(area.cut))
+
+
+def _cut(context: Context, batch: Batch, across: Rows, cut: Change) -> Batch:
+    """Cut the features ``across`` the rim; drop those of which nothing is left."""
+    from geobatch_tui.execution.vector.geometry import geos
+
     shapes, empty, _ = geos.touch(batch, across, cut, context.trail)
     dropped = batch.dropped.copy()
     dropped[empty] = True
     facts = {"clipped": len(batch.sound(across)) - len(empty)}
     return replace(batch, shapes=shapes, dropped=dropped, facts=facts)
-
-
-def _like(context: Context, batch: Batch, rows: Rows) -> tuple[Rows, Rows, Change]:
-    """Return those of ``rows`` that meet the area of ``like``; those of them that it does not
-    cover; and what cuts these."""
-    from geobatch_tui.execution.vector import second_layer
-    from geobatch_tui.execution.vector.geometry import geos
-
-    params, trail = context.params, context.trail
-    area = second_layer.area_of(
-        params["like"], params["like_digest"], params["like_layer"], context.plan.src_crs
-    )
-    met = rows[geos.tested(batch, rows, area.meets, trail)]
-    return met, geos.failing(batch, met, area.covers, trail), geos.sound(area.cut)
 
 
 def of_kind(batch: Batch, params: Json) -> Batch:

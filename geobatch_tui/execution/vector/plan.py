@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
@@ -28,6 +28,31 @@ TAKEN = frozenset({FID, WKB, GEOMETRY, BOX, UNREAD})
 def quoted(name: str) -> str:
     """Quote a name for SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """What a step of a chain hands on, and what decides it.
+
+    Attributes:
+        name, version: of the step; ``read`` stands first, for the source.
+        values: all that its features are made from, beside those that it gets.
+        schema: of the attributes, an Arrow schema in hex.
+        crs: WKT; empty where unknown.
+        geometry_type: of the layer, as far as it is known; or ``TABLE``.
+    """
+
+    name: str
+    version: int
+    values: Json
+    schema: str
+    crs: str
+    geometry_type: str
+
+    @property
+    def is_table(self) -> bool:
+        """Whether there are attributes alone."""
+        return self.geometry_type == TABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +93,9 @@ class VectorPlan:
         id_name: name of the ids of the source in the output; empty: it has others, or none.
         id_is_key: they are the primary key of a GeoPackage; else an attribute, among ``fields``.
         geo: what GeoParquet is to say of geometries (see ``geoparquet_key``).
+        chain: the steps between the source, which comes first, and the output; empty: there are
+            none. Then ``fields``, ``schema``, ``dst_crs`` and ``geometry_type`` are those of the
+            last (see :attr:`reading`).
     """
 
     driver: str
@@ -98,6 +126,7 @@ class VectorPlan:
     id_name: str = ""
     id_is_key: bool = False
     geo: Json = field(default_factory=dict)
+    chain: tuple[LayerPlan, ...] = ()
 
     @property
     def output(self) -> OutputFormat:
@@ -114,6 +143,24 @@ class VectorPlan:
         """Numbers of the records that are set aside, as they follow the features."""
         return self.lost + self.shared
 
+    @property
+    def reading(self) -> VectorPlan:
+        """The plan as the source is read, whatever steps make of it."""
+        if not self.chain:
+            return self
+        source, fields = self.chain[0], tuple(self.chain[0].values["fields"])
+        return replace(
+            self,
+            chain=(),
+            fields=fields,
+            schema=source.schema,
+            written="",
+            dst_crs=self.src_crs,
+            geometry_type=source.geometry_type,
+            id_name=str(source.values["id_name"]),
+            id_is_key=bool(source.values["id_is_key"]),
+        )
+
     def where_of_chunk(self, index: int) -> str:
         """Return the condition on the ids of a chunk, for access ``fid``, and ``where``."""
         name = quoted(self.fid_column)
@@ -128,4 +175,6 @@ class VectorPlan:
     def from_json(cls, data: Json) -> VectorPlan:
         """Make a plan of what :meth:`to_json` gave."""
         lists = ("edges", "fields", "outside", "lost", "shared")
-        return cls(**{**data, **{name: tuple(data.get(name, ())) for name in lists}})
+        chain = tuple(LayerPlan(**step) for step in data.get("chain", ()))
+        tuples = {name: tuple(data.get(name, ())) for name in lists}
+        return cls(**{**data, **tuples, "chain": chain})

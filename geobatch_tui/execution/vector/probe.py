@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING
 from pyproj import CRS
 
 from geobatch_tui.errors import (
-    CrsError,
-    GeobatchError,
     PreflightError,
     SchemaError,
 )
-from geobatch_tui.execution.proj import assigned_crs, coordinate_operations
-from geobatch_tui.execution.proj.assigned_crs import horizontal, parse
-from geobatch_tui.execution.proj.crs_lookup import named
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
 from geobatch_tui.execution.sources import source_files
+from geobatch_tui.execution.vector import item_crs
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.fields import field_types
 from geobatch_tui.execution.vector.formats import geoparquet_key
@@ -28,15 +24,25 @@ from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import archive, exact_names, ogr_drivers
 from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
-from geobatch_tui.execution.vector.plan import TABLE, TAKEN, VectorPlan
+from geobatch_tui.execution.vector.plan import TABLE, TAKEN, LayerPlan, VectorPlan
 from geobatch_tui.execution.vector.read.layer import ogr_layer
 from geobatch_tui.execution.vector.read.parquet_layer import parquet_layer
 from geobatch_tui.execution.vector.spool.writer_options import row_group, writer_options
+from geobatch_tui.execution.vector.steps import feature_chain
+from geobatch_tui.execution.vector.steps.feature_step import (
+    READ,
+    READ_VERSION,
+    ChainPlanning,
+    fields_of,
+    in_hex,
+)
 from geobatch_tui.observability.figures import plural
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from geobatch_tui.execution.params.vector_params import VectorParams
-    from geobatch_tui.execution.protocol.messages import ProbeTask
+    from geobatch_tui.execution.protocol.messages import Json, ProbeTask
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.output_format import OutputFormat
     from geobatch_tui.execution.vector.plan import Access
@@ -78,49 +84,133 @@ def probe(
     with stage("open"):
         layer = _layer(task, params)
     with stage("plan"):
-        _refuse(task, layer, params, same_shapes=same_shapes)
+        _refuse(task, layer)
+        if layer.geometry_type == TABLE:
+            _refuse_table(task, layer, params, same_shapes=same_shapes)
         warnings = list(layer.warnings)
-        draft, known = _draft(task, layer, params, dst_crs, warnings, same_shapes=same_shapes)
+        src, dst, known = item_crs.both(task, layer, dst_crs, warnings)
+        _warn_of_geometries(layer, params, OUTPUT_FORMATS[str(task.output["format"])], warnings)
+        draft = _draft(task, layer, params.where, layer.fields, warnings)
+        draft = replace(
+            draft,
+            src_crs=src.to_wkt() if src is not None else "",
+            dst_crs=dst.to_wkt() if dst is not None else "",
+            geo=geoparquet_key.kept(
+                layer.geo, draft.output, warnings, moved=src != dst, same_shapes=same_shapes
+            ),
+        )
         planned = _with_chunks(task, draft, layer, warnings, divisible=divisible)
         return replace(planned, notes={**planned.notes, **known})
 
 
+def probe_chain(task: ProbeTask, params: VectorParams, stage: Stage) -> ItemPlan:
+    """Plan an item of a chain of steps. Raises as :func:`probe`."""
+    with stage("open"):
+        layer = _layer(task, params)
+    with stage("plan"):
+        _refuse(task, layer)
+        warnings, output = list(layer.warnings), OUTPUT_FORMATS[str(task.output["format"])]
+        src, known = item_crs.of_source(task, layer, warnings)
+        _warn_of_geometries(layer, params, output, warnings)
+        crs = src.to_wkt() if src is not None else ""
+        planning = ChainPlanning(output, warnings)
+        source = _read_layer(layer, crs)
+        chain = feature_chain.plan_chain(source, task.params["steps"], planning)
+        last, steps = chain[-1], feature_chain.steps_of(chain)
+        _refuse_end(task, last, output)
+        draft = _draft(task, layer, params.where, fields_of(last), warnings)
+        draft = _numbered(draft, grows=any(step.grows for step in steps))
+        made = {step.crs for step in chain}
+        geo = geoparquet_key.kept(
+            _of_fields(layer.geo, draft.fields),
+            output,
+            warnings,
+            moved=len(made) > 1,
+            same_shapes=all(step.same_shapes for step in steps),
+        )
+        draft = replace(
+            draft,
+            src_crs=crs,
+            dst_crs=last.crs,
+            geometry_type=last.geometry_type,
+            geo=geo,
+            chain=chain,
+        )
+        divisible = any(step.divisible for step in steps)
+        planned = _with_chunks(task, draft, layer, warnings, divisible=divisible)
+        return replace(planned, notes={**planned.notes, **known})
+
+
+def _read_layer(layer: Layer, crs: str) -> LayerPlan:
+    """Return what stands first in a chain: the layer as it is read."""
+    values = {
+        "fields": list(layer.fields.names),
+        "id_name": layer.id_name,
+        "id_is_key": layer.id_is_key,
+    }
+    return LayerPlan(READ, READ_VERSION, values, in_hex(layer.fields), crs, layer.geometry_type)
+
+
+def _refuse_end(task: ProbeTask, last: LayerPlan, output: OutputFormat) -> None:
+    """Raise where the output format cannot hold what the last step makes."""
+    if output.is_json and last.crs:
+        item_crs.require_lonlat(
+            CRS.from_wkt(last.crs), PreflightError, "a last step reproject with"
+        )
+    if last.is_table and not output.holds_tables:
+        raise SchemaError(
+            f"the steps leave no geometry of {task.source}, and {output.name} is for features "
+            "with one",
+            hint="output.format = GPKG or GeoParquet holds a table of attributes; select keeps "
+            "the geometry where _ogr_geometry_ is among its fields",
+        )
+
+
+def _numbered(draft: VectorPlan, *, grows: bool) -> VectorPlan:
+    """Return a plan whose ids are kept as far as steps leave them: of one feature that becomes
+    several, none is the one with its id."""
+    if draft.id_is_key and not grows:
+        return draft
+    kept = not draft.id_is_key and not grows and draft.id_name in draft.fields
+    return replace(draft, id_is_key=False, id_name=draft.id_name if kept else "")
+
+
+def _of_fields(geo: Json, fields: tuple[str, ...]) -> Json:
+    """Return what is said of geometry columns, without those that are no fields any more."""
+    others = {name: said for name, said in geo.get("others", {}).items() if name in fields}
+    return {**geo, "others": others} if geo else {}
+
+
 def _draft(
-    task: ProbeTask,
-    layer: Layer,
-    params: VectorParams,
-    dst_crs: str,
-    warnings: list[str],
-    *,
-    same_shapes: bool,
-) -> tuple[VectorPlan, dict[str, str]]:
-    """Plan how the layer is read and written, but not in which chunks; return also what the plan
-    says of where its CRS comes from."""
+    task: ProbeTask, layer: Layer, where: str, fields: pa.Schema, warnings: list[str]
+) -> VectorPlan:
+    """Plan how the layer is read and its ``fields`` are written, but not in which CRS, nor in which
+    chunks."""
     output = OUTPUT_FORMATS[str(task.output["format"])]
-    written = field_types.written(output, layer.fields, warnings, layer.widths)
+    widths = {
+        name: width
+        for name, width in layer.widths.items()
+        if name in fields.names and fields.field(name).type == layer.fields.field(name).type
+    }
+    written = field_types.written(output, fields, warnings, widths)
     if output.is_dbase:
         allowed = bool(task.output.get("allow_lossy"))
-        shapefile_zip.refuse(layer.fields, allowed=allowed, warnings=warnings)
-    src, dst, known = _crs(task, layer, dst_crs, warnings)
-    _warn_of_geometries(layer, params, output, warnings)
-    geo = geoparquet_key.kept(
-        layer.geo, output, warnings, moved=src != dst, same_shapes=same_shapes
-    )
-    draft = VectorPlan(
+        shapefile_zip.refuse(fields, allowed=allowed, warnings=warnings)
+    return VectorPlan(
         driver=layer.driver,
         layer=layer.name,
         access="drain",
         edges=(),
         fid_column=layer.fid_column,
         geometry_column=layer.geometry,
-        fields=tuple(layer.fields.names),
-        schema=layer.fields.serialize().to_pybytes().hex(),
-        written=written.serialize().to_pybytes().hex(),
+        fields=tuple(fields.names),
+        schema=in_hex(fields),
+        written=in_hex(written),
         count=layer.counted.every,
-        where=params.where,
+        where=where,
         encoding=layer.encoding,
-        src_crs=src.to_wkt() if src is not None else "",
-        dst_crs=dst.to_wkt() if dst is not None else "",
+        src_crs="",
+        dst_crs="",
         format=output.name,
         layer_name=_layer_name(task.key, output),
         options=writer_options(task.output),
@@ -133,9 +223,7 @@ def _draft(
         geometry_type=layer.geometry_type,
         id_name=layer.id_name,
         id_is_key=layer.id_is_key,
-        geo=geo,
     )
-    return draft, known
 
 
 def _layer(task: ProbeTask, params: VectorParams) -> Layer:
@@ -149,10 +237,8 @@ def _layer(task: ProbeTask, params: VectorParams) -> Layer:
     return ogr_layer(task, place, params, drivers)
 
 
-def _refuse(task: ProbeTask, layer: Layer, params: VectorParams, *, same_shapes: bool) -> None:
-    """Raise SchemaError where the layer cannot be taken."""
-    if layer.geometry_type == TABLE:
-        _refuse_table(task, layer, params, same_shapes=same_shapes)
+def _refuse(task: ProbeTask, layer: Layer) -> None:
+    """Raise SchemaError where a field of the layer has a name that is ours."""
     if taken := sorted(TAKEN.intersection(layer.fields.names)):
         raise SchemaError(
             f"{task.source} has a field {taken[0]!r}, a name that features have here for more",
@@ -207,56 +293,6 @@ def _refuse_table(
         )
 
 
-def _crs(
-    task: ProbeTask, layer: Layer, dst_crs: str, warnings: list[str]
-) -> tuple[CRS | None, CRS | None, dict[str, str]]:
-    """Find the CRS of the source and that of the output, None where unknown, and what the plan says
-    of where the first comes from."""
-    if layer.geometry_type == TABLE:
-        return None, None, {}
-    assigned = assigned_crs.Assigned.of(task.source_options)
-    src, crs_source = assigned_crs.choose(layer.crs or "", assigned, task.source, warnings)
-    if src is None:
-        if dst_crs:
-            raise CrsError(f"{task.source} has no CRS", hint=assigned_crs.NO_CRS)
-        warnings.append(
-            "the source has no CRS; its coordinates are taken for longitude and latitude on WGS 84"
-            if OUTPUT_FORMATS[task.output["format"]].is_json
-            else "the source has no CRS, nor has the output"
-        )
-        return None, None, {}
-    if crs_source == "file" and format_of(layer.driver).crs_beside:
-        crs_source = "sidecar"
-    known = assigned.notes(crs_source)
-    try:
-        return *_checked(task, src, dst_crs, warnings), known
-    except GeobatchError as error:
-        error.evidence = {**known, **error.evidence}
-        raise
-
-
-def _checked(task: ProbeTask, src: CRS, dst_crs: str, warnings: list[str]) -> tuple[CRS, CRS]:
-    """Return the horizontal CRSs of source and output, which are as job and format want them."""
-    src = horizontal(src, "the source", warnings)
-    assigned_crs.require(src, str(task.source_options.get("require_crs") or ""))
-    dst = src
-    if dst_crs:
-        dst = horizontal(parse(dst_crs, "dst_crs", PreflightError), "dst_crs", warnings)
-        # Asked by the texts of the plan, so that chunks in this process find it cached.
-        operations = coordinate_operations.known(src.to_wkt(), dst.to_wkt())
-        if not operations.pipelines:
-            raise CrsError(f"PROJ knows no way from {named(src)} to {named(dst)}")
-        if warning := operations.missing_grid(named(dst)):
-            warnings.append(warning)
-    is_json = OUTPUT_FORMATS[task.output["format"]].is_json
-    if is_json and not dst.equals(CRS.from_epsg(4326), ignore_axis_order=True):
-        raise (PreflightError if dst_crs else CrsError)(
-            f"GeoJSON is in longitude and latitude on WGS 84 (RFC 7946), not in {named(dst)}",
-            hint="vector.reproject with dst_crs = EPSG:4326, or another output.format",
-        )
-    return src, dst
-
-
 #: Types of layers that no output format has.
 _CURVED = frozenset(name for number, name in wkb_coordinates.NAMES.items() if number > 7)
 
@@ -277,7 +313,7 @@ def _with_chunks(
 ) -> ItemPlan:
     packed = archive.is_inside(plan.place)
     size = archive.look_into(task.source)[2] if packed else source_files.status(task.source)[0]
-    each = max(size / max(plan.count, 1), 64.0)
+    each = max(size / max(plan.count, 1), 64.0) * feature_chain.growth(plan.chain)
     cell = row_group(each) if plan.output.is_parquet else 0
     features = task.chunking.features
     if not features:
@@ -293,7 +329,7 @@ def _with_chunks(
         warnings.append(f"{none}: the output will have none")
     elif not packed:
         form = format_of(plan.driver)
-        access, edges = form.access(task.source, plan, features, layer.stride)
+        access, edges = form.access(task.source, plan.reading, features, layer.stride)
     if access == "rows":
         features = max(features // layer.stride, 1) * layer.stride
         if features == layer.stride and plan.count <= layer.stride:
@@ -304,7 +340,7 @@ def _with_chunks(
     if access == "fid":
         bounds = task.params.get("bounds")
         outside = format_of(plan.driver).chunks_outside(
-            task.source, plan, edges, grid.chunk_width, bounds
+            task.source, plan.reading, edges, grid.chunk_width, bounds
         )
     plan = replace(plan, access=access, edges=edges, cell=cell, outside=outside)
     return ItemPlan(

@@ -53,7 +53,7 @@ def feature_letter(
         letter.error_class,
         Reaction.PERMANENT,
         f"feature {letter.position}{fid}: {letter.reason}",
-        stage="work",
+        stage=letter.stage,
         hint="repair it in the quarantine file, or retry with other parameters",
         evidence={
             "position": letter.position,

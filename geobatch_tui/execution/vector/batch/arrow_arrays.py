@@ -139,6 +139,7 @@ ChunkStats = TypedDict(
         "out": int,
         "dead": int,
         "filtered": int,
+        "extra": int,
         "kinds": dict[str, int],
         "bbox": list[float] | None,
         "facts": dict[str, int],
@@ -146,7 +147,8 @@ ChunkStats = TypedDict(
         "pieces": list[list[int]],
     },
 )
-"""Counts of a chunk, as they are spooled with its features: ``pieces`` has the cell, the rows,
+"""Counts of a chunk, as they are spooled with its features: ``extra`` features more than were read
+came out, in all that became of them; ``pieces`` has the cell, the rows,
 whether it is Parquet, and the bytes of each piece; ``kinds`` how many geometries there are of each
 type."""
 

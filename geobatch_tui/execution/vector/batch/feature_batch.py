@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geobatch_tui.execution.vector.batch.arrow_arrays import numbers
+from geobatch_tui.execution.vector.batch.wkb_coordinates import coordinates
 from geobatch_tui.execution.vector.kernels import wkb_loops
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.vector.batch.wkb_coordinates import Coordinates
@@ -66,3 +69,64 @@ class Batch:
 def without(rows: Rows, bad: Bad) -> Rows:
     """Return those of ``rows`` that are not in ``bad``."""
     return np.array([row for row in rows.tolist() if row not in bad], np.int64)
+
+
+#: Rows that were read and of which a feature is set aside: class of the error, reason, step.
+type Lost = dict[int, tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features(Batch):
+    """The features of a batch on their way through a chain of steps.
+
+    Attributes:
+        attributes: of its rows.
+        owners: the row that was read, of each row; they ascend.
+        measured: whether the geometry that was read has M, of each row.
+        lost: rows that were read and of which a feature is set aside.
+        gone: features that are not asked for, and are rows no more.
+        extra: how many more features there are, in all that became of them, than were read.
+    """
+
+    attributes: pa.RecordBatch
+    owners: Rows
+    measured: NDArray[np.bool_]
+    lost: Lost = field(default_factory=dict)
+    gone: int = 0
+    extra: int = 0
+
+    def settled(self, step: str, name: str) -> Features:
+        """Return the features that go on; those that ``step`` (``name`` alone in letters) set aside
+        or dropped are rows no more."""
+        keep = ~self.dropped
+        bad = {row: why for row, why in self.bad.items() if keep[row]}
+        if keep.all() and not bad:
+            return replace(self, bad={})
+        told = self.with_lost(bad, step, name)
+        gone = self.gone + int((~keep).sum())
+        keep[list(bad)] = False
+        return replace(told.picked(np.flatnonzero(keep)), gone=gone)
+
+    def with_lost(self, bad: Bad, step: str = "", name: str = "") -> Features:
+        """Enter these rows among what is lost, at ``step``."""
+        lost, before = dict(self.lost), f"{step}: " if step else ""
+        for row, (error, reason) in sorted(bad.items()):
+            lost.setdefault(int(self.owners[row]), (error, before + reason, name))
+        extra = self.extra + len(lost) - len(self.lost) - len(bad)
+        return replace(self, lost=lost, extra=extra)
+
+    def picked(self, rows: Rows, column: pa.Array | None = None) -> Features:
+        """Return the features of ``rows``, which ascend; of one that is named again and again, so
+        many. ``column``: their geometries, where these are others."""
+        places = numbers(rows)
+        if column is None:
+            column = self.shapes.column.take(places)
+        return replace(
+            self,
+            shapes=coordinates(column),
+            bad={},
+            dropped=np.zeros(len(rows), np.bool_),
+            attributes=self.attributes.take(places),
+            owners=self.owners[rows],
+            measured=self.measured[rows],
+        )

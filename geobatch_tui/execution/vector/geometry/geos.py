@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     #: Says something of each of an array of geometries.
     type Test = Callable[[Shapes], NDArray[np.bool_]]
     type Change = Callable[[Geometry], Geometry]
+    #: Makes as many geometries of an array of them.
+    type Remake = Callable[[Shapes], Shapes]
 
 #: A geometry of more coordinates than this is tested by itself.
 LARGE = 20_000
@@ -205,6 +207,54 @@ def _kept(changed: Geometry | None, dimensions: Iterable[int]) -> bytes:
     )
     written: bytes = shapely.to_wkb(kept, byte_order=1, flavor="iso")
     return written + (_LESSENED if others else _WHOLE)
+
+
+def remade(batch: Batch, rows: Rows, change: Remake, trail: Trail | None) -> pa.Array:
+    """Return the column with what ``change`` makes of the geometries of ``rows``, all at once that
+    are not large.
+
+    They are taken one by one where that raises, and those that raise are set aside; and where an
+    earlier try of the chunk ended its worker.
+    """
+    shapes = read(batch.shapes.column, rows, batch.bad)
+    made: dict[int, bytes] = {}
+    alone = there = ~shapely.is_missing(shapes)
+    if trail is None or not trail.careful:
+        is_large = np.diff(batch.shapes.first)[rows] > LARGE
+        try:
+            at_once = there & ~is_large
+            values = _written(change(shapes[at_once]))
+            made = dict(zip(rows[at_once].tolist(), values, strict=True))
+            alone = there & is_large
+        except shapely.errors.GEOSException:
+            pass
+    for n in np.flatnonzero(alone).tolist():
+        row = int(rows[n])
+        kept = trail.made(row) if trail is not None else None
+        try:
+            if kept is None:
+                with _place(trail, row) as given:
+                    kept = _written(change(shapes[n : n + 1]))[0]
+                    given.append(kept)
+            made[row] = kept
+        except shapely.errors.GEOSException as error:
+            batch.set_aside((row,), f"GEOS: {error}")
+    return with_values(batch.shapes.column, made)
+
+
+def with_values(column: pa.Array, made: dict[int, bytes]) -> pa.Array:
+    """Return a column of WKB with these values in their rows."""
+    if not made:
+        return column
+    values = column.to_pylist()
+    for row, value in made.items():
+        values[row] = value
+    return pa.array(values, pa.binary())
+
+
+def _written(shapes: Shapes) -> list[bytes]:
+    values: list[bytes] = shapely.to_wkb(shapes, byte_order=1, flavor="iso").tolist()
+    return values
 
 
 def _place(trail: Trail | None, row: int) -> AbstractContextManager[list[bytes]]:

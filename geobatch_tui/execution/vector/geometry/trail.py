@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
+    import pyarrow as pa
+
     from geobatch_tui.execution.protocol.messages import ChunkTask
 
 #: Feature now worked on (one more than its number; 0: none), crashes before this try, crashes that
@@ -70,6 +72,7 @@ class Trail:
             finally:
                 os.close(fd)
         self._base = 0
+        self._step: tuple[int, pa.Array] | None = None
         self._spent: dict[int, float] = {}
         #: Whether features are to be taken one by one, where all at once would be quicker: an
         #: earlier try died, and perhaps at none that it had named.
@@ -108,13 +111,25 @@ class Trail:
         """Begin a batch with this feature of the chunk."""
         self._base = first
 
+    def begin_step(self, step: int, column: pa.Array) -> None:
+        """Begin a step of a chain on the geometries of ``column``. Their rows change from step to
+        step, so a feature is known by the step and its WKB."""
+        self._step = step, column
+
+    def _number(self, row: int) -> int:
+        if self._step is None:
+            return self._base + row
+        step, column = self._step
+        digest = hashlib.blake2b(column[row].as_py(), digest_size=8, salt=b"%d" % step).digest()
+        return int.from_bytes(digest, "little") >> 1
+
     def is_condemned(self, row: int) -> bool:
         """Whether an earlier try died at this row of the batch."""
-        return self._base + row in self.condemned
+        return self._number(row) in self.condemned
 
     def made(self, row: int) -> bytes | None:
         """Return what an earlier try made of this row of the batch; None: nothing."""
-        return self._made.found.get(self._base + row)
+        return self._made.found.get(self._number(row)) if self._made.found else None
 
     @contextmanager
     def at(self, row: int) -> Iterator[list[bytes]]:
@@ -122,7 +137,7 @@ class Trail:
 
         What the row took in this try before, at another step, counts as its time, too.
         """
-        began, number = time.monotonic(), self._base + row
+        began, number = time.monotonic(), self._number(row)
         struct.pack_into("<d", self._page, _SINCE, began - self._spent.get(number, 0.0))
         struct.pack_into("<Q", self._page, _CURRENT, number + 1)
         given: list[bytes] = []

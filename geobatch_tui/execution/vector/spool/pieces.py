@@ -13,6 +13,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -26,7 +27,6 @@ from geobatch_tui.execution.vector.spool.writer_options import ROW_GROUP_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.protocol.window import Window
@@ -82,15 +82,18 @@ class Pieces:
         self._cell = window.col_off // self._size
         self._stats: list[list[int]] = []
 
-    def add(self, batch: pa.RecordBatch, keep: NDArray[np.bool_], position: int) -> None:
-        """Take in the rows of ``batch`` to ``keep``; its first is feature ``position``."""
+    def add(
+        self, batch: pa.RecordBatch, keep: NDArray[np.bool_], positions: NDArray[np.int64]
+    ) -> None:
+        """Take in the rows of ``batch`` to ``keep``; ``positions``, which ascend: the feature of
+        the source that each comes from."""
         start = 0
         while start < batch.num_rows:
-            cell = (position + start) // self._size
+            cell = int(positions[start]) // self._size
             if cell != self._cell:
                 self._close()
                 self._cell = cell
-            stop = min(batch.num_rows, (cell + 1) * self._size - position)
+            stop = int(np.searchsorted(positions, (cell + 1) * self._size))
             part, chosen = batch.slice(start, stop - start), keep[start:stop]
             if chosen.any():
                 kept = part if chosen.all() else part.filter(flags(chosen))

@@ -1,0 +1,1 @@
+"""The parameters of chains of steps on features, as job files give them."""
