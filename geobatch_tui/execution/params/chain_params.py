@@ -16,6 +16,7 @@ from geobatch_tui.execution.params import (
     terrain_params,
     value_params,
 )
+from geobatch_tui.execution.params.calc import calc_params
 from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.execution.params.step_params import StepParams
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 #: The modules of parameters of steps.
 _MODULES = (
+    calc_params,
     focal_params,
     function_params,
     group_params,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.execution.params import gdal_steps
+from geobatch_tui.execution.params.calc.expression import parse, text_of
 from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.encode.gdal_options import LEVEL_KEYS, LOSSLESS
@@ -67,6 +68,8 @@ def window_command(item: ItemContext, window: Window) -> str:
 def _chain_command(item: ItemContext, steps: Sequence[Json], write: Sequence[str]) -> str:
     if any(step["name"] not in gdal_steps.RASTER_STEPS for step in steps):
         return ""
+    if any(step["name"] == "calc" for step in steps[1:]):  # GDAL's reads files itself
+        return ""
     files = [item.source]
     if source_list.is_source_list(item.source):
         try:
@@ -85,6 +88,8 @@ def pipeline(files: Sequence[str], steps: Sequence[Json], write: Sequence[str]) 
     if steps and steps[0]["name"] in COMBINING:
         combine, *own = parts[1]
         parts[:2] = [[combine, *files, *own]]
+    elif steps and steps[0]["name"] == "calc":
+        parts[:2] = [["calc", "-i", *files, *parts[1][1:]]]
     return "gdal raster pipeline " + " ! ".join(shlex.join(part) for part in parts)
 
 
@@ -94,6 +99,8 @@ def _step_words(step: Json) -> list[str]:
     name = step["name"]
     fields, arguments = STEP_PARAMS[name].model_fields, gdal_steps.arguments_of(name)
     words = [name]
+    if name == "calc" and step.get("dialect") != "builtin":  # GDAL knows no b1
+        step = {**step, "calc": [text_of(parse(text).tree) for text in step["calc"]]}
     for field, value in step.items():
         argument = field.replace("_", "-")
         default = fields[field].get_default(call_default_factory=True)

@@ -19,6 +19,21 @@ OWN_STEPS = Path(__file__).with_name("own_steps.py")
 #: An example of each step, and of each way that it works.
 EXAMPLES = {
     "aspect": {"name": "aspect"},
+    "calc-index": {
+        "name": "calc", "calc": ["(b1 - b2) / (b1 + b2)"], "output_data_type": "Float32",
+    },
+    "calc-each-band": {
+        "name": "calc", "calc": ["X > 120 ? sqrt(X) : log(X - 100)", "b1 ^ 3"],
+        "output_data_type": "Float32",
+    },
+    "calc-whole": {
+        "name": "calc", "calc": ["isnodata(b1) ? 7 : 90 * sqrt(b1 - 100)"],
+        "output_data_type": "Int16", "propagate_nodata": False,
+    },
+    "calc-builtin": {
+        "name": "calc", "calc": ["median", "max"], "dialect": "builtin", "flatten": True,
+        "nodata": -7, "propagate_nodata": False, "output_data_type": "Float32",
+    },
     "clip-window": {"name": "clip", "window": [3, 5, 30, 21]},
     "clip-bbox": {
         "name": "clip", "bbox": [10.5, 40.2, 12.0, 41.5], "bbox_crs": "EPSG:4326",

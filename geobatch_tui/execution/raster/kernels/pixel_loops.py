@@ -103,6 +103,7 @@ medians = Loop.of("focal.neighbor_loops.medians", f"{_AROUND} {_TAPS} float64:1 
 modes = Loop.of(
     "focal.neighbor_loops.modes", f"{_AROUND} {_TAPS} float64:1 float64:1 int64:1 int64:1 float64:2"
 )
+run_algebra = Loop.of("algebra_loops.run", "int64:2 float64:2")
 
 power = Loop.of("value_loops.power", "float64:1 float")
 classify = Loop.of("value_loops.classify", "T:1 float64:1 float64:1 int32:1")

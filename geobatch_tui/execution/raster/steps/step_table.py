@@ -13,6 +13,7 @@ from geobatch_tui.execution.raster.steps.band_steps import (
     Select,
     SetType,
 )
+from geobatch_tui.execution.raster.steps.calc_step import Calc
 from geobatch_tui.execution.raster.steps.clip_step import Clip
 from geobatch_tui.execution.raster.steps.color_map_step import ColorMap
 from geobatch_tui.execution.raster.steps.focal.neighbor_steps import Neighbors
@@ -42,6 +43,7 @@ STEPS: dict[str, Step] = {
     step.name: step
     for step in (
         Aspect(),
+        Calc(),
         Clip(),
         ColorMap(),
         Edit(),

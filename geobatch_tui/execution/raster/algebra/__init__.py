@@ -1,0 +1,1 @@
+"""Band algebra: expressions become programs on registers of pixels, which are run tile by tile."""
