@@ -58,3 +58,9 @@ def digest_of(path: str | Path, state: Digest | None = None) -> tuple[str, int]:
             state.update(piece)
             size += len(piece)
     return state.hexdigest(), size
+
+
+def state_of(path: str | Path) -> str:
+    """Return size and time of last change of a file, for those that are too large for a digest."""
+    now = Path(path).stat()
+    return f"{now.st_size} {now.st_mtime_ns}"

@@ -20,7 +20,7 @@ from geobatch_tui.execution.params.calc import calc_params
 from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.execution.params.step_params import StepParams
-from geobatch_tui.execution.params.steps import focal_params
+from geobatch_tui.execution.params.steps import distance_params, focal_params
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 #: The modules of parameters of steps.
 _MODULES = (
     calc_params,
+    distance_params,
     focal_params,
     function_params,
     group_params,

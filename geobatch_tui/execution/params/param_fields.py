@@ -7,16 +7,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from geobatch_tui.execution.io.digest import digest_of, short_digest
+from geobatch_tui.execution.io.digest import digest_of, short_digest, state_of
 from geobatch_tui.execution.params import value_tables
 
 #: The entries of a colour map, as ``value_tables.colour_entries`` gives them.
 Colors = tuple[tuple[str, int, int, int, int], ...]
 
 
-def semantic(default: Any, text: str, unit: str = "") -> Any:
-    """Make a field whose change makes outputs stale; ``text`` is its help."""
-    return Field(default, description=text, json_schema_extra={"unit": unit, "kind": "semantic"})
+def semantic(default: Any, text: str, unit: str = "", **marks: bool | str) -> Any:
+    """Make a field whose change makes outputs stale; ``text`` is its help.
+
+    ``marks``: ``path`` "@" where a value that begins so names a file.
+    """
+    return Field(
+        default, description=text, json_schema_extra={"unit": unit, "kind": "semantic", **marks}
+    )
 
 
 def operational(default: Any, text: str, unit: str = "", **marks: bool | str) -> Any:
@@ -70,6 +75,23 @@ def with_colors(data: Any) -> Any:
         raise ValueError(
             f"color_map: {text}" if text.startswith(path) else f"color_map: {path}: {text}"
         ) from None
+
+
+def with_state(values: object, name: str) -> object:
+    """Do what :func:`with_digest` does with size and time, in the field ``<name>_state``."""
+    if not isinstance(values, dict) or not values.get(name) or values.get(f"{name}_state"):
+        return values
+    path = str(values[name])
+    try:
+        return {**values, f"{name}_state": state_of(path)}
+    except OSError as error:
+        raise ValueError(f"{name}: {path} cannot be read: {error.strerror}") from error
+
+
+def text_of(value: object) -> object:
+    """Return the text of the file that a value names behind ``@``; other values as they are."""
+    named = isinstance(value, str) and value.startswith("@")
+    return value_tables.read_text(str(value)[1:]) if named else value
 
 
 def parse_nodata(value: object) -> object:

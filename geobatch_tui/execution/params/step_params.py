@@ -25,8 +25,11 @@ from geobatch_tui.execution.params.param_fields import (
     Options,
     SourceNodata,
     color_map,
+    operational,
     semantic,
+    text_of,
     with_colors,
+    with_state,
 )
 from geobatch_tui.execution.params.raster_params import ReprojectParams
 
@@ -180,7 +183,7 @@ class StepParams(BaseModel):
 
 
 class ClipStep(StepParams):
-    """Cut out a rectangle, by whole pixels."""
+    """Cut out a rectangle, by whole pixels, or what lies in a geometry."""
 
     name: Literal["clip"]
     bbox: Bounds | None = semantic(None, "Bounds: minx, miny, maxx, maxy.", "units of bbox_crs")
@@ -188,20 +191,45 @@ class ClipStep(StepParams):
     window: tuple[int, int, int, int] | None = semantic(
         None, "First column, first row, width and height.", "pixels"
     )
+    geometry: Annotated[str, BeforeValidator(text_of)] = semantic(
+        "",
+        "Polygons, as WKT or GeoJSON, or @ and a file of that: pixels of which no part lies in "
+        "them become invalid.",
+        path="@",
+    )
+    geometry_crs: str = semantic("", "Its CRS; empty: of GeoJSON degrees, of WKT the input's.")
+    like: str = operational("", "Another raster file: the clip has its bounds.", path=True)
+    like_state: str = semantic("", "Its size and time; found by itself when the job is read.")
+    only_bbox: bool = semantic(False, "Take the bounding box of geometry, and all pixels in it.")
     allow_bbox_outside_source: bool = semantic(
         False, "Take the part of the rectangle that lies in the input."
     )
+    add_alpha: bool = semantic(
+        False, "Add an alpha band that is 0 where there is no data, if the input has none."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_the_other_file(cls, values: object) -> object:
+        return with_state(values, "like")
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if (self.bbox is None) == (self.window is None):
-            raise ValueError("clip takes bbox or window, one of them")
+        ways = [self.bbox is not None, self.window is not None, self.geometry, self.like]
+        if sum(map(bool, ways)) != 1:
+            raise ValueError("clip takes bbox, window, geometry or like, one of them")
         if self.bbox is not None and not (
             self.bbox[0] < self.bbox[2] and self.bbox[1] < self.bbox[3]
         ):
             raise ValueError("bbox is minx, miny, maxx, maxy, with minx < maxx and miny < maxy")
         if self.window is not None and min(self.window[2:]) < 1:
             raise ValueError("window is first column, first row, width and height")
+        if self.window is not None and self.add_alpha:
+            raise ValueError("add_alpha goes with bbox, geometry or like, not with window")
+        if self.only_bbox and not (self.geometry or self.like):
+            raise ValueError("only_bbox goes with geometry or like")
+        if self.geometry_crs and not self.geometry:
+            raise ValueError("geometry_crs goes with geometry")
         return self
 
 

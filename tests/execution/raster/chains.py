@@ -39,6 +39,14 @@ EXAMPLES = {
         "name": "clip", "bbox": [10.5, 40.2, 12.0, 41.5], "bbox_crs": "EPSG:4326",
         "allow_bbox_outside_source": True,
     },
+    "clip-geometry": {
+        "name": "clip",
+        "geometry": "POLYGON((10.2 41.9,11.9 41.6,11.2 40.6,10.9 41.3,10.3 40.5,10.2 41.9))",
+    },
+    "clip-geometry-crs": {
+        "name": "clip", "geometry_crs": "EPSG:3857", "add_alpha": True,
+        "geometry": "POLYGON((1150000 5100000,1330000 5060000,1200000 4960000,1150000 5100000))",
+    },
     "color-map": {
         "name": "color-map",
         "colors": [["40.0", 0, 0, 255, 255], ["50.0%", 255, 255, 0, 200], ["150.0", 255, 0, 0, 90]],
@@ -48,6 +56,11 @@ EXAMPLES = {
         "colors": [["40.0", 0, 0, 255, 255], ["nv", 9, 9, 9, 60], ["150.0", 255, 0, 0, 90]],
     },
     "edit": {"name": "edit", "metadata": {"a": "b"}},
+    "edit-bands": {
+        "name": "edit", "color_interpretation": ["1=red"], "scale": ["2=0.5"], "offset": [5],
+    },
+    "fill-nodata": {"name": "fill-nodata", "max_distance": 9, "smoothing_iterations": 2},
+    "fill-nodata-nearest": {"name": "fill-nodata", "strategy": "nearest", "max_distance": 3},
     "function-mean": {"name": "function", "use": f"{OWN_STEPS}:local_mean", "size": 5},
     "function-sharpen": {"name": "function", "use": f"{OWN_STEPS}:sharpen"},
     "hillshade": {"name": "hillshade", "zfactor": 200},
@@ -64,12 +77,14 @@ EXAMPLES = {
         "nodata": "none",
     },
     "nodata-to-alpha": {"name": "nodata-to-alpha"},
+    "proximity": {"name": "proximity", "target_values": [100, 120], "max_distance": 8},
+    "proximity-geo": {
+        "name": "proximity", "distance_units": "geo", "max_distance": 0.3, "band": 1,
+        "target_values": 101, "output_data_type": "Float64",
+    },
     "reclassify": {
         "name": "reclassify",
         "mapping": "[-inf,50)=1; [50,90]=PASS_THROUGH; (90,120)=250; 130=3; DEFAULT=9",
-    },
-    "edit-bands": {
-        "name": "edit", "color_interpretation": ["1=red"], "scale": ["2=0.5"], "offset": [5],
     },
     "reproject-near": {"name": "reproject", "output_crs": "EPSG:3035"},
     "reproject-bilinear": {

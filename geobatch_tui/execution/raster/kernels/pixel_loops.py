@@ -108,6 +108,15 @@ run_algebra = Loop.of("algebra_loops.run", "int64:2 float64:2")
 power = Loop.of("value_loops.power", "float64:1 float")
 classify = Loop.of("value_loops.classify", "T:1 float64:1 float64:1 int32:1")
 colour = Loop.of("value_loops.colour", "T:1 float64:1 float64:2 int uint8:2")
+fill = Loop.of(
+    "focal.distance_loops.fill", "T:2 uint8:2 int,int int bool bool int32:2 int32:1 T:2 uint8:2"
+)
+smooth = Loop.of("focal.distance_loops.smooth", "T:2 uint8:2 uint8:2 int,int T:2")
+squares = Loop.of(
+    "focal.distance_loops.squares",
+    "uint8:2 int,int int float int32:2 int32:1 int64:2 float64:1 float64:2",
+)
+touched = Loop.of("scan_loops.touched", "float64:2 int int uint8:2")
 
 
 def scratch(taps: tuple[int, int], width: int, dtype: DType) -> tuple[np.ndarray, ...]:

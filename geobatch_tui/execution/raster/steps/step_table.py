@@ -16,6 +16,7 @@ from geobatch_tui.execution.raster.steps.band_steps import (
 from geobatch_tui.execution.raster.steps.calc_step import Calc
 from geobatch_tui.execution.raster.steps.clip_step import Clip
 from geobatch_tui.execution.raster.steps.color_map_step import ColorMap
+from geobatch_tui.execution.raster.steps.focal.distance_steps import FillNodata, Proximity
 from geobatch_tui.execution.raster.steps.focal.neighbor_steps import Neighbors
 from geobatch_tui.execution.raster.steps.own.function_step import Function
 from geobatch_tui.execution.raster.steps.reclassify_step import Reclassify
@@ -47,11 +48,13 @@ STEPS: dict[str, Step] = {
         Clip(),
         ColorMap(),
         Edit(),
+        FillNodata(),
         Function(),
         Hillshade(),
         Materialize(),
         Neighbors(),
         NodataToAlpha(),
+        Proximity(),
         Reclassify(),
         Reproject(),
         Roughness(),

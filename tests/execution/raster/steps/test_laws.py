@@ -41,6 +41,8 @@ def _said(whole, field):
     """A property of a raster, with one word for what a file cannot tell apart."""
     raster, _, mask = whole
     value = getattr(raster, field)
+    if isinstance(value, float) and np.isnan(value):
+        return "NaN"
     if field == "crs":
         return CRS.from_wkt(value).to_epsg() or value
     if value != value:  # noqa: PLR0124 - NaN
