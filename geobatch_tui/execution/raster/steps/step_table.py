@@ -14,10 +14,10 @@ from geobatch_tui.execution.raster.steps.band_steps import (
     SetType,
 )
 from geobatch_tui.execution.raster.steps.calc_step import Calc
-from geobatch_tui.execution.raster.steps.clip_step import Clip
 from geobatch_tui.execution.raster.steps.color_map_step import ColorMap
 from geobatch_tui.execution.raster.steps.focal.distance_steps import FillNodata, Proximity
 from geobatch_tui.execution.raster.steps.focal.neighbor_steps import Neighbors
+from geobatch_tui.execution.raster.steps.grids.clip_step import Clip
 from geobatch_tui.execution.raster.steps.own.function_step import Function
 from geobatch_tui.execution.raster.steps.reclassify_step import Reclassify
 from geobatch_tui.execution.raster.steps.reproject_step import Reproject

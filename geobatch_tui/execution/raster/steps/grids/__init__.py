@@ -1,0 +1,1 @@
+"""Steps that change the grid of a raster: what is left of it, and how large it is."""
