@@ -93,7 +93,8 @@ def box(values, flags, masked, size, mean, lines, counts, out):
     height, width = out.shape
     for r in range(len(values)):
         across, taken = lines[r], values[r]
-        across[:] = taken[:width]
+        for c in range(width):
+            across[c] = taken[c]
         for k in range(1, size):
             moved = taken[k : k + width]
             for c in range(width):
@@ -108,7 +109,9 @@ def box(values, flags, masked, size, mean, lines, counts, out):
     area = np.float64(size * size)
     for r in range(height):
         sums = out[r]
-        sums[:] = lines[r]
+        first = lines[r]
+        for c in range(width):
+            sums[c] = first[c]
         for k in range(1, size):
             below = lines[r + k]
             for c in range(width):
@@ -143,7 +146,9 @@ def box_extremes(values, size, sign, lines, out):
                 across[c] = max(across[c], value)
     for r in range(height):
         most = out[r]
-        most[:] = lines[r]
+        first = lines[r]
+        for c in range(width):
+            most[c] = first[c]
         for k in range(1, size):
             below = lines[r + k]
             for c in range(width):
