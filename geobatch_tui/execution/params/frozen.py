@@ -34,6 +34,8 @@ Resampling = Literal[
 #: Versions of the steps whose same parameters gave other pixels in an earlier release; those of the
 #: others are 1.
 STEP_VERSIONS: Mapping[str, int] = {}
+#: GDAL's name for the geometry among the fields of features.
+GEOMETRY_NAME = "_ogr_geometry_"
 #: Steps that make one raster of many files; they come first in a chain, in place of a file.
 COMBINING = frozenset({"mosaic", "stack"})
 #: Names of the parameters of the step *reproject*, which are GDAL's of today, and those of the

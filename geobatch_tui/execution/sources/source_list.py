@@ -22,9 +22,9 @@ SUFFIX = ".sources"
 _FIRST = "geobatch sources 1"
 
 
-def is_source_list(path: str) -> bool:
+def is_source_list(path: str | Path) -> bool:
     """Whether ``path`` is the list of a group of files."""
-    return path.endswith(SUFFIX)
+    return str(path).endswith(SUFFIX)
 
 
 def write_source_list(members: Sequence[str], directory: Path) -> str:

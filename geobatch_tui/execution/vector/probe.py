@@ -28,7 +28,6 @@ from geobatch_tui.execution.vector.plan import TABLE, TAKEN, LayerPlan, VectorPl
 from geobatch_tui.execution.vector.read.layer import ogr_layer
 from geobatch_tui.execution.vector.read.parquet_layer import parquet_layer
 from geobatch_tui.execution.vector.spool.writer_options import row_group, writer_options
-from geobatch_tui.execution.vector.steps import feature_chain
 from geobatch_tui.execution.vector.steps.feature_step import (
     READ,
     READ_VERSION,
@@ -113,6 +112,8 @@ def probe_chain(task: ProbeTask, params: VectorParams, stage: Stage) -> ItemPlan
         src, known = item_crs.of_source(task, layer, warnings)
         _warn_of_geometries(layer, params, output, warnings)
         crs = src.to_wkt() if src is not None else ""
+        from geobatch_tui.execution.vector.steps import feature_chain  # loads shapely
+
         planning = ChainPlanning(output, warnings)
         source = _read_layer(layer, crs)
         chain = feature_chain.plan_chain(source, task.params["steps"], planning)
@@ -308,12 +309,21 @@ def _layer_name(key: str, output: OutputFormat) -> str:
 # --- chunks ------------------------------------------------------------------------------------
 
 
+def _growth(plan: VectorPlan) -> float:
+    """Return by how much features grow on their way through a chain; 1: there is none."""
+    if not plan.chain:
+        return 1.0
+    from geobatch_tui.execution.vector.steps import feature_chain
+
+    return feature_chain.growth(plan.chain)
+
+
 def _with_chunks(
     task: ProbeTask, plan: VectorPlan, layer: Layer, warnings: list[str], *, divisible: bool
 ) -> ItemPlan:
     packed = archive.is_inside(plan.place)
     size = archive.look_into(task.source)[2] if packed else source_files.status(task.source)[0]
-    each = max(size / max(plan.count, 1), 64.0) * feature_chain.growth(plan.chain)
+    each = max(size / max(plan.count, 1), 64.0) * _growth(plan)
     cell = row_group(each) if plan.output.is_parquet else 0
     features = task.chunking.features
     if not features:

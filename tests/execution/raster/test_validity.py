@@ -11,8 +11,7 @@ import rasterio
 from planning import item_of, probe, read_whole
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.raster import probe as probing
-from geobatch_tui.execution.raster import validity
+from geobatch_tui.execution.raster import source_raster, validity
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
 
@@ -121,7 +120,7 @@ def test_the_hole_stays_a_hole(tmp_path, name, params, kernel):
         assert pixels[0][valid].min() > -120, "nodata -128 bled"
 
 
-@pytest.mark.parametrize("dtype", sorted(probing.DTYPES))
+@pytest.mark.parametrize("dtype", sorted(source_raster.DTYPES))
 def test_every_type_has_its_rim(tmp_path, dtype):
     """Outside pixels are told from inside ones in every type, and inside ones keep their value."""
     path = corpus.write(tmp_path / "a.tif", corpus.picture(1, dtype=dtype))

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from geobatch_tui.execution.params.frozen import GEOMETRY_NAME
 from geobatch_tui.execution.params.param_fields import second_file, semantic, with_digest
 from geobatch_tui.execution.params.step_params import Bounds, Names, StepParams
 
 if TYPE_CHECKING:
     from typing import Self
 
-#: The name by which GDAL's select means the geometry.
-GEOMETRY_NAME = "_ogr_geometry_"
 #: OGR's names of the types and subtypes of fields that *set-field-type* makes.
 FIELD_TYPES = (
     "Boolean", "Int16", "Integer", "Integer64", "Float32", "Real", "String", "Date", "DateTime",

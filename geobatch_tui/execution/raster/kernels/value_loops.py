@@ -70,6 +70,12 @@ def _logarithm(x):
 
 
 @jit
+def _power_of_two(n):
+    """Return 2 to the power of a whole number from -1022 to 1023."""
+    return np.int64((n + 1023) << 52).view(np.float64)
+
+
+@jit
 def _exponential(x, rest):
     """Return e to the power of x + rest."""
     if x > 710.0:
@@ -87,7 +93,10 @@ def _exponential(x, rest):
         series = series * r + coefficient
     total = 1.0 + r
     lost = r - (total - 1.0)
-    return math.ldexp(total + (lost + (rest * total + (r * r) * series)), int(n))
+    # By two powers of 2: one may be beyond the type where the result is not.
+    half = int(n) // 2
+    result = total + (lost + (rest * total + (r * r) * series))
+    return result * _power_of_two(half) * _power_of_two(int(n) - half)
 
 
 @jit

@@ -11,7 +11,7 @@ import pyarrow as pa
 import shapely
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.params.features.vector_step_params import GEOMETRY_NAME
+from geobatch_tui.execution.params.frozen import GEOMETRY_NAME
 from geobatch_tui.execution.vector.batch.arrow_arrays import validity
 from geobatch_tui.execution.vector.batch.where import CHECK_WHERE, Condition
 from geobatch_tui.execution.vector.geometry import geos

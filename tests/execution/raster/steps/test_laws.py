@@ -101,11 +101,13 @@ def _hold(tmp_path, first, seconds, validity):
 @pytest.mark.parametrize("first", EXAMPLES)
 def test_a_step_may_be_stored_or_not(tmp_path, first):
     """Two steps in one pass give what two jobs give with a file between them: its pixels, and
-    what it says of itself. Each pair is tried on one kind of raster."""
+    what it says of itself. A quarter of the pairs is tried, each on one kind of raster: all are
+    below."""
     names = list(EXAMPLES)
+    at = names.index(first)
+    seconds = names[at % 4 :: 4]
     for number, validity in enumerate(VALIDITIES):
-        start = (number - names.index(first)) % len(VALIDITIES)
-        _hold(tmp_path, first, names[start :: len(VALIDITIES)], validity)
+        _hold(tmp_path, first, seconds[(number - at) % 4 :: 4], validity)
 
 
 @pytest.mark.slow
