@@ -143,7 +143,8 @@ class NodataToAlpha(LocalStep):
     """Turns nodata or a mask into an alpha band; the other bands stay.
 
     Band 1 decides, as in GDAL; with a nodata value for each band, a pixel is transparent where all
-    of them are nodata.
+    of them are nodata. A mask that hides no pixel is not stored in a file, which then gets no
+    alpha; in a chain nobody knows it beforehand, and the alpha is opaque.
     """
 
     name = "nodata-to-alpha"

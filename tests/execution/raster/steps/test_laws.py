@@ -98,8 +98,12 @@ def _hold(tmp_path, first, seconds, validity):
         stored = chain_item(source, [EXAMPLES[first]], output=LOSSLESS)
     except InvalidInputError:  # it does not take such a raster
         return
+    mask = whole_of(stored)[2]
     Path(publish(stored)[0]).rename(between)
     for second in seconds:
+        # A mask that hides nothing is not stored; whether it does, no plan can know.
+        if mask is not None and mask.all() and EXAMPLES[second]["name"] == "nodata-to-alpha":
+            continue
         try:
             fused = whole_of(chain_item(source, [EXAMPLES[first], EXAMPLES[second]]))
         except InvalidInputError as error:
