@@ -36,5 +36,4 @@ def test_a_long_storm(seed, tmp_path):
     """The same, for minutes."""
     storm, states = weather(seed, 2000, tmp_path)
     assert storm.answered > 200
-    # Who retries with other values may take the faults out of the job.
-    assert set(states) <= {"partial", "interrupted", "success"}
+    assert set(states) <= {"partial", "interrupted"}
