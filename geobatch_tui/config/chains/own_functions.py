@@ -16,7 +16,7 @@ from geobatch_tui.config.chains import step_kinds
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import Problem
 from geobatch_tui.config.sources import STEP
-from geobatch_tui.execution.params import function_code
+from geobatch_tui.execution.params.own import function_code
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:

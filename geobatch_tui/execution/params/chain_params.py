@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from geobatch_tui.execution.params import (
-    function_params,
     group_params,
     step_params,
     terrain_params,
@@ -18,6 +17,7 @@ from geobatch_tui.execution.params import (
 )
 from geobatch_tui.execution.params.calc import calc_params
 from geobatch_tui.execution.params.frozen import COMBINING
+from geobatch_tui.execution.params.own import function_params
 from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.execution.params.step_params import StepParams
 from geobatch_tui.execution.params.steps import distance_params, focal_params

@@ -24,14 +24,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import GeobatchError, PlanMismatchError, PreflightError, StepError
-from geobatch_tui.execution.params import function_code
+from geobatch_tui.execution.params.own import function_code
 from geobatch_tui.execution.runtime import evidence, recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import CodeType, TracebackType
 
-    from geobatch_tui.execution.params.function_code import FunctionCode
+    from geobatch_tui.execution.params.own.function_code import FunctionCode
 
 _PREFIX = "geobatch_own_"
 #: Loaded functions by file, name and code; held while one is loaded.

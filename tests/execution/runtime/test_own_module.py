@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from geobatch_tui.errors import PlanMismatchError, PreflightError, StepError
-from geobatch_tui.execution.params import function_code
+from geobatch_tui.execution.params.own import function_code
 from geobatch_tui.execution.runtime import own_module
 from geobatch_tui.execution.runtime.classify import failure
 from geobatch_tui.execution.runtime.recorder import Recorder

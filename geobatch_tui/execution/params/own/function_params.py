@@ -26,8 +26,8 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from geobatch_tui.execution.io.digest import digest_of, short_digest
-from geobatch_tui.execution.params import function_code
-from geobatch_tui.execution.params.function_code import COMPUTED, FunctionCode, Parameter
+from geobatch_tui.execution.params.own import function_code
+from geobatch_tui.execution.params.own.function_code import COMPUTED, FunctionCode, Parameter
 from geobatch_tui.execution.params.param_fields import operational, semantic
 from geobatch_tui.execution.params.step_params import StepParams
 

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from geobatch_tui.execution.params.function_code import read, split
+from geobatch_tui.execution.params.own.function_code import read, split
 
 PLAIN = '''
 """About."""
