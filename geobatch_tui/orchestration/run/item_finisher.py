@@ -47,6 +47,7 @@ class ItemFinisher:
         self._open_items = open_items
         self._dispatcher = dispatcher
         self._side_tasks: set[asyncio.Task[None]] = set()
+        self._reopening = 0
         self.publishing: dict[int, str] = {}
 
     def close(self) -> None:
@@ -105,13 +106,19 @@ class ItemFinisher:
             self._session.put(lu.ChunkReleased(item.first_chunk + index))
         item.done -= len(damaged)
         self._tally.lose(len(damaged))
-        self._beside(self._refill_from_start())
+        self._reopen()
         return True
 
     def requeue(self, classes: Sequence[str], keys: Sequence[str]) -> int:
         """Give dead letters another chance while the run goes on; all if nothing is named. Letters
         of items that could not be planned, and of single features, are left: they take a new run.
-        Returns how many were requeued."""
+        Returns how many were requeued.
+
+        Raises:
+            ValueError: the run is ending: nothing would compute what is requeued.
+        """
+        if self._dispatcher.over:
+            raise ValueError("the run is ending: retry once it has ended")
         chosen = [
             letter
             for letter in self._session.reader.dead_letters()
@@ -128,16 +135,23 @@ class ItemFinisher:
                 item.dead -= 1
         names = tuple(str(letter["chunk"] or letter["item"]) for letter in chosen)
         self._session.put(lu.LettersRequeued(None, names))
-        self._beside(self._refill_from_start())
+        self._reopen()
         return len(chosen)
 
     def _is_planned(self, item_id: int) -> bool:
         row = self._session.reader.item(item_id)
         return row is not None and bool(row.plan)
 
+    def _reopen(self) -> None:
+        """Offer the chunks that became pending behind the cursor, once that is durable. Until then
+        the run must not end: its last unit may."""
+        self._reopening += 1
+        self._dispatcher.tell(u.Reopened())
+        self._beside(self._refill_from_start())
+
     async def _refill_from_start(self) -> None:
-        """Offer the chunks that became pending behind the cursor, once that is durable."""
         await self._session.flush()
+        self._reopening -= 1
         self._tally.settle(self._session.reader)
         self._open_items.rewind()
         self.refill(REFILL)
@@ -190,5 +204,5 @@ class ItemFinisher:
         self._tell_if_exhausted()
 
     def _tell_if_exhausted(self) -> None:
-        if self._open_items.idle:
+        if self._open_items.idle and not self._reopening:
             self._dispatcher.tell(u.Exhausted())

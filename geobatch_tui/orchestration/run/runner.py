@@ -203,6 +203,11 @@ class Run:
             error = error_of(finish.failure)
             if error.exit_code == ExitCode.USAGE:  # the job is wrong, not this machine
                 raise error
+        if finish.reason == "complete" and sample is None:
+            counts = session.reader.counts()
+            if left := counts["pending"] + counts["running"] + counts["retry"]:
+                # Never a success that the ledger does not bear out.
+                raise OperationError(f"{left} chunks were left undone: this is a bug; run it again")
         return finish
 
     # --- the committer -------------------------------------------------------------------------

@@ -71,6 +71,11 @@ class Exhausted:
 
 
 @dataclass(frozen=True, slots=True)
+class Reopened:
+    """Units will be offered after all: dead letters are tried again. ``Exhausted`` follows anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerUp:
     """A worker takes tasks. ``rss``: what it occupies before any work, in bytes (0: unknown);
     ``fresh``: it has not worked on anything yet. Pools tell it, with the ``pid``."""
@@ -158,6 +163,7 @@ class SetWorkers:
 Event = (
     Offered
     | Exhausted
+    | Reopened
     | WorkerUp
     | WorkersKept
     | Succeeded

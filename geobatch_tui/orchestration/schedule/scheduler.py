@@ -10,7 +10,8 @@ The shell must:
 - answer ``StartWorker`` by ``WorkerUp`` or ``WorkerLost``, ``RetireWorker`` and ``KillWorker`` by
   ``WorkerLost``;
 - answer ``Refill`` by ``Offered``: empty if there is nothing for now (it is asked again when a unit
-  ends, or on the next ``Tick``); ``Exhausted`` only once no unit depends on another any more;
+  ends, or on the next ``Tick``); ``Exhausted`` only once no unit depends on another any more,
+  ``Reopened`` as soon as there will be further units after all;
 - stop at ``Finish``: later events are ignored.
 """
 
@@ -106,8 +107,8 @@ class Scheduler:
                 return self._answered(event, now)
             case u.Offered(units):
                 self._offered(units)
-            case u.Exhausted():
-                self._exhausted = True
+            case u.Exhausted() | u.Reopened():
+                self._exhausted = isinstance(event, u.Exhausted)
             case u.WorkerUp():
                 self._up(event)
             case u.WorkersKept(workers):

@@ -80,6 +80,11 @@ class Dispatcher:
         self._over: asyncio.Future[u.Finish] = asyncio.get_running_loop().create_future()
         self._ticker: asyncio.TimerHandle | None = None
 
+    @property
+    def over(self) -> bool:
+        """Whether the scheduler has finished, or an error ended it: it takes no further unit."""
+        return self._over.done()
+
     def tell(self, event: u.Event) -> None:
         """Hand an event to the scheduler and act on its decisions. An event from within a callback
         of the listener waits until the current one is done."""

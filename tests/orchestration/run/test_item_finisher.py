@@ -10,6 +10,7 @@ from run_project import Project
 from scripted_session import RunPhase, logged, planned, session_of
 
 from geobatch_tui.errors import OutputGoneError, StateError
+from geobatch_tui.execution.protocol.messages import ChunkTask, Outcome, Task
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.orchestration.state.session import Session
 
@@ -64,6 +65,36 @@ async def test_letters_are_tried_again_while_the_run_goes_on(
     for chunk_id in chosen:
         item, _ = phase.engine._open_items.chunk(chunk_id)
         assert (item.remaining, item.dead) == (2, 0)
+
+
+async def test_the_run_waits_for_letters_that_are_tried_again_beside_its_last_chunk(
+    session: Session, tmp_path: Path
+) -> None:
+    """They are pending only once the ledger says so: the last chunk ends before that."""
+    phase = RunPhase(session, Project(tmp_path))
+    answer, requeued = phase.answer, []
+
+    def retry_beside(task: Task) -> Outcome | None:
+        if isinstance(task, ChunkTask) and task.item.item_id == 2 and not requeued:
+            requeued.append(phase.engine.finisher.requeue((), ("1.tif",)))
+        return answer(task)
+
+    phase.answer = retry_beside  # type: ignore[method-assign]
+    assert (await phase.run()).reason == "complete"
+    assert requeued == [1]
+    assert phase.chunks() == [(1, 1), (2, 0), (1, 0)]
+    assert session.reader.counts()["pending"] == 0
+
+
+async def test_letters_stay_where_the_run_is_ending(session: Session, tmp_path: Path) -> None:
+    """Nothing would compute them, and the run would end as if nothing had failed."""
+    phase = RunPhase(session, Project(tmp_path))
+    await phase.run()
+    before = session.reader.dead_by_class()
+    with pytest.raises(ValueError, match="the run is ending"):
+        phase.engine.finisher.requeue((), ())
+    await session.flush()
+    assert session.reader.dead_by_class() == before
 
 
 async def test_a_publication_that_fails_is_a_letter_of_its_item(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 EVENTS = [
     u.Offered((chunk(1),)),
     u.Exhausted(),
+    u.Reopened(),
     u.WorkerUp(1),
     u.WorkersKept((u.WorkerUp(1),)),
     u.Succeeded(1, chunk(1).key, 1.0, 1),
