@@ -152,8 +152,9 @@ class Chunking:
 class ProbeTask:
     """Open a source, refuse what cannot work, and plan the item.
 
-    ``previous`` of a group whose output is published and intact: the ``detail`` of its plan, the
-    ``source`` list, and the output's ``path``, ``size`` and ``mtime_ns``.
+    ``previous`` of an item whose output is published and intact, and of which files of a group, or
+    parameters, changed: the ``detail`` of its plan, the ``source``, and the output's ``path``,
+    ``size`` and ``mtime_ns``.
     """
 
     task_id: int

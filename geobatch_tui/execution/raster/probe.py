@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from geobatch_tui.execution.raster import (
     validity,
 )
 from geobatch_tui.execution.raster.grid import georeference
-from geobatch_tui.execution.raster.plan import RasterPlan, StepPlan
+from geobatch_tui.execution.raster.plan import StepPlan
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.steps import chain, step_table
 from geobatch_tui.execution.raster.steps.step import Planning, Source, facts_of, grid_of
@@ -137,13 +136,7 @@ def _probe_group(task: ProbeTask, stage: Stage) -> ItemPlan:
             opener = chain.Opener(opened, stage)
             planned = chain.plan_chain(first, steps, planning, opener, before=1)
             planning.notes.update(facts.to_notes())
-            item = _finish_chain(task, group.first.dataset, facts, planned, planning)
-        if not task.previous:
-            return item
-        plan = RasterPlan.from_json(item.detail)
-        noted = reuse.note_reuse(task.previous, task.source, plan, item.grid)
-        told = reuse.told(noted, len(item.grid))
-        return replace(item, notes={**item.notes, **noted}, warnings=(*item.warnings, *told))
+            return _finish_chain(task, group.first.dataset, facts, planned, planning)
 
 
 def _finish_chain(
@@ -158,7 +151,7 @@ def _finish_chain(
         dataset, facts, last, grid_of(last), planning.warnings, planning.notes,
         chain=planned, pixel_bytes=step_table.pixel_bytes(planned),
     )  # fmt: skip
-    return item_plan.finish(task, draft)
+    return reuse.with_reuse(item_plan.finish(task, draft), task.previous, task.source)
 
 
 @contextlib.contextmanager

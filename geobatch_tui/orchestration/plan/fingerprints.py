@@ -107,6 +107,11 @@ def identify_file(path: Path) -> SourceIdentity:
     return SourceIdentity(status.st_size, status.st_mtime_ns, state.hexdigest())
 
 
+def identity_of(row: ItemRow) -> SourceIdentity:
+    """Return the identity of the source that an item of the ledger was planned with."""
+    return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
+
+
 def identify_all(paths: Sequence[str], rows: Sequence[ItemRow | None]) -> list[Identified]:
     """Identify sources. A source with the size and time of its row in the ledger is not read."""
     return [_identify_known(path, row) for path, row in zip(paths, rows, strict=True)]
@@ -115,7 +120,7 @@ def identify_all(paths: Sequence[str], rows: Sequence[ItemRow | None]) -> list[I
 def _identify_known(path: str, row: ItemRow | None) -> Identified:
     try:
         if row is not None and source_files.status(path) == (row.src_size, row.src_mtime_ns):
-            return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
+            return identity_of(row)
         return identify(path)
     except (InvalidInputError, RemoteIOError) as error:
         failed: GeobatchError = error

@@ -34,6 +34,7 @@ from geobatch_tui.orchestration.plan.fingerprints import (
     changed_keys,
     has_digest,
     identify_all,
+    identity_of,
     item_fingerprint,
 )
 from geobatch_tui.orchestration.plan.inputs import EVERY, Input, Names, items_of, prefix_of
@@ -213,8 +214,9 @@ class Planner(Listener):
         base = Decision(entry.key, entry.path, nobody, "", "new", row=row)
         if row is not None and row.state is ItemState.PUBLISHED:
             # The work is done and its output stands: a source may be archived afterwards.
-            known = SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
-            base = replace(base, identity=known, fingerprint=row.fingerprint, reason="current")
+            base = replace(
+                base, identity=identity_of(row), fingerprint=row.fingerprint, reason="current"
+            )
             return replace(await self._check_output(base, row), detail="source gone")
         if row is not None and row.state is ItemState.DEAD and not row.src_digest:
             return replace(base, reason="was_failed", detail=row.reason)
@@ -295,10 +297,14 @@ class Planner(Listener):
         return base
 
     async def _published(self, base: Decision) -> Json:
-        """Return what a probe of a group may take of its output: files of the group changed, and
-        the output stands as it was published."""
+        """Return what a probe may take of its item's output, if that stands as it was published:
+        files of a group changed, or parameters did and no source."""
         row = base.row
-        if row is None or not is_source_list(base.source) or base.reason != "source_changed":
+        if row is None or base.reason not in {"source_changed", "param_changed"}:
+            return {}
+        if not is_source_list(base.source) and base.identity != identity_of(row):
+            return {}
+        if _own_code(row.params) != _own_code(self._recipe.params):
             return {}
         if not (row.plan and row.out_digest and row.state is ItemState.PUBLISHED):
             return {}
@@ -363,6 +369,12 @@ def _named_once(decisions: list[Decision], names: Names | None) -> list[Decision
         for decision in decisions:
             names.take(decision.key, decision.source)
     return decisions
+
+
+def _own_code(params: Json) -> list[Json]:
+    """Return what is known of the user's functions in a chain. Plans do not hold all of it."""
+    steps = params["op"].get("steps", ())
+    return [step["function"] for step in steps if "function" in step]
 
 
 def _too_large(plan: ItemPlan) -> Failure:

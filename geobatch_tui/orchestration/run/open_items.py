@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan, Segment, SourceIdentity
+from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan, Segment
 from geobatch_tui.execution.protocol.segments import MANY, SegmentFile, Segments
 from geobatch_tui.ledger.place.owner import refuse_foreign_links
 from geobatch_tui.ledger.place.state_directory import output_path
 from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.plan.fingerprints import identity_of
 from geobatch_tui.orchestration.schedule.events import Kind, Unit
 from geobatch_tui.orchestration.state.letters import chunk_label
 
@@ -204,7 +205,7 @@ class OpenItems:
             item_id=row.item_id,
             key=row.key,
             source=row.source,
-            source_id=SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest),
+            source_id=identity_of(row),
             fingerprint=row.fingerprint,
             op=self._op,
             params=self._params,
