@@ -1,9 +1,8 @@
 """Takes chunks from the published output of an item, where their pixels are what they were.
 
 Those are the chunks of a mosaic that meet no file that changed, and all chunks of a chain that ends
-in an ``edit`` of what the output says of itself. The tiles of such a chunk would be encoded to the
-same bytes again. So they are copied, each decoded once, which proves it and gives the pixels for the
-overviews.
+in an ``edit`` of what the output says of itself. Their tiles would be encoded to the same bytes
+again. So they are copied, each decoded once: that proves it, and gives the pixels for overviews.
 """
 
 from __future__ import annotations
