@@ -29,6 +29,7 @@ class Leaf:
         mapping: a free table of names and values; ``fold``: names in any case.
         text: the value is always text, even where it looks like a number.
         path: relative to where it was written.
+        found: the value is found when the job is read; no job file gives it.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Leaf:
     text: bool = False
     path: bool = False
     crs: bool = False
+    found: bool = False
 
 
 def leaves(op: str | None = None) -> dict[str, Leaf]:
@@ -51,7 +53,7 @@ def leaves(op: str | None = None) -> dict[str, Leaf]:
     keys: dict[str, Leaf] = {}
     for name, field in Job.model_fields.items():
         if name == "op":
-            keys["op.name"] = _leaf("op.name", field.annotation.model_fields["name"])  # type: ignore[union-attr]
+            keys["op.name"] = leaf_of("op.name", field.annotation.model_fields["name"])  # type: ignore[union-attr]
             keys |= _model_leaves("op", get_operation(op).params) if op else {}
         else:
             keys |= _model_leaves(name, field.annotation)  # type: ignore[arg-type]
@@ -60,12 +62,13 @@ def leaves(op: str | None = None) -> dict[str, Leaf]:
 
 def _model_leaves(section: str, model: type[BaseModel]) -> dict[str, Leaf]:
     return {
-        f"{section}.{name}": _leaf(f"{section}.{name}", field)
+        f"{section}.{name}": leaf_of(f"{section}.{name}", field)
         for name, field in model.model_fields.items()
     }
 
 
-def _leaf(key: str, field: FieldInfo) -> Leaf:
+def leaf_of(key: str, field: FieldInfo) -> Leaf:
+    """Return the leaf of a field of the schema."""
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     options = _members(field.annotation)
     mapping = any(_is_mapping(option) for option in options)
@@ -83,6 +86,7 @@ def _leaf(key: str, field: FieldInfo) -> Leaf:
         text=all(option is str or _words(option) for option in values),
         path=bool(extra.get("path")),
         crs=names_crs(key.rpartition(".")[2]),
+        found=bool(extra.get("found")),
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from geobatch_tui.config.chains import step_kinds, written_steps
 from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.schema import dump_job
+from geobatch_tui.config.sources import STEP, STEPS
 from geobatch_tui.config.toml_lines import TEXT_OR_COMMENT
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.execution.io.disk import replacing
@@ -17,22 +20,58 @@ from geobatch_tui.observability.text import safe
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from geobatch_tui.config.schema import Job, JobValues
+    from geobatch_tui.config.schema import Job
 
 
-def job_toml(job: Job, *, defaults: bool = False) -> str:
+def job_toml(job: Job, folder: Path | None = None, *, defaults: bool = False) -> str:
     """Write ``job`` as the text of a job file, with ``defaults`` or without.
 
     TOML has no None, which is a parameter that is not given: it is left out, and means the same.
+    So is what was found when the job was read: another reading finds it anew.
+
+    Args:
+        job: the job.
+        folder: of the job file; functions that lie in it are named by paths relative to it.
+        defaults: write what is the default, too.
     """
     known = leaves(job.op.name)
-    sections: JobValues = {}
+    is_chain = bool(step_kinds.steps_of(job.op.name))
+    texts: list[str] = []
     for section, values in dump_job(job).items():
+        kept: dict[str, Any] = {}
         for name, value in values.items():
             leaf = known[f"{section}.{name}"]
-            if value is not None and (defaults or leaf.required or value != leaf.default):
-                sections.setdefault(section, {})[name] = value
-    return tomli_w.dumps(sections)
+            # The format says whether steps that both have are of rasters or of features.
+            decides = is_chain and leaf.key == "output.format"
+            if value is None or leaf.found or leaf.key == STEPS:
+                continue
+            if defaults or leaf.required or decides or value != leaf.default:
+                kept[name] = value
+        if is_chain and section == "op":
+            texts += _chain(written_steps.tables(job, folder, defaults=defaults), kept)
+        elif kept:
+            texts.append(tomli_w.dumps({section: kept}))
+    return "\n".join(texts)
+
+
+def _chain(steps: list[dict[str, Any]], op: dict[str, Any]) -> list[str]:
+    """Write steps as tables of a list, below the operation where more is said of it than its
+    name: a job has one or the other."""
+    if op.get("curves") == "linear" and any(step.get("linear") for step in steps):
+        del op["curves"]  # follows from that step
+    if steps and not op.keys() - {"name"}:
+        return [_table(step, STEP) for step in steps]
+    if not steps:
+        op[STEPS.partition(".")[2]] = []
+    return [tomli_w.dumps({"op": op}), *(_table(step, STEPS) for step in steps)]
+
+
+def _table(step: dict[str, Any], name: str) -> str:
+    """Write a step as a table of a list: short ones, too, which tomli_w would put on one line."""
+    # Tables in it are those of the last one of the list.
+    return re.sub(r"(?m)^\[step([].])", rf"[{name}\1", tomli_w.dumps({STEP: step})).replace(
+        f"[{name}]", f"[[{name}]]", 1
+    )
 
 
 def write_job(job: Job, path: Path, *, defaults: bool = False) -> None:
@@ -40,7 +79,7 @@ def write_job(job: Job, path: Path, *, defaults: bool = False) -> None:
     ConfigError if it cannot be written."""
     name = safe(str(path))
     try:
-        data = job_toml(job, defaults=defaults).encode()
+        data = job_toml(job, path.absolute().parent, defaults=defaults).encode()
     except UnicodeEncodeError:
         raise ConfigError(
             f"cannot write {name}: a path in the job is not UTF-8, which TOML cannot hold",

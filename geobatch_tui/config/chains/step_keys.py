@@ -48,6 +48,9 @@ def with_value(steps: Sequence[object], given: Given, known: Known) -> list[obje
     for other in [key for key in changed if model and model.field_of(key) == field]:
         del changed[other]  # by another of its names
     changed[field] = untyped(str(value)) if given.raw else value
+    if model is not None and model.path_mark(field):
+        for found in model.found_names():  # in the other file
+            changed.pop(found, None)
     if name == "use":
         changed.pop("function", None)  # which is that of the other function
     return [*steps[:number], changed, *steps[number + 1 :]]

@@ -17,7 +17,8 @@ Colors = tuple[tuple[str, int, int, int, int], ...]
 def semantic(default: Any, text: str, unit: str = "", **marks: bool | str) -> Any:
     """Make a field whose change makes outputs stale; ``text`` is its help.
 
-    ``marks``: ``path`` "@" where a value that begins so names a file.
+    ``marks``: ``path`` "@" where a value that begins so names a file; ``found`` where the value is
+    found when the job is read, so that no job file gives it.
     """
     return Field(
         default, description=text, json_schema_extra={"unit": unit, "kind": "semantic", **marks}

@@ -162,6 +162,15 @@ class StepParams(BaseModel):
         mark = extra.get("path", False) if isinstance(extra, dict) else False
         return mark if isinstance(mark, bool | str) else False
 
+    @classmethod
+    def found_names(cls) -> list[str]:
+        """Return the parameters that no job file gives: they are found when the job is read."""
+        return [
+            name
+            for name, field in cls.model_fields.items()
+            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("found")
+        ]
+
     @model_validator(mode="before")
     @classmethod
     def _by_new_names(cls, data: object) -> object:
@@ -199,7 +208,9 @@ class ClipStep(StepParams):
     )
     geometry_crs: str = semantic("", "Its CRS; empty: of GeoJSON degrees, of WKT the input's.")
     like: str = operational("", "Another raster file: the clip has its bounds.", path=True)
-    like_state: str = semantic("", "Its size and time; found by itself when the job is read.")
+    like_state: str = semantic(
+        "", "Its size and time; found by itself when the job is read.", found=True
+    )
     only_bbox: bool = semantic(False, "Take the bounding box of geometry, and all pixels in it.")
     allow_bbox_outside_source: bool = semantic(
         False, "Take the part of the rectangle that lies in the input."
@@ -256,7 +267,9 @@ class EditStep(StepParams):
     metadata: dict[str, str] = semantic({}, "Items of metadata to set.")
     unset_metadata: Names = semantic((), "Names of items of metadata to leave out.")
     unset_metadata_domain: Names = semantic((), "Domains of metadata to leave out.")
-    colors: Colors = semantic((), "The entries of color_map; found by itself when the job is read.")
+    colors: Colors = semantic(
+        (), "The entries of color_map; found by itself when the job is read.", found=True
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -56,7 +56,9 @@ class ColorMapStep(StepParams):
         "Colour of values between two of the map: interpolated, none (exact), or that of the "
         "nearest.",
     )
-    colors: Colors = semantic((), "The entries of color_map; found by itself when the job is read.")
+    colors: Colors = semantic(
+        (), "The entries of color_map; found by itself when the job is read.", found=True
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -103,7 +103,7 @@ class ClipParams(VectorParams):
     )
     like_layer: str = semantic("", "Layer of that file, where it has several.")
     like_digest: str = semantic(
-        "", "BLAKE2b-128 of that file, in hex; found by itself when the job is read."
+        "", "BLAKE2b-128 of that file, in hex; found by itself when the job is read.", found=True
     )
 
     @model_validator(mode="after")
@@ -125,7 +125,7 @@ class FilterParams(VectorParams):
         "intersects", "How a feature lies to the mask; disjoint: to all of it."
     )
     mask_digest: str = semantic(
-        "", "BLAKE2b-128 of the mask, in hex; found by itself when the job is read."
+        "", "BLAKE2b-128 of the mask, in hex; found by itself when the job is read.", found=True
     )
 
     @model_validator(mode="after")

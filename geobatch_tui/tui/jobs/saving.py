@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geobatch_tui.config.chains.gdalg import is_gdalg
 from geobatch_tui.config.toml_writer import comments, write_job
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.observability import figures
@@ -22,9 +23,8 @@ _BACKUP = ".bak"
 async def save(app: Console, draft: Draft) -> Path | None:
     """Ask for a path and write the job there, whole or not at all; return it, None: left. Raises
     ConfigError where it cannot be written."""
-    proposed = draft.path or Path.cwd() / f"{draft.loaded.job.job.name}.toml"
     said = "As TOML, with absolute paths; what is the default is left out."
-    path = await app.push_screen_wait(PathDialog("Save", said, proposed.with_suffix(".toml")))
+    path = await app.push_screen_wait(PathDialog("Save", said, _proposed(draft)))
     if path is None:
         return None
     found = await asyncio.to_thread(_comments, path)
@@ -32,6 +32,16 @@ async def save(app: Console, draft: Draft) -> Path | None:
         return None
     await asyncio.to_thread(write_job, draft.loaded.job, path)
     return path
+
+
+def _proposed(draft: Draft) -> Path:
+    if draft.path is None:
+        name = safe(draft.loaded.job.job.name).replace("/", "-").replace(" ", "")
+        return Path.cwd() / f"{name}.toml"
+    name = draft.path.name
+    if is_gdalg(draft.path):
+        name = name.removesuffix(".json").removesuffix(".gdalg")
+    return draft.path.with_name(name).with_suffix(".toml")
 
 
 async def _lose(app: Console, path: Path, found: int) -> bool:

@@ -68,6 +68,13 @@ KEYS: Final[Mapping[str, Key]] = {
     "job.plan": Key("f5", "Plan", "What the job would do, what it makes stale"),
     "job.try": Key("d", "Dry run", "Run nine chunks in a scratch directory"),
     "job.toml": Key("t", "TOML", "The form, or the job file that it makes"),
+    "step.add": Key("i,insert", "Add step", "Add a step to the chain, above the cursor", "i"),
+    "step.remove": Key("x,delete", "Remove", "Remove the step from the chain", "x"),
+    "step.copy": Key("ctrl+d", "Double", "Put the step into the chain twice", "^d"),
+    "step.up": Key("left_curly_bracket,shift+up", "Up", "Move the step up in the chain", "{"),
+    "step.down": Key("right_curly_bracket,shift+down", "Down", "Move the step down", "}"),
+    "step.result": Key("r", "Result", "What the step gives, of one chunk"),
+    "undo": Key("ctrl+z", "Undo", "Take the last edit back", "^z"),
     "run.start": Key("ctrl+r", "Run", "Run this job, or go on with it", "^r"),
     "map.show": Key("o", "On map", "Show it on the map"),
     "map.mode": Key("m", "Mode", "What the map shows"),
@@ -186,6 +193,8 @@ _NAMES: Final = {
     ">": "greater_than_sign",
     "[": "left_square_bracket",
     "]": "right_square_bracket",
+    "{": "left_curly_bracket",
+    "}": "right_curly_bracket",
 }
 
 SIGNS: Final = frozenset(_NAMES.values())

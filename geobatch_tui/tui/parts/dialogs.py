@@ -7,6 +7,9 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
+from rich.cells import cell_len
+from textual import getters
+from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, OptionList, Static
@@ -17,7 +20,7 @@ from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.kit.modal import Modal, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from textual.app import ComposeResult
     from textual.binding import BindingType
@@ -62,6 +65,102 @@ class Question(Modal[str]):
             yield Static(Content(self._text), id="question-text", markup=False)
             options = (Option(choice.lines, id=choice.identifier) for choice in self._choices)
             yield Options(*options, markup=False, compact=True)
+
+    def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
+        message.stop()
+        self.dismiss(message.option.id or "")
+
+
+class Pick(Modal[str]):
+    """A long list of answers, filtered by what is typed; gives the id of the answer, or what was
+    typed where that is ``free`` to be, or "" when it was left.
+
+    Args:
+        title: what it is for, in a word or two.
+        choices: the answers.
+        hint: stands in the empty field.
+        free: whether a text is an answer of its own.
+    """
+
+    BINDING_GROUP_TITLE = "Choice"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("back", "dismiss('')"),
+        Binding("down", "move(1)", show=False),
+        Binding("up", "move(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+    ]
+
+    list = getters.query_one(Options)
+
+    def __init__(
+        self,
+        title: str,
+        choices: Sequence[Choice],
+        hint: str = "",
+        free: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        super().__init__()
+        self._title, self._choices, self._hint, self._free = title, choices, hint, free
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="pick") as box:
+            box.border_title = self._title
+            box.border_subtitle = "enter choose  esc leave"
+            yield Input(placeholder=self._hint, compact=True)
+            yield Options(markup=False, compact=True)
+
+    def on_mount(self) -> None:
+        self.list.can_focus = False
+        self._show("")
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        message.stop()
+        self._show(message.value)
+
+    def _show(self, typed: str) -> None:
+        """List the answers that have all words, those first whose name begins with the first."""
+        words = typed.lower().split()
+        found = [
+            choice
+            for choice in self._choices
+            if all(word in f"{choice.name} {choice.meaning}".lower() for word in words)
+        ]
+        if words:
+            found.sort(key=lambda choice: not choice.name.lower().startswith(words[0]))
+        width = max((cell_len(choice.name) for choice in self._choices), default=0)
+        self.list.clear_options()
+        self.list.add_options(
+            Option(
+                Content.assemble(
+                    (choice.name.ljust(width + 2), "bold"), (choice.meaning, "$quiet")
+                ),
+                id=choice.identifier,
+            )
+            for choice in found
+        )
+        self.list.highlighted = 0 if found else None
+
+    def action_move(self, by: int) -> None:
+        if by > 0:
+            self.list.action_cursor_down()
+        else:
+            self.list.action_cursor_up()
+
+    def action_page(self, by: int) -> None:
+        if by > 0:
+            self.list.action_page_down()
+        else:
+            self.list.action_page_up()
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        message.stop()
+        typed = message.value.strip()
+        chosen = self.list.highlighted_option
+        if self._free(typed):
+            self.dismiss(typed)
+        elif chosen is not None:
+            self.dismiss(chosen.id or "")
 
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
         message.stop()

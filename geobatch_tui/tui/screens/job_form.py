@@ -14,12 +14,14 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from geobatch_tui.config.paths import presets
+from geobatch_tui.config.sources import STEP
 from geobatch_tui.config.toml_writer import job_toml
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.tui.jobs.draft import FIELDS, Draft
 from geobatch_tui.tui.jobs.saving import save
+from geobatch_tui.tui.jobs.step_choice import choose_step
 from geobatch_tui.tui.kit.editor import edit_outside
 from geobatch_tui.tui.kit.endings import Start
 from geobatch_tui.tui.kit.keymap import bind
@@ -50,7 +52,10 @@ class ConfigScreen(Filtered):
     """Mode ``config``. In the console of a run it begins with the run's job."""
 
     BINDING_GROUP_TITLE = "Config"
-    HELP = "The job. Enter edits a value, or takes the next of its words; empty takes it back."
+    HELP = (
+        "The job. Enter edits a value, or takes the next of its words; empty takes it back. On a "
+        "step it shows its parameters."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("job.plan", "plan"),
         bind("job.try", "attempt"),
@@ -59,6 +64,7 @@ class ConfigScreen(Filtered):
         bind("job.new", "new"),
         bind("job.toml", "toml"),
         bind("filter", "filter"),
+        bind("undo", "undo", show=False),
         bind("editor", "edit_file", show=False),
         bind("job.read", "read", show=False),
         bind("copy", "copy", show=False),
@@ -83,6 +89,7 @@ class ConfigScreen(Filtered):
     def __init__(self) -> None:
         super().__init__()
         self.draft: Draft | None = None
+        self._before: list[Draft] = []
 
     def compose(self) -> ComposeResult:
         """Yield form, file and plan, and below them the meaning of a key, or the field."""
@@ -97,7 +104,6 @@ class ConfigScreen(Filtered):
 
     def on_mount(self) -> None:
         """Give the form the keys; in the console of a run show the run's job."""
-        self.list.border_subtitle = "enter:edit"
         self.list.focus()
         run = self.app.shown.run
         if self.draft is None and run is not None and "origins" in run.job:
@@ -117,15 +123,37 @@ class ConfigScreen(Filtered):
         """Put the cursor on a key, whatever the filter says."""
         if self.draft is not None and not self.list.go(key):
             self.bar.clear()
-            self.list.show(self.draft.fields())
+            self.list.show(self.draft)
             self.list.go(key)
         self.list.renew()
         self._about()
 
     def edit(self, draft: Draft) -> None:
+        """Begin with a job; there is nothing to be undone."""
+        self._before = []
+        self._show(draft)
+
+    def _show(self, draft: Draft) -> None:
         self.draft = draft
         self.pane.forget()
         self.refilter()
+
+    @on(FieldList.Edited)
+    def _steps_edited(self, message: FieldList.Edited) -> None:
+        self._change(message.draft)
+
+    def _change(self, draft: Draft) -> None:
+        """Take a draft after an edit, which can be undone."""
+        if self.draft is not None:
+            self._before.append(self.draft)
+        self._show(draft)
+
+    def action_undo(self) -> None:
+        """Take the last edit back."""
+        if self._before:
+            self._show(self._before.pop())
+        else:
+            self.notify("there is no edit to take back", title="config", markup=False)
 
     def _take(self, make: Callable[[], Draft]) -> None:
         try:
@@ -139,7 +167,8 @@ class ConfigScreen(Filtered):
             self.bar.say(Content.styled(" Config ", "bold"))
             self.query_one("#about", Static).update(Content(_NOTHING))
             return
-        self.list.show([field for field in draft.fields() if self.bar.chosen.matches(field.row())])
+        chosen = self.bar.chosen
+        self.list.show(draft, (lambda row: chosen.matches(row.row())) if chosen.text else None)
         name = safe(str(draft.path)) if draft.path else "not saved yet"
         state = figures.plural(len(draft.problems), "error") if draft.problems else "valid"
         self.bar.say(
@@ -147,18 +176,27 @@ class ConfigScreen(Filtered):
                 (" Config ", "bold"),
                 f" {safe(draft.loaded.job.job.name)}  ",
                 (name, "$quiet"),
-                ("  modified", "bold $accent") if draft.edits else "",
+                ("  modified", "bold $accent") if draft.edited else "",
                 (f"  {state}", "bold $error" if draft.problems else "bold $success"),
             )
         )
         problems = (f"{key}: {text}" if key else text for key, text in draft.problems.items())
-        text = job_toml(draft.loaded.job) if draft.right else "\n".join(problems)
+        text = self._file_of(draft) if draft.right else "\n".join(problems)
         self.query_one("#toml", TextBox).write(Content(safe_lines(text)))
         self._about()
 
+    def _file_of(self, draft: Draft) -> str:
+        folder = draft.path.absolute().parent if draft.path is not None else None
+        return job_toml(draft.loaded.job, folder)
+
     @on(ScrollLines.Moved)
     def _about(self) -> None:
-        field = self.list.current
+        field, head = self.list.current, self.list.head
+        if head is not None:
+            second = (head.problem, "bold $error") if head.problem else (head.given, "$quiet")
+            about = Content.assemble(f"{head.summary}\n", second)
+            self.query_one("#about", Static).update(about)
+            return
         if field is None:
             other = self.draft.problems.get("", "") if self.draft else ""
             self.query_one("#about", Static).update(Content(other))
@@ -176,9 +214,11 @@ class ConfigScreen(Filtered):
     def _opened(self) -> None:
         """Type a value; of a few words take the next one."""
         field = self.list.current
+        if self.list.head is not None:
+            self.list.fold()
         if field is None or self.draft is None:
             return
-        if field.leaf.choices and not field.problem:
+        if field.leaf.choices and not (field.problem and field.text):
             self._put(field.leaf.key, _next(field))
             return
         self.add_class("-editing")
@@ -199,7 +239,23 @@ class ConfigScreen(Filtered):
 
     def _put(self, key: str, text: str) -> None:
         if self.draft is not None:
-            self.edit(self.draft.put(key, text))
+            self._change(self.draft.put(key, text))
+
+    @work(exclusive=True, group="config", exit_on_error=False)
+    @on(FieldList.Wanted)
+    async def _step_wanted(self, message: FieldList.Wanted) -> None:
+        """Ask which step is added, and put the cursor on what it needs."""
+        draft = self.draft
+        if draft is None or draft.chain is None:
+            return
+        step = await choose_step(self.app, draft.chain, message.number)
+        if step is None or self.draft is not draft:
+            return
+        self._change(draft.with_steps(draft.chain.added(step, message.number)))
+        self._stand_on(f"{STEP}[{message.number}]")
+        needed = [field for field in self.draft.fields() if field.leaf.required and not field.text]
+        if needed:
+            self._stand_on(needed[0].leaf.key)
 
     def _close(self) -> None:
         self.remove_class("-editing")
@@ -220,7 +276,7 @@ class ConfigScreen(Filtered):
     def action_copy(self) -> None:
         """Copy the job file."""
         if self.draft is not None and self.draft.right:
-            self.copy_text(job_toml(self.draft.loaded.job))
+            self.copy_text(self._file_of(self.draft))
 
     # --- files ----------------------------------------------------------------------------------
 
@@ -247,7 +303,7 @@ class ConfigScreen(Filtered):
     def action_edit_file(self) -> None:
         """Edit the job file itself, comments and all, and read it again."""
         draft = self.draft
-        if draft is None or draft.path is None or draft.edits:
+        if draft is None or draft.path is None or draft.edited:
             self._refuse("save the job first (^s): only a file can be edited")
             return
         path = draft.path
@@ -289,9 +345,10 @@ class ConfigScreen(Filtered):
         draft = self.draft
         if draft is None or draft.right:
             return draft
-        wrong = next((field for field in draft.fields() if field.problem), None)
-        if wrong is not None:
-            self._stand_on(wrong.leaf.key)
+        wrong = [field.leaf.key for field in draft.fields() if field.problem]
+        wrong += [head.key for head in draft.heads() if head.problem]
+        if wrong:
+            self._stand_on(wrong[0])
         self._about()
         self._refuse("something is wrong with the job: it is marked with !")
         return None

@@ -83,7 +83,7 @@ class ClipFeaturesStep(StepParams):
     )
     like_layer: str = semantic("", "Layer of that file, where it has several.")
     like_digest: str = semantic(
-        "", "BLAKE2b-128 of that file, in hex; found by itself when the job is read."
+        "", "BLAKE2b-128 of that file, in hex; found by itself when the job is read.", found=True
     )
 
     @model_validator(mode="before")

@@ -56,6 +56,7 @@ class FunctionCode:
             other.
         digest: of all that these do.
         code: what makes outputs stale: the digest, or the version that it declares.
+        summary: the first sentences of its docstring, or "".
     """
 
     name: str
@@ -66,6 +67,7 @@ class FunctionCode:
     modules: Mapping[str, Path]
     digest: str
     code: str
+    summary: str = ""
 
 
 @dataclass(slots=True)
@@ -120,6 +122,7 @@ def read(file: Path, name: str) -> FunctionCode:
         modules.files,
         digest,
         digest if version is None else f"version {version}",
+        " ".join((ast.get_docstring(function) or "").split("\n\n")[0].split()),
     )
 
 

@@ -80,7 +80,7 @@ class FunctionStep(StepParams):
 
     name: Literal["function"]
     use: str = semantic(..., 'File and function, as "steps.py:despeckle".')
-    function: Code = semantic(..., "Its code, as it was read; no key of job files.")
+    function: Code = semantic(..., "Its code, as it was read; no key of job files.", found=True)
 
     @model_validator(mode="before")
     @classmethod
