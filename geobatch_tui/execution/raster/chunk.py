@@ -13,6 +13,7 @@ from geobatch_tui.errors import MemoryBudgetError, TransientError
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ChunkReceipt, Segment
 from geobatch_tui.execution.raster import reuse, validity
 from geobatch_tui.execution.raster.geotiff import assembly, spool
+from geobatch_tui.execution.raster.group import mosaic_tiles
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
 from geobatch_tui.execution.raster.source import opened_source, source_pixels
@@ -54,7 +55,7 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
     if published is not None:
         valid = None
         pixels, encoded, bytes_in = published
-    elif plan.encoding.passthrough:
+    elif plan.encoding.passthrough or mosaic_tiles.can_copy(item, plan):
         valid = None
         pixels, encoded, bytes_in = read_tiles(item, plan, window, stage)
     else:
@@ -169,12 +170,12 @@ def _quarters(window: Window, times: int) -> Iterator[Window]:
 def read_tiles(
     item: ItemContext, plan: RasterPlan, window: Window, stage: Stage
 ) -> tuple[Pixels, EncodedTiles, int]:
-    """Return the pixels (bands, h, w) of ``window``, the encoded tiles of the source that hold
-    them, and the number of bytes that were read; errors as :func:`read_pixels`. Tiles are read one
-    by one, so there is nothing to subdivide."""
+    """Return the pixels (bands, h, w) of ``window``, encoded tiles of the source, or of a mosaic's
+    files, that hold them, and the number of bytes that were read; errors as :func:`read_pixels`."""
     before = _bytes_read()
+    by = passthrough if plan.encoding.passthrough else mosaic_tiles
     with stage("read"), opened_source.source_of(item) as opened:
-        pixels, encoded = passthrough.read_tiles(
+        pixels, encoded = by.read_tiles(
             opened, plan, window, lambda part: _compute_window(item, opened, plan, part, stage)[0]
         )
     return pixels, encoded, max(_bytes_read() - before, 0)

@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.execution.params.frozen import COMBINING, given
 from geobatch_tui.execution.proj import assigned_crs
-from geobatch_tui.execution.raster import (
-    group_probe,
-    item_plan,
-    reuse,
-    source_raster,
-    validity,
-)
+from geobatch_tui.execution.raster import item_plan, reuse, source_raster, validity
 from geobatch_tui.execution.raster.grid import georeference
+from geobatch_tui.execution.raster.group import group_probe
 from geobatch_tui.execution.raster.plan import StepPlan
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.steps import chain, step_table

@@ -43,28 +43,43 @@ def can_copy(plan: RasterPlan) -> bool:
     return plan.encoding.compress in _CODECS and plan.validity != "mask"
 
 
+def may_copy(plan: RasterPlan, creation: Json) -> bool:
+    """Whether tiles of ``plan`` may be those of a source: as :func:`can_copy`, and ``creation``,
+    the user's options, do not say how hard to compress."""
+    return can_copy(plan) and not _EFFORT & {str(name).upper() for name in creation}
+
+
 def fits(path: str, facts: Facts, plan: RasterPlan, creation: Json) -> bool:
     """Whether the tiles of the source at ``path`` can be those of the output of ``plan``, a plain
     copy; ``creation`` are the user's options."""
-    if not can_copy(plan):
-        return False
-    if _EFFORT & {str(name).upper() for name in creation}:
+    if not may_copy(plan, creation):
         return False
     table = BlockTable.of(path, facts)
-    return table is not None and _is_alike(table, plan)
+    return table is not None and table.grid == pyramid(plan)[0] and is_alike(table, plan)
 
 
-def _is_alike(table: BlockTable, plan: RasterPlan) -> bool:
-    """Whether the blocks of a source are encoded as ``plan`` requires of tiles."""
+def is_alike(table: BlockTable, plan: RasterPlan) -> bool:
+    """Whether the blocks of a source are encoded as ``plan`` requires of tiles, wherever they
+    lie."""
     encoding = plan.encoding
     return (
         table.plain
         and not table.strips
-        and table.grid == pyramid(plan)[0]
+        and (table.grid.chunk_width, table.grid.chunk_height)
+        == (encoding.block_width, encoding.block_height)
         and table.planes == TileForm.of(plan).planes
         and table.compression == COMPRESSIONS[encoding.compress]
         and table.predictor == encoding.predictor
     )
+
+
+def encoded_tile(form: TileForm, data: bytes, tile: Pixels, inside: Window) -> EncodedTile:
+    """Return the tile that ``data`` decodes to, ``tile``, of which ``inside`` lies in the image.
+
+    Beyond it a tile may hold anything; a reader sees the pixels inside."""
+    whole = inside.shape == tile.shape[:2]
+    seen = tile if whole else form.pack(form.unpack(tile, inside))
+    return EncodedTile(data, crc32(seen), form.is_missing(seen))
 
 
 def read_tiles(
@@ -80,7 +95,8 @@ def read_tiles(
         SourceChangedError: they are not as planned.
     """
     blocks = opened.blocks
-    if blocks is None or not _is_alike(blocks.table, plan):
+    alike = blocks is not None and is_alike(blocks.table, plan)
+    if blocks is None or not alike or blocks.table.grid != pyramid(plan)[0]:
         raise SourceChangedError(f"{opened.path}: its tiles are not those that were planned")
     grid, form, codec = blocks.table.grid, TileForm.of(plan), lossless_codec_of(plan)
     shape = (form.height, form.width, form.samples)
@@ -102,10 +118,7 @@ def read_tiles(
                 damaged.setdefault(divmod(number, grid.columns), error)
                 continue
             whole[rows, cols, bands] = tile[: at.height, : at.width]
-            # Beyond the image a tile may hold anything; a reader sees the pixels inside.
-            inside = at.shape == shape[:2]
-            seen = tile if inside else form.pack(form.unpack(tile, at))
-            encoded[plane, number] = EncodedTile(data, crc32(seen), form.is_missing(seen))
+            encoded[plane, number] = encoded_tile(form, data, tile, at)
     if damaged:
         row, col = next(iter(damaged))
         corrupt = CorruptSourceError(

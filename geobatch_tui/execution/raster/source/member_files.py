@@ -47,6 +47,21 @@ def unpacked(text: str) -> Indices:
     return table
 
 
+def known_of(facts: Facts, pixels: Pixels) -> Valid | None:
+    """Return where ``pixels`` (bands, h, w) of a file are valid by their alpha or nodata, (bands or
+    1, h, w); None: everywhere."""
+    if facts.alpha:
+        return pixels[-1:] > 0
+    if all(value is None for value in facts.nodatavals):
+        return None
+    return np.stack(
+        [
+            validity.differs(band, value)
+            for band, value in zip(pixels, facts.nodatavals, strict=True)
+        ]
+    )
+
+
 @dataclass(slots=True)
 class MemberFiles:
     """The files of one item; belongs to one thread.
@@ -93,23 +108,16 @@ class MemberFiles:
         left, top = window.col_off - place.col_off, window.row_off - place.row_off
         inside = Window(left, top, window.width, window.height)
         self.reading = self.paths[number], inside
-        opened = self._opened(number)
+        opened = self.opened(number)
         pixels = opened.read_window(inside)
-        facts = opened.facts
-        if facts.alpha:
-            return pixels, pixels[-1:] > 0
-        valid = opened.read_mask(inside)[np.newaxis] if facts.mask else None
-        if all(value is None for value in facts.nodatavals):
-            return pixels, valid
-        known = np.stack(
-            [
-                validity.differs(band, value)
-                for band, value in zip(pixels, facts.nodatavals, strict=True)
-            ]
-        )
-        return pixels, known if valid is None else known & valid
+        known = known_of(opened.facts, pixels)
+        if not opened.facts.mask:
+            return pixels, known
+        valid = opened.read_mask(inside)[np.newaxis]
+        return pixels, valid if known is None else known & valid
 
-    def _opened(self, number: int) -> OpenSource:
+    def opened(self, number: int) -> OpenSource:
+        """Return a file, which stays open for a while; errors as :meth:`read`."""
         known = self._open.get(number)
         if known is not None:
             self._open.move_to_end(number)

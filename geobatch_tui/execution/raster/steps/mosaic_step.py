@@ -17,14 +17,14 @@ from geobatch_tui.execution.raster.steps.step import Block
 from geobatch_tui.execution.sources.source_list import members_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import Raster, StepPlan
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
-STACK = "stack"
+MOSAIC, STACK = "mosaic", "stack"
 VERSION = 1
 #: Bytes of values of all files together that a median is taken of at once.
 _TOGETHER = 48 * 2**20
@@ -43,11 +43,21 @@ def compose(step: StepPlan, opened: OpenSource, window: Window) -> Block:
     if step.name == STACK:
         return _stacked(raster, files, window)
     rule = step.values["rule"]
-    if rule in {"last", "first"}:
+    if picks(step):
         return _picked(raster, files, window, last=rule == "last")
     if rule == "median":
         return _medians(raster, files, window)
     return _reduced(raster, files, window, rule)
+
+
+def picks(step: StepPlan) -> bool:
+    """Whether each pixel is that of one file, so that files hide one another."""
+    return step.name == MOSAIC and step.values["rule"] in {"last", "first"}
+
+
+def top_of(step: StepPlan, numbers: Sequence[int]) -> int:
+    """Return which of the files, in their order, hides all others where it has a pixel."""
+    return numbers[-1] if step.values["rule"] == "last" else numbers[0]
 
 
 def files_of(step: StepPlan, opened: OpenSource) -> MemberFiles:

@@ -1,0 +1,1 @@
+"""Items that are made of many files: a mosaic, or a stack."""
