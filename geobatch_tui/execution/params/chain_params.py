@@ -20,7 +20,7 @@ from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.params.own import function_params
 from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.execution.params.step_params import StepParams
-from geobatch_tui.execution.params.steps import distance_params, focal_params
+from geobatch_tui.execution.params.steps import distance_params, focal_params, image_params
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,7 @@ _MODULES = (
     focal_params,
     function_params,
     group_params,
+    image_params,
     step_params,
     terrain_params,
     value_params,

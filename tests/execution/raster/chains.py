@@ -93,6 +93,13 @@ EXAMPLES = {
     "reproject-cubic": {
         "name": "reproject", "output_crs": "EPSG:32632", "resampling": "cubic",
     },
+    "resize-nearest": {"name": "resize", "size": ["50%", "50%"]},
+    "resize-bilinear": {"name": "resize", "size": ["28", "55"], "resampling": "bilinear"},
+    "resize-cubic": {"name": "resize", "size": ["150%", "0"], "resampling": "cubic"},
+    "resize-cubicspline": {"name": "resize", "size": ["20", "13"], "resampling": "cubicspline"},
+    "resize-lanczos": {"name": "resize", "resolution": [0.13, 0.03], "resampling": "lanczos"},
+    "resize-average": {"name": "resize", "size": ["40%", "120%"], "resampling": "average"},
+    "resize-mode": {"name": "resize", "size": ["13", "15"], "resampling": "mode"},
     "roughness": {"name": "roughness"},
     "scale": {"name": "scale", "input_min": 40, "input_max": 150, "output_data_type": "UInt8"},
     "scale-by-power": {

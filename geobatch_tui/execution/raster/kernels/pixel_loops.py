@@ -116,6 +116,26 @@ squares = Loop.of(
     "focal.distance_loops.squares",
     "uint8:2 int,int int float int32:2 int32:1 int64:2 float64:1 float64:2",
 )
+#: Sides in the source, of a part of an axis.
+_SIDES = "int int int"
+kernel_taps = Loop.of(
+    "images.resize_loops.kernel_taps", f"{_SIDES} int float int64:1 int64:1 float64:2"
+)
+#: Pixels and which of them are valid, and whether that is looked at; taps; what is filled.
+_ALONG = "uint8:2 bool int64:1 int64:1 float64:2 int bool float64:2 uint8:2"
+along_rows = Loop.of("images.resize_loops.along_rows", f"float64:2 {_ALONG}")
+along_columns = Loop.of("images.resize_loops.along_columns", f"float64:2 {_ALONG}")
+area_sides = Loop.of(
+    "images.resize_loops.area_sides", f"{_SIDES} int64:1 int64:1 float64:1 float64:1"
+)
+mean_by_area = Loop.of(
+    "images.resize_loops.average",
+    "float64:2 uint8:2 bool int64:2 int64:2 float64:2 float64:2 int,int float64:2 uint8:2",
+)
+commonest = Loop.of(
+    "images.resize_loops.commonest",
+    "uint64:2 uint8:2 bool int64:2 int64:2 int,int uint64:1 int64:1 uint64:2 uint8:2",
+)
 touched = Loop.of("scan_loops.touched", "float64:2 int int uint8:2")
 
 

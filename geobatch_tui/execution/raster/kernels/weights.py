@@ -25,7 +25,7 @@ def pixel_of(x, side):
 
 
 @jit
-def _function(code, distance):
+def function_at(code, distance):
     """Return the value of the kernel's function at a distance."""
     far = abs(distance)
     if code == 1:
@@ -113,12 +113,12 @@ def _weigh(delta, code, scale, lead, w):
             _lanczos(delta, w)
         else:
             for t in range(len(w)):
-                w[t] = _function(code, t - lead - delta)
+                w[t] = function_at(code, t - lead - delta)
     elif code == 4:
         _lanczos_widened(delta, scale, lead, w)
     else:
         for t in range(len(w)):
-            w[t] = _function(code, (t - lead - delta) * scale)
+            w[t] = function_at(code, (t - lead - delta) * scale)
 
 
 @jit

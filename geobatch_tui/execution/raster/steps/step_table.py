@@ -18,6 +18,7 @@ from geobatch_tui.execution.raster.steps.color_map_step import ColorMap
 from geobatch_tui.execution.raster.steps.focal.distance_steps import FillNodata, Proximity
 from geobatch_tui.execution.raster.steps.focal.neighbor_steps import Neighbors
 from geobatch_tui.execution.raster.steps.grids.clip_step import Clip
+from geobatch_tui.execution.raster.steps.grids.resize_step import Resize
 from geobatch_tui.execution.raster.steps.own.function_step import Function
 from geobatch_tui.execution.raster.steps.reclassify_step import Reclassify
 from geobatch_tui.execution.raster.steps.reproject_step import Reproject
@@ -57,6 +58,7 @@ STEPS: dict[str, Step] = {
         Proximity(),
         Reclassify(),
         Reproject(),
+        Resize(),
         Roughness(),
         Scale(),
         Select(),

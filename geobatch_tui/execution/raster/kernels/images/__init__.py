@@ -1,0 +1,1 @@
+"""Compiled loops over images: in another size, and one blended with another."""
