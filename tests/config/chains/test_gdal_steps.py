@@ -21,6 +21,7 @@ NO_STEPS, NO_COMMANDS = {"convert", "index", "pipeline"}, {"limit", "materialize
 #: Parameters that are required in one alone.
 REQUIRED = {
     ("reproject", "output_crs"): "who changes the size of pixels alone has resize",
+    ("resize", "size"): "one of it and resolution",
     ("set-field-type", "field_name"): "one of it and input_field_type",
     ("set-field-type", "input_field_type"): "one of it and field_name",
 }
