@@ -2,164 +2,234 @@
 
 Usage: ``uv run --group bench python benchmarks/steps.py [--rounds N] [ROW ...]``
 
-Rows are those of :mod:`raster`: whole processes, medians, memory of the process tree, the pixels of
-both compared. The peers are GDAL's command line tools, and pipelines of GDAL 3.13 from the package
-``gdal-wheel``. Rows named ``added-...`` hold a chain against the same chain without one of its
-steps. The table goes to ``results/steps.json``, the ratios to ``results/steps.png``.
+Rows are those of ``step_rows.py``: whole processes in turn (A B A B), medians of wall and CPU
+seconds, the peak memory of the process tree in a run of its own. The peers are GDAL's command line
+tools, pipelines of GDAL 3.13 from the package ``gdal-wheel``, and scripts. Rows named ``added-...``
+hold a chain against the same chain without its last step. The samples of all are compared: which
+differ, by more than the row allows, by how much at most, and which pixels are valid in one alone.
+The table goes to ``results/steps.json``, ratios and memory to ``results/steps.png``. The program
+fails if a result differs by more than its row allows.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
+import shutil
 import sys
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from measure import ROOT, geobatch, table
-from raster import compete, write_results
-from raster_rows import COG, CREATION, FLOATS, Row
+import numpy as np
+import rasterio
+from data import path_of
+from jobs import write_job
+from measure import MB, RESULTS, Measured, checked, geobatch, median, table
+from rasterio.windows import Window
+from step_rows import OUTPUT, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-OUTPUT = {"format": "COG", "creation": CREATION}
-HILLSHADE = {"name": "hillshade", "zfactor": 0.0005}
-SLOPE = {"name": "slope"}
-INDEX = {"name": "calc", "calc": ["(b1 - b2) / (b1 + b2)"], "output_data_type": "float32"}
-RELIEF_6933 = {"name": "reproject", "output_crs": "EPSG:6933", "resampling": "bilinear"}
-HALF = {"name": "resize", "size": ["50%", "50%"], "resampling": "average"}
-#: A polygon of many sides over most of the relief.
-SHAPE = "POLYGON((-170 -80, 0 -60, 170 -80, 120 0, 170 80, 0 60, -170 80, -120 0, -170 -80))"
+    from step_rows import Agreement, Peer, Work
 
-FLOAT_INDEX = "(A.astype('f4')-B.astype('f4'))/(A.astype('f4')+B.astype('f4'))"
-CALC = [
-    "gdal_calc.py", "--quiet", "-A", "$0", "--A_band=1", "-B", "$0", "--B_band=2",
-    f"--calc={FLOAT_INDEX}", "--type=Float32", "--NoDataValue=-9999",
-]  # fmt: skip
+#: What all processes of a chain may take, in MB.
+MEMORY = 500
 
 
-def shell(*parts: Sequence[str]) -> list[str]:
-    """Commands one after the other, in which ``$0`` is the source and ``$1`` the target."""
-    program = str(Path(sys.executable).with_name("gdal_calc.py"))
-    lines = [
-        " ".join(
-            word if "$" in word and " " not in word else shlex.quote(word) for word in part
-        ).replace("gdal_calc.py", program, 1)
-        for part in parts
-    ]
-    return ["sh", "-c", " && ".join(lines)]
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A command, the directory that it fills, and the peer that it is; None: geobatch."""
+
+    name: str
+    command: list[str]
+    directory: Path
+    peer: Peer | None = None
+
+    @property
+    def result(self) -> Path:
+        """The raster that it wrote."""
+        found = sorted(self.directory.glob("*.tif"), key=lambda file: len(file.name))
+        if not found:
+            raise SystemExit(f"{self.name} wrote no raster to {self.directory}")
+        return found[0]
+
+    def clear(self) -> None:
+        """Begin with an empty directory."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir()
 
 
-def gdal_313(steps: str) -> list[str]:
-    """A pipeline of GDAL 3.13, in a process of its own."""
-    script = ROOT / "tests" / "gdal_pipeline.py"
-    write = "write $1 --of COG --co COMPRESS=DEFLATE --co PREDICTOR=YES --co NUM_THREADS=2"
-    return ["sh", "-c", f'{sys.executable} {script} raster "read $0 ! {steps} ! {write}"']
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How two rasters differ: shares of samples that do, and by more than allowed; the largest
+    difference; the share of pixels that are valid in one alone."""
+
+    any: float
+    more: float
+    most: float
+    valid: float
+
+    def within(self, agreement: Agreement) -> bool:
+        return self.more <= agreement.share and self.valid <= agreement.valid
 
 
-def without(steps: list[dict[str, Any]]) -> list[str]:
-    """The same job with these steps, by geobatch: what an added step is held against."""
-    words = shlex.join(geobatch("run"))
-    tables = ", ".join(
-        "{" + ", ".join(f"{name} = {_toml(value)}" for name, value in step.items()) + "}"
-        for step in steps
+def job_of(work: Work, steps: list[dict[str, Any]], place: Path, out: Path) -> list[str]:
+    """The command of geobatch for a chain, whose job file lies at ``place``."""
+    source = path_of(work.data)
+    inputs = [source / "*.tif"] if source.is_dir() else [source]
+    op = {"name": "raster.pipeline", "steps": steps}
+    # Code that does not lie beside the job has to be asked for.
+    options = {"inputs": list(map(str, inputs)), "allow_code": any("use" in s for s in steps)}
+    job = write_job(place, inputs, out, op, output=OUTPUT, source=options)
+    return geobatch("run", str(job), "--headless")
+
+
+def contestants(work: Work, scratch: Path) -> list[Contestant]:
+    """Geobatch and those peers of a row that are installed."""
+    ours = scratch / "geobatch"
+    found = [Contestant("geobatch", job_of(work, work.steps, scratch / "job.toml", ours), ours)]
+    for number, (name, peer) in enumerate(work.peers.items()):
+        directory = scratch / f"peer{number}"
+        if peer.steps:
+            command = job_of(work, peer.steps, scratch / f"peer{number}.toml", directory)
+        else:
+            missing = [words[0] for words in peer.commands if program(words[0]) is None]
+            if missing:
+                print(f"{missing[0]} is not installed: {name} is left out")
+                continue
+            command = commands(work, peer, scratch / f"files{number}", directory / "result.tif")
+        found.append(Contestant(name, command, directory, peer))
+    return found
+
+
+def program(name: str) -> str | None:
+    """Where a program is: in this environment, else on the path."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+def commands(work: Work, peer: Peer, prefix: Path, target: Path) -> list[str]:
+    """The commands of a peer, as one of a shell where there are several."""
+    source = path_of(work.data)
+    if source.is_dir():
+        files = sorted(source.glob("*.tif"))
+        prefix.with_name(f"{prefix.name}.txt").write_text("\n".join(map(str, files)))
+    names = {"{source}": source, "{target}": target, "{scratch}": prefix}
+    parts = []
+    for words in peer.commands:
+        filled = [program(words[0]) or words[0], *words[1:]]
+        for name, path in names.items():
+            filled = [word.replace(name, str(path)) for word in filled]
+        parts.append(filled)
+    return parts[0] if len(parts) == 1 else ["sh", "-c", " && ".join(map(shlex.join, parts))]
+
+
+def difference(ours: Path, theirs: Path, agreement: Agreement) -> Difference:
+    """Compare all bands of two rasters on the same grid. Ends the benchmark if they are not."""
+    unequal = more = total = one_sided = pixels = 0
+    most = 0.0
+    with rasterio.open(ours) as a, rasterio.open(theirs) as b:
+        near = a.transform.almost_equals(b.transform, 1e-6 * abs(a.transform.a))
+        if a.shape != b.shape or a.count != b.count or not near:
+            forms = [(src.count, *src.shape, *src.transform[:6]) for src in (a, b)]
+            raise SystemExit(f"{ours} and {theirs} have other grids: {forms[0]}, {forms[1]}")
+        for row in range(0, a.height, 512):
+            window = Window(0, row, a.width, min(512, a.height - row))
+            one, other = (src.read(window=window).astype("f8") for src in (a, b))
+            seen, seen_other = (
+                (src.read_masks(window=window) > 0) & ~np.isnan(values)
+                for src, values in ((a, one), (b, other))
+            )
+            one_sided += int(np.count_nonzero((seen != seen_other).any(axis=0)))
+            both = seen & seen_other
+            delta = np.abs(one - agreement.sign * other)[both]
+            unequal += int(np.count_nonzero(delta))
+            more += int(np.count_nonzero(delta > agreement.by))
+            most = max(most, float(delta.max(initial=0.0)))
+            total += delta.size
+            pixels += seen[0].size
+    total = max(total, 1)
+    return Difference(unequal / total, more / total, most, one_sided / pixels)
+
+
+def compete(name: str, work: Work, rounds: int) -> list[dict[str, Any]]:
+    """Run all contestants of a row in turn, once to weigh them and ``rounds`` times by the clock;
+    one table line for each."""
+    runs: dict[str, list[Measured]] = defaultdict(list)
+    weighed: dict[str, Measured] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        field = contestants(work, Path(scratch))
+        for turn in range(rounds + 1):
+            for contestant in field:
+                contestant.clear()
+                done = checked(contestant.command, weigh=not turn)
+                if turn:
+                    runs[contestant.name].append(done)
+                else:
+                    weighed[contestant.name] = done
+        ours = field[0].result
+        found = {
+            each.name: difference(ours, each.result, each.peer.agreement)
+            for each in field if each.peer
+        }  # fmt: skip
+        sizes = {each.name: each.result.stat().st_size for each in field}
+    mine = runs[field[0].name]
+    wall, cpu = median([run.seconds for run in mine]), median([run.cpu for run in mine])
+    lines = []
+    for each in field:
+        taken, told = runs[each.name], found.get(each.name)
+        line: dict[str, Any] = {
+            "row": name,
+            "who": each.name,
+            "wall s": median([run.seconds for run in taken]),
+            "ratio": wall / median([run.seconds for run in taken]),
+            "limit": each.peer.limit or "" if each.peer else "",
+            "CPU s": median([run.cpu for run in taken]),
+            "CPU ratio": cpu / median([run.cpu for run in taken]),
+            "RSS MB": round(weighed[each.name].tree_rss / MB),
+            "PSS MB": round(weighed[each.name].tree_pss / MB),
+            "file MB": sizes[each.name] / MB,
+            "differ": f"{told.any:.3%}" if told else "",
+            "by more": f"{told.more:.4%}" if told else "",
+            "most": told.most if told else "",
+            "valid in one": f"{told.valid:.4%}" if told else "",
+            "agrees": "",
+        }
+        if told and each.peer:
+            line["agrees"] = "yes" if told.within(each.peer.agreement) else "NO"
+        lines.append(line)
+    return lines
+
+
+def write_results(lines: list[dict[str, Any]]) -> None:
+    """Keep the table as JSON; ratios and memory as pictures."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "steps.json").write_text(json.dumps(lines, indent=1))
+    try:
+        from figures import bars
+    except ImportError:
+        print("matplotlib is not installed: no picture")
+        return
+    limited = [line for line in lines if line["limit"] != ""]
+    bars(
+        RESULTS / "steps.png",
+        [f"{line['row']} / {line['who']}" for line in limited],
+        [line["ratio"] for line in limited],
+        [line["limit"] for line in limited],
     )
-    job = (
-        f'[source]\ninputs = ["$0"]\n[op]\nname = "raster.pipeline"\nsteps = [{tables}]\n'
-        '[output]\ndir = "$1.d"\nformat = "COG"\n'
-        'creation = {compress = "deflate", predictor = "yes", blocksize = 512}\n'
-    ).replace('"', '\\"')
-    run = f'printf "%s" "{job}" > $1.toml && rm -rf $1.d && {words} $1.toml --headless'
-    return ["sh", "-c", f"{run} > /dev/null 2>&1 && mv $1.d/*.tif $1"]
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def chain(*steps: dict[str, Any]) -> dict[str, Any]:
-    """The table ``op`` of a chain."""
-    return {"name": "raster.pipeline", "steps": list(steps)}
-
-
-DEM = [*COG[:4], "-co", "PREDICTOR=YES", "-co", "NUM_THREADS=2"]
-ROWS = {
-    "hillshade": Row(
-        "synthetic", chain(HILLSHADE), OUTPUT,
-        {"gdaldem": ["gdaldem", "hillshade", "-q", "-z", "0.0005", *DEM]}, 0.50,
-    ),
-    "slope": Row(
-        "synthetic", chain(SLOPE), OUTPUT, {"gdaldem": ["gdaldem", "slope", "-q", *FLOATS]}, 0.50
-    ),
-    "index": Row(
-        "relief", chain(INDEX), OUTPUT,
-        {
-            "gdal_calc, translate": shell(
-                [*CALC, "--outfile=$1.plain.tif"],
-                ["gdal_translate", "-q", *FLOATS, "$1.plain.tif", "$1"],
-            ),
-            "gdal_calc, no overviews": shell(
-                [*CALC, "--co=COMPRESS=DEFLATE", "--co=TILED=YES", "--outfile=$1"]
-            ),
-        },
-        0.60,
-    ),
-    "half": Row(
-        "relief", chain(HALF), OUTPUT,
-        {
-            "gdal_translate": [
-                "gdal_translate", "-q", "-outsize", "50%", "50%", "-r", "average", *COG,
-            ]
-        },
-        0.80,
-    ),
-    "warp-hillshade": Row(
-        "synthetic",
-        chain({**RELIEF_6933}, {"name": "hillshade", "zfactor": 50.0}), OUTPUT,
-        {
-            "gdal 3.13": gdal_313(
-                "reproject --output-crs EPSG:6933 -r bilinear ! hillshade --zfactor 50"
-            )
-        },
-        0.30,
-    ),
-    "warp-index": Row(
-        "relief", chain(RELIEF_6933, INDEX), OUTPUT,
-        {
-            "gdalwarp, gdal_calc": shell(
-                ["gdalwarp", "-q", "-multi", "-wo", "NUM_THREADS=2", "-t_srs", "EPSG:6933", "-r",
-                 "bilinear", "-co", "TILED=YES", "$0", "$1.warped.tif"],
-                [word.replace("$0", "$1.warped.tif") for word in CALC]
-                + ["--co=COMPRESS=DEFLATE", "--co=TILED=YES", "--outfile=$1"],
-            )
-        },
-        0.60,
-    ),
-    "clip-shape": Row(
-        "relief", chain({"name": "clip", "geometry": SHAPE}), OUTPUT,
-        {"gdal 3.13": gdal_313(f"clip --geometry '{SHAPE}'")}, 0.50,
-    ),
-    "mosaic": Row(
-        "tiles", chain({"name": "mosaic"}), OUTPUT, {}, None,
-    ),
-    "added-index": Row(
-        "relief", chain(RELIEF_6933, INDEX), OUTPUT,
-        {
-            "a cast in its place": without(
-                [RELIEF_6933, {"name": "select", "band": [1]},
-                 {"name": "set-type", "output_data_type": "float32"}]
-            )
-        },
-        1.08,
-    ),
-    "added-hillshade": Row(
-        "synthetic", chain({"name": "set-type", "output_data_type": "uint8"}, HILLSHADE), OUTPUT,
-        {"without": without([{"name": "set-type", "output_data_type": "uint8"}])}, 1.08,
-    ),
-}  # fmt: skip
+    own = [line for line in lines if line["who"] == "geobatch"]
+    bars(
+        RESULTS / "steps-memory.png",
+        [line["row"] for line in own],
+        [float(line["PSS MB"]) for line in own],
+        [float(MEMORY)] * len(own),
+        label="peak memory (PSS) of the processes of geobatch, in MB",
+    )
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -168,11 +238,20 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args(words)
+    unknown = set(given.rows) - set(ROWS)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
     lines: list[dict[str, Any]] = []
     for name in given.rows or ROWS:
         lines += compete(name, ROWS[name], given.rounds)
         print(table([line for line in lines if line["row"] == name]), flush=True)
-        write_results(lines, "steps")
+        write_results(lines)
+    own = [line for line in lines if line["who"] == "geobatch"]
+    worst = max(own, key=lambda line: line["PSS MB"])
+    print(f"most memory: {worst['PSS MB']} MB in {worst['row']}; it may be {MEMORY}")
+    wrong = [f"{line['row']} / {line['who']}" for line in lines if line["agrees"] == "NO"]
+    if wrong:
+        raise SystemExit(f"results differ by more than they may: {', '.join(wrong)}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from geobatch_tui.execution.raster.grid import pixel_grid, projection
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
 from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.steps import step_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,8 @@ def finish(task: ProbeTask, draft: Draft) -> ItemPlan:
     chunks, cost = _chunks(task, draft, plan)
     if draft.amplification is not None:
         _note_amplification(draft, draft.amplification(chunks))
+    if draft.warp is not None or _reads_beyond(draft.chain, chunks):
+        draft.notes["overlaps"] = True
     if encoded.alpha_as_mask:
         warnings.append("JPEG has no alpha: it becomes a mask, which hides pixels whose alpha is 0")
     draft.notes["overviews"] = [list(size) for size in encoded.overviews]
@@ -132,6 +135,12 @@ def _note_amplification(draft: Draft, times: float) -> None:
             f"the source is stored in blocks of {cols}x{rows} pixels: about {times:.0f} times "
             "the pixels needed are decoded; tiles of 512x512 would read faster"
         )
+
+
+def _reads_beyond(chain: tuple[StepPlan, ...], chunks: ChunkGrid) -> bool:
+    """Whether a chunk reads pixels that others read too, or as many of another grid."""
+    middle = chunks.window(len(chunks) // 2)
+    return len(chain) > 1 and step_table.needed_source(chain, middle) != middle
 
 
 def _lattice_nodes(chunks: int) -> int:

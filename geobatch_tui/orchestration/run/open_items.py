@@ -55,6 +55,12 @@ class OpenItem:
         """Whether one chunk is the item, so that no spool and no assembly is needed."""
         return len(self.context.plan.grid) == 1
 
+    def strip(self, chunk_id: int) -> int | None:
+        """Return the first chunk in the row of a chunk, if those in a row share what they read."""
+        if not self.context.plan.notes.get("overlaps"):
+            return None
+        return chunk_id - (chunk_id - self.first_chunk) % self.context.plan.grid.columns
+
     def label(self, index: int) -> str:
         return chunk_label(self.context.key, self.context.plan.grid, index)
 
@@ -109,6 +115,7 @@ class OpenItems:
             crashes=row.crashes,
             strikes=row.strikes,
             divisible=bool(item.context.plan.notes.get("divisible")),
+            strip=item.strip(row.chunk_id),
         )
 
     def _rows(self, count: int) -> list[ChunkRow]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from geobatch_tui.orchestration.schedule.events import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from geobatch_tui.orchestration.schedule.events import Unit
 
 #: Assembly first: it frees spools and publishes. Probing last: it makes more work.
@@ -87,20 +89,33 @@ class Backlog:
         while self._waiting and self._waiting[0][0] <= now:
             self.prepend(heapq.heappop(self._waiting)[2])
 
-    def first(self) -> Entry | None:
-        """Return the next unit to run outside the lane, and leave it there."""
-        for queue in self._queues:
-            if queue:
-                return queue[0]
-        return None
+    def first(self, strip: int | None = None, taken: Collection[int | None] = ()) -> Entry | None:
+        """Return the next unit to run outside the lane, and leave it there.
 
-    def pop(self) -> Entry:
-        """Take the unit that ``first`` returns. IndexError if there is none."""
-        for queue in self._queues:
-            if queue:
-                self.ready -= 1
-                return queue.popleft()
-        raise IndexError("nothing is ready")
+        Where the first lies in a strip, it is the first in ``strip``, or, if there is none, the
+        first in one that is not ``taken``, so that workers go along strips of their own.
+        """
+        queue = next((queue for queue in self._queues if queue), None)
+        if queue is None:
+            return None
+        if queue[0].unit.strip is None:
+            return queue[0]
+        apart = None
+        for entry in queue:
+            if strip is not None and entry.unit.strip == strip:
+                return entry
+            if apart is None and entry.unit.strip not in taken:
+                apart = entry
+        return apart or queue[0]
+
+    def take(self, entry: Entry) -> None:
+        """Take a unit that ``first`` returned. ValueError if it is not there."""
+        queue = self._queues[_RANK[entry.unit.kind]]
+        if queue and queue[0] is entry:
+            queue.popleft()
+        else:
+            queue.remove(entry)
+        self.ready -= 1
 
 
 class _State(Enum):

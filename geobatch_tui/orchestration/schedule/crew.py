@@ -21,7 +21,7 @@ class Worker:
     ``queue``: units that it has not answered; the first runs since ``since``. ``fresh``: it was
     never given a unit. ``lane``: it serves the lane, once. ``leaving``: it was asked to end.
     ``condemned``: the unit for which it is being killed, and ``limit`` the time that this unit
-    overran, in seconds.
+    overran, in seconds. ``strip``: that of the last unit that it was given.
     """
 
     def __init__(self, number: int, *, fresh: bool = True) -> None:
@@ -34,6 +34,7 @@ class Worker:
         self.dying: WorkerCause | None = None
         self.condemned: Entry | None = None
         self.limit = 0.0
+        self.strip: int | None = None
         self.reservation = Reservation()
 
     @property

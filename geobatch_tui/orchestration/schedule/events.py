@@ -29,6 +29,8 @@ class Unit:
     ``strikes`` counts engine deaths and worker losses that it may have caused: one or more sends it
     to the lane of suspects. ``attempts`` and ``crashes`` are those of earlier runs. ``divisible``:
     each crash tells the operation which part to leave out, so that crashes do not condemn the unit.
+    ``strip``: units of the same one that follow each other read some of the same bytes, which the
+    worker that did the one before has at hand; None: they do not.
     """
 
     kind: Kind
@@ -40,6 +42,7 @@ class Unit:
     strikes: int = 0
     subdivide: int = 0
     divisible: bool = False
+    strip: int | None = None
 
     @property
     def key(self) -> Key:

@@ -189,18 +189,23 @@ class Placement:
         if len(queue) > depth // 2:
             return
         while len(queue) < depth:
-            entry = backlog.first()
+            entry = self._next(worker)
             if entry is None or entry.unit.kind is not kind or not self._send(worker, now):
                 return
 
     def _send(self, worker: Worker, now: float) -> bool:
         """Give the worker the next ready unit; False if it must wait."""
-        entry = self.backlog.first()
+        entry = self._next(worker)
         if entry is None or not self.gate.open(self.sent) or not self._admit(worker, entry):
             return False
-        self.backlog.pop()
+        self.backlog.take(entry)
         self._assign(worker, entry, now)
         return True
+
+    def _next(self, worker: Worker) -> Entry | None:
+        """Return the ready unit that comes next for a worker: it goes on in its strip."""
+        others = (other for other in self.crew.up.values() if other is not worker)
+        return self.backlog.first(worker.strip, {other.strip for other in others})
 
     def _admit(self, worker: Worker, entry: Entry) -> bool:
         """Reserve the needs of a unit. The only unit is always admitted, or it never would be."""
@@ -227,6 +232,7 @@ class Placement:
         worker.queue.append(entry)
         self.sent += 1
         unit = entry.unit
+        worker.strip = unit.strip
         self._decide(u.Dispatch(worker.number, unit, unit.attempts + 1, worker.lane))
 
     def _staff(self, now: float) -> None:

@@ -9,6 +9,7 @@ from run_project import Project
 from scripted_session import done, planned, session_of
 
 from geobatch_tui.errors import StateError
+from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.orchestration.run.open_items import HANDLES, OpenItems
 from geobatch_tui.orchestration.schedule import events as u
@@ -54,6 +55,17 @@ async def test_a_unit_carries_what_earlier_runs_left(session: Session, tmp_path:
     unit = opened(session, tmp_path).refill(5)[-1]
     assert (unit.ident, unit.attempts, unit.crashes, unit.strikes) == (7, 2, 1, 1)
     assert (unit.bytes, unit.handles) == (1, HANDLES[u.Kind.CHUNK])
+
+
+async def test_units_that_share_what_they_read_are_in_strips(tmp_path: Path) -> None:
+    """Those of a row of chunks, by its first; others are in none."""
+    with session_of(Project(tmp_path)) as session:
+        plan = ItemPlan(ChunkGrid(3, 2, 1, 1), 1, 1, {}, notes={"overlaps": True})
+        session.put(lu.ItemPlanned(planned(1, 1, 6, plan=plan.to_json())))
+        session.put(lu.ItemPlanned(planned(2, 7, 1)))
+        await session.flush()
+        units = opened(session, tmp_path).refill(9)
+    assert [unit.strip for unit in units] == [1, 1, 1, 4, 4, 4, None]
 
 
 async def test_items_count_what_is_settled(session: Session, tmp_path: Path) -> None:

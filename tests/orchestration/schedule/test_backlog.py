@@ -14,9 +14,9 @@ def entry(kind: u.Kind, ident: int, **fields) -> Entry:
 
 def drain(backlog: Backlog) -> list[tuple[str, int]]:
     keys = []
-    while backlog.first() is not None:
-        assert backlog.first() is not None
-        keys.append(backlog.pop().key)
+    while (first := backlog.first()) is not None:
+        backlog.take(first)
+        keys.append(first.key)
     return keys
 
 
@@ -28,8 +28,29 @@ def test_order_of_kinds():
     ):
         backlog.append(entry(kind, n))
     assert [key[1] for key in drain(backlog)] == [3, 1, 4, 0, 2]
-    with pytest.raises(IndexError):
-        backlog.pop()
+    with pytest.raises(ValueError, match="deque"):
+        backlog.take(entry(u.Kind.CHUNK, 9))
+
+
+def test_workers_go_along_strips():
+    """A worker goes on in its strip; one that begins takes a strip that no other is in, and where
+    all are taken, the first unit there is. A unit without strip waits for nobody."""
+    backlog = Backlog()
+    for n in range(6):
+        backlog.append(entry(u.Kind.CHUNK, n, strip=n // 3 * 3))
+    assert backlog.first().key[1] == 0
+    assert backlog.first(0, {3}).key[1] == 0
+    assert backlog.first(None, {0}).key[1] == 3
+    assert backlog.first(3, {0, 3}).key[1] == 3
+    assert backlog.first(None, {0, 3}).key[1] == 0
+    for n in (3, 4, 5):
+        chosen = backlog.first(3, {0})
+        assert chosen.key[1] == n
+        backlog.take(chosen)
+    assert backlog.first(3, {0}).key[1] == 0
+    assert backlog.ready == 3
+    backlog.prepend(entry(u.Kind.CHUNK, 9))
+    assert backlog.first(0, ()).key[1] == 9
 
 
 def test_suspects_go_to_the_lane():

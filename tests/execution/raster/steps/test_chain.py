@@ -69,6 +69,17 @@ def test_what_a_window_needs_of_the_source_is_known(tmp_path):
     assert needed.clip(Window(0, 0, 230, 190)) == needed
 
 
+@pytest.mark.parametrize(
+    ("name", "overlaps"), [("calc-index", False), ("hillshade", True), ("reproject-cubic", True)]
+)
+def test_chunks_that_read_the_same_pixels_say_so(tmp_path, name, overlaps):
+    """Then a worker is given neighbours in turn: what it decoded for one serves the next."""
+    output = {"creation": {"blocksize": 16}}
+    path = raster(tmp_path / "a.tif")
+    item = chain_item(path, [EXAMPLES[name]], cols=16, rows=16, output=output)
+    assert item.plan.notes.get("overlaps", False) is overlaps
+
+
 def test_a_step_that_cannot_work_is_named(tmp_path):
     """Which step, by number and name, and what it lacks."""
     path = raster(tmp_path / "a.tif")
