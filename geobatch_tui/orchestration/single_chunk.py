@@ -1,12 +1,13 @@
-"""One chunk of a job, computed in this process: to see a function of one's own at work, or fail.
+"""One chunk of a job, computed outside of a run: to see a function of one's own at work, or fail.
 
-Nothing is written: neither the state nor the outputs of the job are touched.
+Neither the state nor the outputs of the job are touched.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import tempfile
 import time
 import traceback
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import (
+    ChunkGrid,
     ChunkTask,
     ItemContext,
     ItemPlan,
@@ -25,7 +27,7 @@ from geobatch_tui.execution.protocol.messages import (
 )
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.fingerprints import identify
-from geobatch_tui.orchestration.plan.inputs import expand
+from geobatch_tui.orchestration.plan.groups import combined, inputs_of
 from geobatch_tui.orchestration.plan.resources import Resources
 from geobatch_tui.orchestration.state.session import reading
 
@@ -55,6 +57,104 @@ class ComputedChunk:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class LoneItem:
+    """An item of a job that is looked at outside of a run.
+
+    Attributes:
+        source: its file, or the list of those that are combined in it.
+        identity: of the source, as it is now.
+    """
+
+    job: Job
+    source: Input
+    identity: SourceIdentity
+
+    @classmethod
+    def of(cls, job: Job, key: str, directory: Path) -> LoneItem:
+        """Find the item of a key, or (empty) the first one of a job. The list of the files of a
+        group is written to ``directory``, where it has to stay. Blocks.
+
+        Raises:
+            ConfigError: there is no such item.
+            PreflightError: no input matches, or outputs would replace inputs.
+        """
+        inputs = combined(job, inputs_of(job), directory)
+        found = next((entry for entry in inputs if not key or entry.key == key), None)
+        if found is None:
+            raise ConfigError(f"the job has no item {safe(key)}")
+        return cls(job, found, identify(found.path))
+
+    def probe(self, steps: int | None = None) -> ProbeTask:
+        """Return the task to plan it; ``steps``: with so many steps of its chain only."""
+        job, recipe = self.job, self._recipe
+        return ProbeTask(
+            task_id=0,
+            key=self.source.key,
+            source=self.source.path,
+            source_options=job.source.model_dump(mode="json", exclude={"inputs"}),
+            op=job.op.name,
+            params=self._params(steps),
+            output=job.output.model_dump(mode="json"),
+            chunking=recipe.chunking,
+        )
+
+    def context(self, plan: ItemPlan, steps: int | None = None) -> ItemContext:
+        """Return what a worker is told of it."""
+        return ItemContext(
+            item_id=0,
+            key=self.source.key,
+            source=self.source.path,
+            source_id=self.identity,
+            fingerprint="",
+            op=self.job.op.name,
+            params=self._params(steps),
+            output=self.job.output.model_dump(mode="json"),
+            out_path=str(self._recipe.output_dir / self.source.key),
+            work_dir="",
+            plan=plan,
+        )
+
+    def known_plan(self) -> ItemPlan | None:
+        """Return its plan as of the last run, if that was of this job and source."""
+        recipe = self._recipe
+        with reading(Path(self.job.output.dir)) as reader:
+            row = None if reader is None else reader.item_by_key(self.source.key)
+        if row is None or not row.plan or row.src_digest != self.identity.digest:
+            return None
+        is_same = (row.params_digest, row.code_digest) == (recipe.params_digest, recipe.code_digest)
+        return ItemPlan.from_json(row.plan) if is_same else None
+
+    @property
+    def _recipe(self) -> Recipe:
+        return Resources.of(self.job).recipe(self.job, get_operation(self.job.op.name))
+
+    def _params(self, steps: int | None) -> dict[str, Any]:
+        params = self.job.op.params.model_dump(mode="json")
+        return params if steps is None else {**params, "steps": params["steps"][:steps]}
+
+
+def place_of(chunk: str) -> tuple[str, int, int]:
+    """Return item, row and column of ``item@row,col``. Raises ConfigError if it is no chunk."""
+    match = _CHUNK.fullmatch(chunk)
+    if match is None:
+        raise ConfigError(
+            f"{safe(chunk)} is no chunk",
+            hint="name it as `geobatch dead-letters` does: item@row,col",
+        )
+    return match[1], int(match[2]), int(match[3])
+
+
+def index_in(grid: ChunkGrid, key: str, row: int, col: int) -> int:
+    """Return the number of a chunk. Raises ConfigError if the item has none in this place."""
+    if row >= grid.rows or col >= grid.columns:
+        raise ConfigError(
+            f"{safe(key)} has {grid.rows} rows and {grid.columns} columns of chunks, counted "
+            f"from 0; there is no {row},{col}"
+        )
+    return row * grid.columns + col
+
+
 def compute(loaded: LoadedJob, chunk: str, *, debug: bool = False) -> ComputedChunk:
     """Compute one chunk, ``item@row,col`` as dead letters name it.
 
@@ -69,33 +169,17 @@ def compute(loaded: LoadedJob, chunk: str, *, debug: bool = False) -> ComputedCh
         StepError: a function of the user failed; ``own`` is the error that it raised.
     """
     job = loaded.job
-    if get_operation(job.op.name).data != "raster":
+    operation = get_operation(job.op.name)
+    if operation.data != "raster":
         raise ConfigError(f"{job.op.name} has no chunks of pixels to compute")
-    match = _CHUNK.fullmatch(chunk)
-    if match is None:
-        raise ConfigError(
-            f"{safe(chunk)} is no chunk",
-            hint="name it as `geobatch dead-letters` does: item@row,col",
-        )
-    entry = _input(job, match[1])
-    _become_worker()
-    item = _item(job, entry)
-    row, col, grid = int(match[2]), int(match[3]), item.plan.grid
-    if row >= grid.rows or col >= grid.columns:
-        raise ConfigError(
-            f"{safe(match[1])} has {grid.rows} rows and {grid.columns} columns of chunks, counted "
-            f"from 0; there is no {row},{col}"
-        )
-    task = ChunkTask(0, item, row * grid.columns + col, 1, 0, proves=not debug)
-    return _computed(task, chunk, debug=debug)
-
-
-def _input(job: Job, key: str) -> Input:
-    inputs = expand(job.source.inputs, Path(job.output.dir), job.output.format)
-    for entry in inputs:
-        if entry.key == key:
-            return entry
-    raise ConfigError(f"the job has no item {safe(key)}")
+    key, row, col = place_of(chunk)
+    with tempfile.TemporaryDirectory(prefix="geobatch-step-") as scratch:
+        lone = LoneItem.of(job, key, Path(scratch))
+        _become_worker()
+        plan = lone.known_plan() or operation.probe(lone.probe(), _no_stage)
+        index = index_in(plan.grid, key, row, col)
+        task = ChunkTask(0, lone.context(plan), index, 1, 0, proves=not debug)
+        return _computed(task, chunk, debug=debug)
 
 
 def _become_worker() -> None:
@@ -107,45 +191,6 @@ def _become_worker() -> None:
 
     warmup.warm_up_raster()
     tasks.enter_gdal()
-
-
-def _item(job: Job, entry: Input) -> ItemContext:
-    """Return the item as the last run planned it, if that was of this job; else plan it."""
-    operation = get_operation(job.op.name)
-    recipe = Resources.of(job).recipe(job, operation)
-    params, output = job.op.params.model_dump(mode="json"), job.output.model_dump(mode="json")
-    identity = identify(entry.path)
-    plan = _known_plan(job, entry.key, recipe, identity)
-    if plan is None:
-        source = job.source.model_dump(mode="json", exclude={"inputs"})
-        plan = operation.probe(
-            ProbeTask(
-                0, entry.key, entry.path, source, operation.name, params, output, recipe.chunking
-            ),
-            _no_stage,
-        )
-    return ItemContext(
-        item_id=0,
-        key=entry.key,
-        source=entry.path,
-        source_id=identity,
-        fingerprint="",
-        op=operation.name,
-        params=params,
-        output=output,
-        out_path=str(recipe.output_dir / entry.key),
-        work_dir="",
-        plan=plan,
-    )
-
-
-def _known_plan(job: Job, key: str, recipe: Recipe, identity: SourceIdentity) -> ItemPlan | None:
-    with reading(Path(job.output.dir)) as reader:
-        row = None if reader is None else reader.item_by_key(key)
-    if row is None or not row.plan or row.src_digest != identity.digest:
-        return None
-    is_same = (row.params_digest, row.code_digest) == (recipe.params_digest, recipe.code_digest)
-    return ItemPlan.from_json(row.plan) if is_same else None
 
 
 def _computed(task: ChunkTask, chunk: str, *, debug: bool) -> ComputedChunk:

@@ -79,7 +79,6 @@ class ItemPlan:
     """The plan that an operation made for an item.
 
     Attributes:
-        grid: the chunks.
         chunk_bytes: predicted peak memory of one chunk in a worker, in bytes.
         output_bytes: upper estimate of the published file, in bytes.
         detail: the operation's own plan, JSON-ready (for a raster: destination grid, bands,
@@ -252,7 +251,19 @@ class PreviewTask:
     max_seconds: float = 5.0
 
 
-Task = ProbeTask | LayersTask | ChunkTask | FinaliseTask | InspectTask | PreviewTask
+@dataclass(frozen=True, slots=True)
+class ResultTask:
+    """Compute what step ``step`` of a chain, from 1, gives for chunk ``index`` (0: what the first
+    gets), for the eye. ``size`` limits width and height of the picture."""
+
+    task_id: int
+    item: ItemContext
+    index: int
+    step: int
+    size: tuple[int, int]
+
+
+Task = ProbeTask | LayersTask | ChunkTask | FinaliseTask | InspectTask | PreviewTask | ResultTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +343,8 @@ class PreviewReceipt:
     time ran out. ``facts`` are JSON-ready: ``window`` of the source in pixels, ``size`` of the
     source, ``bands`` shown, ``count`` of bands, ``dtype``, ``nodata``, ``block``, ``low`` and
     ``high`` (the values at black and white, by band), ``bad_blocks`` that were met and ``error``,
-    what the first of them said.
+    what the first of them said; of a result, in place of the last three, of each band ``ranges``,
+    its least and greatest valid value or None, and ``missing``, the share that is not valid.
     """
 
     width: int
@@ -368,9 +380,8 @@ class Failure:
 class Outcome:
     """A worker's answer to a task: a receipt or a failure, never both.
 
-    ``seconds`` is wall time in the worker, ``rss`` its resident bytes afterwards, ``rss_peak``
-    the peak during the task. ``evidence`` of a task that succeeded holds ``stderr`` and ``gdal``
-    warnings, if there are any.
+    ``seconds`` is wall time in the worker, ``rss`` its resident bytes afterwards, ``rss_peak`` the
+    peak during the task. ``evidence`` of a success holds ``stderr`` and ``gdal`` warnings, if any.
     """
 
     task_id: int

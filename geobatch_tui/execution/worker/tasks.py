@@ -79,17 +79,17 @@ def _call(task: messages.Task, stage: Stage) -> tuple[type[messages.Receipt], me
             from geobatch_tui.execution.vector.read.layer import layers
 
             return messages.LayersReceipt, layers(task, stage)
-        case messages.PreviewTask():
-            from geobatch_tui.execution.raster.preview import preview
+        case messages.PreviewTask() | messages.ResultTask():
+            from geobatch_tui.execution.raster.pictures.step_result import picture_of
 
-            return messages.PreviewReceipt, preview(task, stage)
+            return messages.PreviewReceipt, picture_of(task, stage)
         case messages.InspectTask():
             return messages.InspectReceipt, registry.get_operation(task.op).inspect(task, stage)
 
 
 def places(task: messages.Task) -> tuple[str, str]:
     """Return the source that a task reads, and the path of its output."""
-    if isinstance(task, messages.ChunkTask | messages.FinaliseTask):
+    if isinstance(task, messages.ChunkTask | messages.FinaliseTask | messages.ResultTask):
         return task.item.source, task.item.out_path
     if isinstance(task, messages.ProbeTask | messages.LayersTask | messages.PreviewTask):
         return task.source, ""
@@ -143,7 +143,7 @@ def _weigh(
 def needs_gdal(task: messages.Task) -> bool:
     """Whether a task may call rasterio's GDAL, which takes long to load: operations of features do
     not, as pyogrio has a GDAL of its own."""
-    if "rasterio" in sys.modules or isinstance(task, messages.PreviewTask):
+    if "rasterio" in sys.modules or isinstance(task, messages.PreviewTask | messages.ResultTask):
         return True
     name = task.item.op if isinstance(task, messages.ChunkTask | messages.FinaliseTask) else task.op
     return not name.startswith("vector.")

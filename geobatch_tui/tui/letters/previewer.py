@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from geobatch_tui.execution.protocol.messages import Receipt, ResultTask, Task
     from geobatch_tui.orchestration.workers.pool import Pool
     from geobatch_tui.tui.letters.dossier import Dossier
 
@@ -24,6 +25,11 @@ SECONDS: Final = 20.0
 """That a preview may take, the start of its worker included."""
 
 IDLE_SECONDS: Final = 60.0
+_LATE: Final = (
+    "the window could not be read",
+    "the source may lie on a slow or a hung filesystem",
+)
+_ENDED: Final = "the worker that read it ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class Previewer:
         make_pool: makes the pool, given a directory for its files; by default worker processes.
         seconds: limit for one preview.
         idle: seconds after which the worker is let go.
+        late: what is said, and advised, of a task that took longer than the limit.
     """
 
     def __init__(
@@ -71,34 +78,40 @@ class Previewer:
         *,
         seconds: float = SECONDS,
         idle: float = IDLE_SECONDS,
+        late: tuple[str, str] = _LATE,
     ) -> None:
         self._worker = LoneWorker(make_pool or _processes, seconds)
         self._seconds = seconds
+        self._what, self._hint = late
         self._idle = idle
         self._turn = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def look(self, task: PreviewTask) -> PreviewReceipt | Unseen:
-        """Read a window. A caller that is cancelled gives up its turn."""
+    async def look(self, task: PreviewTask | ResultTask) -> PreviewReceipt | Unseen:
+        """Make a picture. A caller that is cancelled gives up its turn."""
+        receipt = await self.receipt(task)
+        if isinstance(receipt, PreviewReceipt | Unseen):
+            return receipt
+        return Unseen(_ENDED)
+
+    async def receipt(self, task: Task) -> Receipt | Unseen:
+        """Have a task done, as :meth:`look`; return what it gives, or why there is nothing."""
         async with self._turn:
             if self._timer is not None:
                 self._timer.cancel()
             try:
                 answer = await self._worker.ask(task)
             except TimeoutError:
-                return Unseen(
-                    f"the window could not be read within {self._seconds:.0f} s",
-                    "the source may lie on a slow or a hung filesystem",
-                )
+                return Unseen(f"{self._what} within {self._seconds:.0f} s", self._hint)
             finally:
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(self._idle, self._worker.let_go)
         receipt = answer.receipt if isinstance(answer, Outcome) else None
-        if isinstance(receipt, PreviewReceipt):
+        if receipt is not None:
             return receipt
         failure = answer.failure
         if failure is None:
-            return Unseen("the worker that read it ended")
+            return Unseen(_ENDED)
         return Unseen(f"{failure.error_class}: {failure.message}", failure.hint)
 
     async def close(self) -> None:

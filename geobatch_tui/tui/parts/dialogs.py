@@ -80,6 +80,7 @@ class Pick(Modal[str]):
         choices: the answers.
         hint: stands in the empty field.
         free: whether a text is an answer of its own.
+        roomy: meanings stand below their names, whole.
     """
 
     BINDING_GROUP_TITLE = "Choice"
@@ -99,8 +100,11 @@ class Pick(Modal[str]):
         choices: Sequence[Choice],
         hint: str = "",
         free: Callable[[str], bool] = lambda _: False,
+        *,
+        roomy: bool = False,
     ) -> None:
         super().__init__()
+        self._roomy = roomy
         self._title, self._choices, self._hint, self._free = title, choices, hint, free
 
     def compose(self) -> ComposeResult:
@@ -130,15 +134,16 @@ class Pick(Modal[str]):
             found.sort(key=lambda choice: not choice.name.lower().startswith(words[0]))
         width = max((cell_len(choice.name) for choice in self._choices), default=0)
         self.list.clear_options()
-        self.list.add_options(
-            Option(
-                Content.assemble(
-                    (choice.name.ljust(width + 2), "bold"), (choice.meaning, "$quiet")
-                ),
-                id=choice.identifier,
+        lines = [
+            choice.lines
+            if self._roomy
+            else Content.assemble(
+                (choice.name.ljust(width + 2), "bold"), (choice.meaning, "$quiet")
             )
             for choice in found
-        )
+        ]
+        pairs = zip(lines, found, strict=True)
+        self.list.add_options(Option(line, id=choice.identifier) for line, choice in pairs)
         self.list.highlighted = 0 if found else None
 
     def action_move(self, by: int) -> None:

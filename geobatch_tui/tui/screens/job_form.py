@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,26 +11,26 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from geobatch_tui.config.paths import presets
 from geobatch_tui.config.sources import STEP
 from geobatch_tui.config.toml_writer import job_toml
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe, safe_lines
+from geobatch_tui.tui.jobs.choices import choose_example, choose_step
 from geobatch_tui.tui.jobs.draft import FIELDS, Draft
 from geobatch_tui.tui.jobs.saving import save
-from geobatch_tui.tui.jobs.step_choice import choose_step
 from geobatch_tui.tui.kit.editor import edit_outside
 from geobatch_tui.tui.kit.endings import Start
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.console_app import Destination
-from geobatch_tui.tui.parts.dialogs import Choice, PathDialog, Question
+from geobatch_tui.tui.parts.dialogs import PathDialog
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Filtered, TextBox
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.widgets.field_list import FieldList
 from geobatch_tui.tui.widgets.plan_pane import PlanPane
+from geobatch_tui.tui.widgets.result_pane import ResultPane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,6 +62,9 @@ class ConfigScreen(Filtered):
         bind("job.new", "new"),
         bind("job.toml", "toml"),
         bind("filter", "filter"),
+        bind("step.result", "result"),
+        bind("next", "chunk(1)", show=False),
+        bind("previous", "chunk(-1)", show=False),
         bind("undo", "undo", show=False),
         bind("editor", "edit_file", show=False),
         bind("job.read", "read", show=False),
@@ -78,6 +79,11 @@ class ConfigScreen(Filtered):
     ConfigScreen.-wide #toml, ConfigScreen.-toml #toml { display: block; }
     ConfigScreen.-toml #fields { display: none; }
     ConfigScreen.-wide #fields { display: block; }
+    ConfigScreen #result { display: none; }
+    ConfigScreen.-result #result { display: block; }
+    ConfigScreen.-result #panes { grid-rows: 1fr 1fr; }
+    ConfigScreen.-wide #result { row-span: 2; }
+    ConfigScreen.-result #toml, ConfigScreen.-result PlanPane { display: none; }
     ConfigScreen #about { height: 2; padding: 0 1; color: $quiet; }
     ConfigScreen #edit { display: none; border: none; height: 1; padding: 0; margin: 0 1; }
     ConfigScreen.-editing #edit { display: block; }
@@ -85,6 +91,7 @@ class ConfigScreen(Filtered):
 
     list = getters.query_one(FieldList)
     pane = getters.query_one(PlanPane)
+    result = getters.query_one(ResultPane)
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,6 +105,7 @@ class ConfigScreen(Filtered):
             yield FieldList(id="fields")
             yield TextBox(id="toml", title="TOML")
             yield PlanPane()
+            yield ResultPane(id="result")
         yield Static(id="about", markup=False)
         yield Input(id="edit", compact=True)
         yield KeyBar()
@@ -191,22 +199,11 @@ class ConfigScreen(Filtered):
 
     @on(ScrollLines.Moved)
     def _about(self) -> None:
-        field, head = self.list.current, self.list.head
-        if head is not None:
-            second = (head.problem, "bold $error") if head.problem else (head.given, "$quiet")
-            about = Content.assemble(f"{head.summary}\n", second)
-            self.query_one("#about", Static).update(about)
-            return
-        if field is None:
-            other = self.draft.problems.get("", "") if self.draft else ""
-            self.query_one("#about", Static).update(Content(other))
-            return
-        leaf = field.leaf
-        words = f"  one of {', '.join(leaf.choices)}" if leaf.choices else ""
-        kind = "changes the outputs" if leaf.kind == "semantic" else ""
-        facts = "  ".join(filter(None, (leaf.unit, field.layer, field.where, kind)))
-        second = (field.problem, "bold $error") if field.problem else (facts, "")
-        self.query_one("#about", Static).update(Content.assemble(f"{leaf.help}{words}\n", second))
+        """Say what the line of the cursor means, and show what its step gives."""
+        other = self.draft.problems.get("", "") if self.draft else ""
+        self.query_one("#about", Static).update(self.list.about() or Content(other))
+        if self.draft is not None and self.has_class("-result"):
+            self.result.follow(self.draft, self.list.step)
 
     # --- editing --------------------------------------------------------------------------------
 
@@ -283,15 +280,9 @@ class ConfigScreen(Filtered):
     @work(exclusive=True, group="config", exit_on_error=False)
     async def action_new(self) -> None:
         """Start from an example, with outputs below the working directory."""
-        found = {path.name: path for path in presets()}
-        choices = [Choice(name, path.stem, _about_example(path)) for name, path in found.items()]
-        none = Choice("", "None", "stay with what there is")
-        name = await self.app.push_screen_wait(
-            Question("New job", "An example to begin with:", (none, *choices))
-        )
-        if name in found:
-            out = Path.cwd() / "out" / found[name].stem
-            self._take(lambda: Draft.of_example(found[name], out))
+        found = await choose_example(self.app)
+        if found is not None:
+            self._take(lambda: Draft.of_example(found, Path.cwd() / "out" / found.stem))
 
     @work(exclusive=True, group="config", exit_on_error=False)
     async def action_read(self) -> None:
@@ -354,9 +345,27 @@ class ConfigScreen(Filtered):
         return None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hide in a read-only console what starts a run."""
+        """Hide in a read-only console what starts a run, and where there are no steps what shows
+        their results."""
         del parameters
+        if action in {"result", "chunk"}:
+            return self.draft is not None and self.draft.chain is not None
         return action != "start" or not self.app.read_only
+
+    # --- the result of a step -------------------------------------------------------------------
+
+    def action_result(self) -> None:
+        """Show what the step of the cursor gives, or the file and the plan again."""
+        self.toggle_class("-result")
+        if self.has_class("-result"):
+            self._about()
+        else:
+            self.result.leave()
+
+    def action_chunk(self, by: int) -> None:
+        """Show the result for the next chunk, or the one before."""
+        if self.has_class("-result"):
+            self.result.move(by)
 
     # --- the plan -------------------------------------------------------------------------------
 
@@ -379,11 +388,3 @@ class ConfigScreen(Filtered):
 def _next(field: Field) -> str:
     words = field.leaf.choices
     return words[(words.index(field.text) + 1) % len(words)] if field.text in words else words[0]
-
-
-def _about_example(path: Path) -> str:
-    """Return the first sentence of an example, for at most two lines of the dialog."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    head = takewhile(lambda line: line.startswith("# "), lines)
-    text = " ".join(line.removeprefix("# ").strip() for line in head)
-    return safe(textwrap.shorten(text.partition(". ")[0].partition(": ")[0], 100, placeholder=" …"))

@@ -162,6 +162,21 @@ class FieldList(ScrollLines):
         """The number of the step that the cursor is in; 0: it is in none."""
         return number_of(self.key)
 
+    def about(self) -> Content | None:
+        """Return what the line of the cursor means, in two lines; None on a section."""
+        head, field = self.head, self.current
+        if head is not None:
+            second = (head.problem, "bold $error") if head.problem else (head.given, "$quiet")
+            return Content.assemble(f"{head.summary}\n", second)
+        if field is None:
+            return None
+        leaf = field.leaf
+        words = f"  one of {', '.join(leaf.choices)}" if leaf.choices else ""
+        kind = "changes the outputs" if leaf.kind == "semantic" else ""
+        facts = "  ".join(filter(None, (leaf.unit, field.layer, field.where, kind)))
+        second = (field.problem, "bold $error") if field.problem else (facts, "")
+        return Content.assemble(f"{leaf.help}{words}\n", second)
+
     # --- steps -----------------------------------------------------------------------------------
 
     def fold(self) -> None:

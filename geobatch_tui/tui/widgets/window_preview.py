@@ -28,6 +28,9 @@ _RAMP: Final = " .:-=+*#%@"
 _GLYPHS: Final = {NODATA: "·", UNREADABLE: "?", UNREAD: "~"}
 _STYLES: Final = {NODATA: "$quiet", UNREADABLE: "bold $error", UNREAD: "$quiet"}
 
+CAPTION: Final = 40
+"""Cells of captions that stand beside a picture, at least."""
+
 Pixel = tuple[int, int]
 """A colour as 0xRRGGBB, and a mark."""
 
@@ -134,10 +137,14 @@ class Preview(Widget):
 
     Attributes:
         shows: the picture, the reason, or None while it is being read.
+        least: lines of captions where there is little room.
+        busy: what is said while it is being read.
     """
 
     ALLOW_SELECT: ClassVar[bool] = False
     BORDER_TITLE = "Window"
+    least: ClassVar[int] = 2
+    busy: ClassVar[str] = "reading the window"
     DEFAULT_CSS = """
     Preview {
         border: round $border-blurred;
@@ -154,6 +161,10 @@ class Preview(Widget):
         self.shows = what
         self._lines = None
         self.refresh()
+
+    def captions(self, receipt: PreviewReceipt) -> list[str]:
+        """Return captions of a picture, the most important first."""
+        return captions(receipt)
 
     def on_resize(self) -> None:
         self._lines = None
@@ -173,19 +184,44 @@ class Preview(Widget):
         if width < 1 or height < 1:
             return []
         if self.shows is None:
-            return [Content.styled("reading the window", "$quiet")]
+            return [Content.styled(self.busy, "$quiet")]
         if isinstance(self.shows, Unseen):
             return _reason(self.shows, width)
-        texts = captions(self.shows)
-        room = max(1, height - min(len(texts), 2 if height < 14 else len(texts)))
-        rows = fitted(self.shows, width, 2 * room)
-        colourless = self.app.ansi_color or self.app.current_theme.ansi
-        line = glyph_line if colourless else colour_line
-        lines = [line(upper, lower) for upper, lower in zip_longest(rows[::2], rows[1::2])]
+        texts = self.captions(self.shows)
+        if self.puts_beside(width, height):
+            return self._beside(self.shows, texts, width, height)
+        room = max(1, height - min(len(texts), self.least if height < 14 else len(texts)))
+        lines = self._picture(self.shows, width, room)
         for text in texts[: height - len(lines)]:
             style = "$error" if text.startswith("?") else "$quiet"
             lines.append(Content.styled(fmt.fit(text, width), style))
         return lines
+
+    def puts_beside(self, width: int, height: int) -> bool:
+        """Whether captions stand at the right of the picture, in a pane of such a size."""
+        del width, height
+        return False
+
+    def _beside(
+        self, receipt: PreviewReceipt, texts: Sequence[str], width: int, height: int
+    ) -> list[Content]:
+        lines = self._picture(receipt, width - CAPTION - 1, height)
+        across = max((line.cell_length for line in lines), default=0)
+        pairs = zip_longest(lines, texts[:height], fillvalue=None)
+        return [
+            Content.assemble(
+                (line or Content("")).pad_right(across - (line.cell_length if line else 0)),
+                (f" {fmt.fit(text or '', width - across - 1)}", "$quiet"),
+            )
+            for line, text in pairs
+        ]
+
+    def _picture(self, receipt: PreviewReceipt, width: int, height: int) -> list[Content]:
+        """Return the lines of a picture, at most so many."""
+        rows = fitted(receipt, width, 2 * height)
+        colourless = self.app.ansi_color or self.app.current_theme.ansi
+        line = glyph_line if colourless else colour_line
+        return [line(upper, lower) for upper, lower in zip_longest(rows[::2], rows[1::2])]
 
 
 def _reason(unseen: Unseen, width: int) -> list[Content]:

@@ -10,8 +10,11 @@ from textual.widgets import Input, Static
 
 from geobatch_tui.config import paths
 from geobatch_tui.config.layers import load_job
+from geobatch_tui.orchestration.workers.thread_pool import ThreadPool
 from geobatch_tui.tui.console.app import HomeApp
+from geobatch_tui.tui.jobs.chunk_results import ChunkResults
 from geobatch_tui.tui.jobs.draft import Draft, StepHead
+from geobatch_tui.tui.letters.previewer import Previewer
 from geobatch_tui.tui.parts.dialogs import Pick
 
 CHAIN = """\
@@ -299,3 +302,31 @@ async def test_a_job_of_one_operation_has_no_keys_of_steps(job):
         assert "Add step" not in form.text()
         assert form.names == []
         assert form.app.screen is form.screen
+
+
+async def test_the_result_follows_the_cursor(job):
+    """A picture of the chunk after each step, with ranges; it follows edits, and says why there is
+    none."""
+    async with Form(job, (80, 24)) as (form, pilot):
+        form.screen.result.results = ChunkResults(Previewer(lambda _: ThreadPool(), seconds=120))
+        form.screen._stand_on("step[1]")
+
+        async def shown(*keys):
+            await pilot.press(*keys)
+            await pilot.pause()
+            await form.app.workers.wait_for_complete()
+            await pilot.pause()
+            return form.text()
+
+        text = await shown("r")
+        assert "step 1 reproject, chunk alps.tif@0,0 (1 of 1)" in text
+        assert "band 3  73 to 254, 21.1 % nodata" in text
+        assert "▀" in text
+        await shown("enter", "down")
+        text = await shown()
+        assert "step 2 hillshade" in text
+        assert "band 1  1 to 255" in text
+        text = await shown("x")
+        assert "step 2 steps.py:twice" in text
+        form.screen._put("step[1].output_crs", "")
+        assert "something is wrong with the job" in await shown()

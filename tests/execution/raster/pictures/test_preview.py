@@ -23,7 +23,13 @@ from geobatch_tui.execution.protocol.messages import (
     PreviewTask,
 )
 from geobatch_tui.execution.protocol.window import Window
-from geobatch_tui.execution.raster.preview import NODATA, UNREAD, UNREADABLE, VALUE, preview
+from geobatch_tui.execution.raster.pictures.preview import (
+    NODATA,
+    UNREAD,
+    UNREADABLE,
+    VALUE,
+    preview,
+)
 from geobatch_tui.execution.runtime.meter import ThreadMeter
 from geobatch_tui.execution.runtime.recorder import Recorder, listen_to_gdal
 from geobatch_tui.execution.worker.tasks import run_task
@@ -175,7 +181,7 @@ def test_picture_is_small(tmp_path):
 
 def test_vast_window_gives_a_coarse_picture(tmp_path, monkeypatch):
     """Where every sample lies in a block of its own, fewer blocks are read, over all of it."""
-    monkeypatch.setattr("geobatch_tui.execution.raster.preview.MOST_BLOCKS", 20)
+    monkeypatch.setattr("geobatch_tui.execution.raster.pictures.preview.MOST_BLOCKS", 20)
     path = write(tmp_path / "a.tif", picture(1, side=256), blockxsize=16, blockysize=16)
     receipt, _, marks = look(path)
     assert (receipt.width, receipt.height) == (4, 4)

@@ -1,19 +1,48 @@
-"""Asks which step is added to a chain: one of those that there are, or a function of one's own."""
+"""Asks what a job begins with, an example, and which step is added to its chain."""
 
 from __future__ import annotations
 
+import textwrap
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
+from geobatch_tui.config.paths import presets
 from geobatch_tui.execution.params.own import function_code
+from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.parts.dialogs import Choice, Pick
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from geobatch_tui.config.chains.written_steps import WrittenStep
     from geobatch_tui.tui.jobs.step_list import StepList
     from geobatch_tui.tui.parts.console_app import Console
 
 _HINT: Final = "what it is called, or does"
+_LONGEST: Final = 100
 _OWN: Final = "; or a function of your own, as steps.py:despeckle"
+
+
+async def choose_example(app: Console) -> Path | None:
+    """Ask for an example; None: the dialog was left."""
+    found = {path.name: path for path in presets()}
+    choices = [Choice(name, path.stem, _about(path)) for name, path in found.items()]
+    hint = "an example to begin with: a word of it"
+    name = await app.push_screen_wait(Pick("New job", choices, hint, roomy=True))
+    return found.get(name)
+
+
+def _about(path: Path) -> str:
+    """Return the first sentence of an example, for at most two lines of the dialog."""
+    text = _comment(path).partition(". ")[0].partition(": ")[0]
+    return safe(textwrap.shorten(text, _LONGEST, placeholder=" …"))
+
+
+def _comment(path: Path) -> str:
+    """Return the comment at the head of an example, up to its first empty line."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = takewhile(lambda line: line.startswith("# "), lines)
+    return " ".join(line.removeprefix("# ").strip() for line in head)
 
 
 async def choose_step(app: Console, chain: StepList, number: int) -> WrittenStep | None:

@@ -59,7 +59,9 @@ def preview(task: PreviewTask, stage: Stage) -> PreviewReceipt:
             plan = RasterPlan.from_json(task.detail) if task.detail else None
             window = _source_window(task, facts, plan)
             bands = _bands(task, facts)
-            width, height = _affordable(facts, window, *_fitted(window, task.columns, task.rows))
+            width, height = _affordable(
+                facts, window, *fitted_size(window, task.columns, task.rows)
+            )
             picture = _Picture(window, len(bands), width, height)
             blocks = _Blocks(
                 opened_source.OpenSource.of(task.source, facts, stack, dataset), bands, plan
@@ -78,7 +80,7 @@ def _bands(task: PreviewTask, facts: Facts) -> tuple[int, ...]:
     return (1, 2, 3) if colours >= _RGB else (1,)
 
 
-def _fitted(window: Window, columns: int, rows: int) -> tuple[int, int]:
+def fitted_size(window: Window, columns: int, rows: int) -> tuple[int, int]:
     """Return width and height of a picture of ``window`` in its proportions, at most as given."""
     columns = max(1, min(columns, _MAX_COLUMNS, window.width))
     rows = max(1, min(rows, _MAX_ROWS, window.height))
@@ -194,10 +196,10 @@ class _Blocks:
 
 def _receipt(picture: _Picture, facts: Facts, blocks: _Blocks, window: Window) -> PreviewReceipt:
     seen = picture.marks == VALUE
-    ends = [_ends(band[seen]) for band in picture.values]
+    limits = [ends(band[seen]) for band in picture.values]
     layers = [
-        np.where(seen, _stretched(band, *limits), 0)
-        for band, limits in zip(picture.values, ends, strict=True)
+        np.where(seen, stretched(band, low, high), 0)
+        for band, (low, high) in zip(picture.values, limits, strict=True)
     ]
     pixels = np.stack(layers if len(layers) == _RGB else layers * _RGB, axis=-1).astype(np.uint8)
     height, width = picture.marks.shape
@@ -210,15 +212,15 @@ def _receipt(picture: _Picture, facts: Facts, blocks: _Blocks, window: Window) -
         "dtype": facts.dtype,
         "nodata": None if nodata is None else repr(nodata),
         "block": list(facts.block),
-        "low": [low for low, _ in ends],
-        "high": [high for _, high in ends],
+        "low": [low for low, _ in limits],
+        "high": [high for _, high in limits],
         "bad_blocks": picture.bad,
         "error": picture.error,
     }
     return PreviewReceipt(width, height, pixels.tobytes(), picture.marks.tobytes(), shown)
 
 
-def _ends(values: Pixels) -> tuple[float, float]:
+def ends(values: Pixels) -> tuple[float, float]:
     """Return the values at black and white: the percentiles 2 and 98 of the finite ones."""
     finite = values[np.isfinite(values)]
     if not finite.size:
@@ -227,7 +229,7 @@ def _ends(values: Pixels) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _stretched(values: Pixels, low: float, high: float) -> Pixels:
+def stretched(values: Pixels, low: float, high: float) -> Pixels:
     """Scale values from ``low`` to ``high`` to 0 to 255; to the middle if these are equal."""
     if not high > low:
         return np.full(values.shape, 128, np.uint8)
