@@ -12,6 +12,7 @@ from geobatch_tui.errors import ConfigError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ItemContext
 from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.orchestration.plan.group_parts import Kept
 from geobatch_tui.orchestration.plan.groups import inputs_of
 from geobatch_tui.orchestration.plan.planning import Planning, ended_early
 from geobatch_tui.orchestration.plan.recipe import UNPLANNED
@@ -118,7 +119,9 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
         suspects = read_suspects(state_of_run(output_dir)) if reader else frozenset()
         scheduler = resources.scheduler(job, "plan", "probe")
         pool = resources.make_pool(Path(scratch), written_by_workers(job, inputs))
-        planning = Planning(loaded, resources, pool, scheduler, reader, suspects=suspects)
+        planning = Planning(
+            loaded, resources, pool, scheduler, reader, suspects=suspects, kept=Kept(reader)
+        )
         try:
             finish = await planning.run(inputs, Path(scratch, "sources"), take)
         finally:

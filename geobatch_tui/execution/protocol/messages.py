@@ -10,6 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from geobatch_tui.execution.protocol.looking import (
+    LayersReceipt,
+    LayersTask,
+    MembersReceipt,
+    MembersTask,
+)
 from geobatch_tui.execution.protocol.window import Window
 
 if TYPE_CHECKING:
@@ -165,15 +171,7 @@ class ProbeTask:
     output: Json
     chunking: Chunking
     previous: Json = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LayersTask:
-    """Name the layers of a source, each of which is to be an item."""
-
-    task_id: int
-    op: str
-    source: str
+    looks: tuple[Json, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +261,10 @@ class ResultTask:
     size: tuple[int, int]
 
 
-Task = ProbeTask | LayersTask | ChunkTask | FinaliseTask | InspectTask | PreviewTask | ResultTask
+Task = (
+    ProbeTask | MembersTask | LayersTask | ChunkTask | FinaliseTask | InspectTask | PreviewTask
+    | ResultTask
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,13 +318,6 @@ class ChunkReceipt:
 
 
 @dataclass(frozen=True, slots=True)
-class LayersReceipt:
-    """The ``names`` of a source's layers, in its order; no two are the same."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class InspectReceipt:
     """``fingerprint`` as embedded (empty: not ours), ``size`` and ``digest`` of the file; of its
     ``facts``, those that an :class:`ItemReceipt` has by the same names, as far as it tells them."""
@@ -354,7 +348,10 @@ class PreviewReceipt:
     facts: Json
 
 
-Receipt = ItemPlan | LayersReceipt | ChunkReceipt | ItemReceipt | InspectReceipt | PreviewReceipt
+Receipt = (
+    ItemPlan | MembersReceipt | LayersReceipt | ChunkReceipt | ItemReceipt | InspectReceipt
+    | PreviewReceipt
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,25 +6,29 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import GeobatchError
+from geobatch_tui.errors import GeobatchError, SourceNotFoundError
 from geobatch_tui.execution.params.frozen import COMBINING, given
 from geobatch_tui.execution.proj import assigned_crs
+from geobatch_tui.execution.protocol.looking import MembersReceipt
 from geobatch_tui.execution.raster import item_plan, reuse, source_raster, validity
 from geobatch_tui.execution.raster.grid import georeference
 from geobatch_tui.execution.raster.group import group_probe
+from geobatch_tui.execution.raster.group.file_looks import Looks, look
 from geobatch_tui.execution.raster.plan import StepPlan
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.steps import chain, step_table
 from geobatch_tui.execution.raster.steps.step import Planning, Source, facts_of, grid_of
 from geobatch_tui.execution.raster.warp import warp_plan
+from geobatch_tui.execution.sources.file_identity import identify_each
 from geobatch_tui.execution.sources.source_list import members_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.params.raster_params import ConvertParams, ReprojectParams
+    from geobatch_tui.execution.protocol.looking import MembersTask
     from geobatch_tui.execution.protocol.messages import ItemPlan, ProbeTask
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.raster.grid import pixel_grid
@@ -110,28 +114,50 @@ def probe_chain(task: ProbeTask, stage: Stage) -> ItemPlan:
 def _probe_group(task: ProbeTask, stage: Stage) -> ItemPlan:
     """Plan a chain on all files of a group."""
     opened_source.release()
-    warnings: list[str] = []
-    known: dict[str, object] = {}
     head, *steps = task.params["steps"]
-    group = group_probe.Group(
-        lambda dataset: _placed(task, dataset, "", warnings, known),
-        bool(task.source_options.get("allow_vrt")),
-        task.chunking.max_bytes,
-    )
+    paths, allow_vrt = members_of(task.source), bool(task.source_options.get("allow_vrt"))
     with contextlib.ExitStack() as stack:
         stack.enter_context(opened_source.gdal_options())
         with stage("open"):
-            for path in members_of(task.source):
-                group.add(path, stack)
+            looks = Looks.joined(task.looks or [_look(task, paths).to_json()])
+            dataset = stack.enter_context(opened_source.open_source(paths[0], allow_vrt=allow_vrt))
+            group = group_probe.Group.of(paths, looks, dataset, allow_vrt=allow_vrt)
+            group.check_blocks(task.chunking.max_bytes)
         with stage("plan"):
-            planning = Planning(warnings, known, step=f"step 1 ({head['name']})", item=task.key)
+            step = f"step 1 ({head['name']})"
+            planning = Planning(group.warnings, group.known, step=step, item=task.key)
             first = group_probe.plan_group(group, head["name"], given(head), planning)
             facts = facts_of(first.raster)
             opened = partial(opened_source.OpenSource.of, task.source, facts, stack)
             opener = chain.Opener(opened, stage)
             planned = chain.plan_chain(first, steps, planning, opener, before=1)
             planning.notes.update(facts.to_notes())
-            return _finish_chain(task, group.first.dataset, facts, planned, planning)
+            return _finish_chain(task, dataset, facts, planned, planning)
+
+
+def look_at_members(task: MembersTask, stage: Stage) -> MembersReceipt:
+    """Identify some files of a group, and look at them for its probe.
+
+    Raises:
+        InvalidInputError and its kin: a file cannot be read; the message names it.
+    """
+    opened_source.release()
+    paths = members_of(task.source)[task.first : task.beyond]
+    with stage("open"):
+        try:
+            statuses, digests = identify_each(paths)
+        except FileNotFoundError as error:
+            raise SourceNotFoundError(f"{error.filename}: {error.strerror}") from error
+        return MembersReceipt(statuses, digests, _look(task, paths).to_json())
+
+
+def _look(task: ProbeTask | MembersTask, paths: Sequence[str]) -> Looks:
+    def place(
+        dataset: DatasetReader, warnings: list[str], known: dict[str, object]
+    ) -> pixel_grid.PixelGrid:
+        return _placed(task, dataset, "", warnings, known)
+
+    return look(paths, place, allow_vrt=bool(task.source_options.get("allow_vrt")))
 
 
 def _finish_chain(
@@ -174,7 +200,11 @@ def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict
 
 
 def _placed(
-    task: ProbeTask, dataset: DatasetReader, own: str, warnings: list[str], known: dict[str, object]
+    task: ProbeTask | MembersTask,
+    dataset: DatasetReader,
+    own: str,
+    warnings: list[str],
+    known: dict[str, object],
 ) -> pixel_grid.PixelGrid:
     """Return the georeference of the source, in the CRS that the job requires; ``own`` is the
     operation's ``src_crs``. ``known`` gets where the CRS comes from."""

@@ -13,6 +13,8 @@ from geobatch_tui.execution.sources import vrt
 from geobatch_tui.execution.sources.source_list import is_source_list, members_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from geobatch_tui.execution.protocol.messages import SourceIdentity
 
 #: Suffixes of directories that are read as one dataset: file geodatabases.
@@ -49,22 +51,37 @@ def files(path: str) -> list[Path]:
     Of a group they are those of all its members. Raises OSError if it cannot be read.
     """
     if is_source_list(path):
-        return [one for member in members_of(path) for one in files(member)]
+        return [Path(one) for each in files_of_each(members_of(path)) for one in each]
     if not is_dataset(path):
-        return [Path(path), *filter(_content, _beside(path))]
+        return [Path(path), *map(Path, filter(_content, _beside(path)))]
     with os.scandir(path) as entries:
         regular = [Path(one.path) for one in entries if one.is_file()]
     return sorted(one for one in regular if not one.name.endswith(_LOCKS))
 
 
+def files_of_each(paths: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the names of the files of each source of one file, first the source, as
+    :func:`files` does; of their directories each is listed but once. Raises OSError."""
+    names: dict[str, frozenset[str]] = {}
+    for path in paths:
+        directory = os.path.dirname(path)  # noqa: PTH120 -- thousands of them
+        there = names.get(directory)
+        if there is None:
+            there = names[directory] = frozenset(os.listdir(directory))  # noqa: PTH208
+        cut = len(directory) + (not directory.endswith("/"))
+        beside = (one for one in _beside(path) if one[cut:] in there)
+        yield [path, *filter(_content, beside)]
+
+
 @lru_cache(maxsize=16)
-def _beside(path: str) -> tuple[Path, ...]:
+def _beside(path: str) -> tuple[str, ...]:
     """Name the files that may belong to a source of one file."""
-    one = Path(path)
-    kind = one.suffix.lower()
-    beside = [one.with_suffix(suffix) for suffix in _BESIDE.get(kind, ())]
-    beside += [one.with_name(one.name + ending) for ending in _BEHIND.get(kind, ())]
-    return tuple(beside)
+    stem, suffix = os.path.splitext(path)  # noqa: PTH122 -- for each input of a plan
+    kind = suffix.lower()
+    return (
+        *(stem + other for other in _BESIDE.get(kind, ())),
+        *(path + ending for ending in _BEHIND.get(kind, ())),
+    )
 
 
 def named(path: str) -> list[Path]:
@@ -99,11 +116,11 @@ def _parsed(path: Path, size: int, mtime_ns: int) -> tuple[Path, ...]:
     return tuple(vrt.vrt_sources(path))
 
 
-def _content(path: Path) -> os.stat_result | None:
+def _content(path: str | Path) -> os.stat_result | None:
     """Return the status of a file with content; None of others: readers of a GeoPackage may leave
     an empty write-ahead log."""
     try:
-        entry = path.stat()
+        entry = os.stat(path)  # noqa: PTH116 -- for each input of a plan
     except OSError:
         return None
     return entry if entry.st_size else None
@@ -114,13 +131,32 @@ def status(path: str) -> tuple[int, int]:
 
     Raises OSError if it cannot be read.
     """
-    if is_dataset(path) or is_source_list(path):
+    if is_source_list(path):
+        return total(status_of_each(members_of(path)))
+    if is_dataset(path):
         statuses = [each.stat() for each in files(path)]
     else:
-        statuses = [Path(path).stat(), *filter(None, map(_content, _beside(path)))]
+        statuses = [os.stat(path), *filter(None, map(_content, _beside(path)))]  # noqa: PTH116
         statuses += [each.stat() for each in named(path)]
-    latest = max((one.st_mtime_ns for one in statuses), default=0)
-    return sum(one.st_size for one in statuses), latest
+    return total((one.st_size, one.st_mtime_ns) for one in statuses)
+
+
+def status_of_each(paths: Iterable[str]) -> list[tuple[int, int]]:
+    """Return size and time of each source of one file, as :func:`status` does, but not of files
+    that a VRT names. Raises OSError if one cannot be read."""
+    found = []
+    for each in files_of_each(paths):
+        now = [os.stat(one) for one in each]  # noqa: PTH116 -- thousands of them
+        found.append(total((one.st_size, one.st_mtime_ns) for one in now))
+    return found
+
+
+def total(statuses: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Return the sum of sizes and the latest of times."""
+    size, latest = 0, 0
+    for each, mtime_ns in statuses:
+        size, latest = size + each, max(latest, mtime_ns)
+    return size, latest
 
 
 def check_identity(path: str, expected: SourceIdentity) -> None:

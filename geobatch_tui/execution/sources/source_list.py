@@ -20,11 +20,19 @@ if TYPE_CHECKING:
 #: Suffix of such lists; no input that a user names may have it.
 SUFFIX = ".sources"
 _FIRST = "geobatch sources 1"
+PART = 1000
+"""Files of a group that a worker looks at in one go. The cut depends on the list alone, so what is
+planned does not depend on the number of workers."""
 
 
 def is_source_list(path: str | Path) -> bool:
     """Whether ``path`` is the list of a group of files."""
     return str(path).endswith(SUFFIX)
+
+
+def is_large(path: str | Path) -> bool:
+    """Whether ``path`` is the list of a group that is looked at in parts."""
+    return is_source_list(path) and len(members_of(str(path))) > PART
 
 
 def write_source_list(members: Sequence[str], directory: Path) -> str:

@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING
 from geobatch_tui.errors import MemoryBudgetError, OperationError
 from geobatch_tui.execution.ops import registry
 from geobatch_tui.execution.protocol import messages
+from geobatch_tui.execution.protocol.looking import (
+    LayersReceipt,
+    LayersTask,
+    MembersReceipt,
+    MembersTask,
+)
 from geobatch_tui.execution.runtime import classify, evidence
 from geobatch_tui.execution.runtime.recorder import ErrorFile, Recorder, listen_to_gdal
 from geobatch_tui.execution.worker.warmup import restrict_gdal
@@ -75,10 +81,8 @@ def _call(task: messages.Task, stage: Stage) -> tuple[type[messages.Receipt], me
             return messages.ItemReceipt, registry.get_operation(task.item.op).finalise(task, stage)
         case messages.ProbeTask():
             return messages.ItemPlan, registry.get_operation(task.op).probe(task, stage)
-        case messages.LayersTask():
-            from geobatch_tui.execution.vector.read.layer import layers
-
-            return messages.LayersReceipt, layers(task, stage)
+        case MembersTask() | LayersTask():
+            return _look(task, stage)
         case messages.PreviewTask() | messages.ResultTask():
             from geobatch_tui.execution.raster.pictures.step_result import picture_of
 
@@ -87,13 +91,26 @@ def _call(task: messages.Task, stage: Stage) -> tuple[type[messages.Receipt], me
             return messages.InspectReceipt, registry.get_operation(task.op).inspect(task, stage)
 
 
+def _look(
+    task: MembersTask | LayersTask, stage: Stage
+) -> tuple[type[messages.Receipt], messages.Receipt]:
+    """Look at what an item is to be made of."""
+    if isinstance(task, MembersTask):
+        from geobatch_tui.execution.raster.probe import look_at_members
+
+        return MembersReceipt, look_at_members(task, stage)
+    from geobatch_tui.execution.vector.read.layer import layers
+
+    return LayersReceipt, layers(task, stage)
+
+
 def places(task: messages.Task) -> tuple[str, str]:
     """Return the source that a task reads, and the path of its output."""
     if isinstance(task, messages.ChunkTask | messages.FinaliseTask | messages.ResultTask):
         return task.item.source, task.item.out_path
-    if isinstance(task, messages.ProbeTask | messages.LayersTask | messages.PreviewTask):
-        return task.source, ""
-    return task.path, ""
+    if isinstance(task, messages.InspectTask):
+        return task.path, ""
+    return task.source, ""
 
 
 def _failure(error: BaseException, task: messages.Task, recorder: Recorder) -> messages.Failure:

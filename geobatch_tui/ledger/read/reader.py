@@ -220,6 +220,15 @@ class LedgerReader(ColumnReader):
         found = self._items("key = CAST(? AS TEXT)", path_text(key))
         return found[0] if found else None
 
+    def part(self, name: str) -> bytes | None:
+        """Return what is kept of a part of a large source."""
+        if self._scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'part'"):
+            for (body,) in self._rows(
+                "SELECT body FROM part WHERE name = CAST(? AS TEXT)", (path_text(name),)
+            ):
+                return bytes(body)
+        return None  # a ledger of an earlier version has none
+
     def items_named(self, prefix: str) -> list[ItemRow]:
         """Read the items whose output names begin with ``prefix``."""
         low = path_text(prefix)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 APPLICATION_ID: Final = 0x47424C31
-VERSION: Final = 2
+VERSION: Final = 3
 _HEAD: Final = 100  #: bytes of the header of an SQLite database
 _BUSY_MS: Final = 5_000
 _PATIENT_MS: Final = 60_000
@@ -262,10 +262,19 @@ def _letters_of_features(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX dead_feature ON dead (chunk_id) WHERE feature >= 0")
 
 
+def _parts_of_sources(connection: sqlite3.Connection) -> None:
+    """Keep what workers saw of parts of large sources; ``epoch`` is the last run that used it."""
+    connection.execute(
+        "CREATE TABLE part (name TEXT PRIMARY KEY, epoch INTEGER NOT NULL, body BLOB NOT NULL)"
+        " STRICT"
+    )
+
+
 #: From each version to the next.
 MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {
     0: _create,
     1: _letters_of_features,
+    2: _parts_of_sources,
 }
 
 

@@ -198,6 +198,15 @@ class ItemPublished:
 
 
 @dataclass(frozen=True, slots=True)
+class PartKept:
+    """What workers saw of a part of a large source, by its name; ``body`` None: it is kept already,
+    and was of use in this run."""
+
+    name: str
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     state: str
     exit_code: int
@@ -224,6 +233,7 @@ Update = (
     | LettersRequeued
     | LettersDismissed
     | ItemPublished
+    | PartKept
     | RunEnded
     | Noted
 )

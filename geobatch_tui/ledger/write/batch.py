@@ -29,6 +29,7 @@ from geobatch_tui.ledger.schema.updates import (
     LettersDismissed,
     LettersRequeued,
     Noted,
+    PartKept,
     RunEnded,
     SourceTouched,
     Update,
@@ -49,6 +50,11 @@ INSERT INTO event (t, kind, item_id, chunk_id, data)
 _NOTE: Final = """
 INSERT OR REPLACE INTO note (kind, epoch, t, data) VALUES (CAST(? AS TEXT), ?, ?, ?)"""
 
+_PART: Final = """
+INSERT OR REPLACE INTO part (name, epoch, body) VALUES (CAST(? AS TEXT), ?, ?)"""
+_PART_USED: Final = "UPDATE part SET epoch = ? WHERE name = CAST(? AS TEXT)"
+
+KEPT_RUNS: Final = 8  #: runs that a part of a source is kept for without being of use
 MESSAGE_LENGTH: Final = 2_000  #: characters of an attempt's message; the dead letter has it all
 
 
@@ -97,6 +103,7 @@ class Batch:
             LettersRequeued: self._requeued,
             LettersDismissed: self._dismissed,
             ItemPublished: self._published,
+            PartKept: self._part,
             RunEnded: self._ended,
             Noted: self._noted,
         }
@@ -234,8 +241,16 @@ class Batch:
         self._rows.publications[update.item_id] = update
         self._event("published", update.item_id, None, {"size": update.out_size})
 
+    def _part(self, update: PartKept) -> None:
+        name = prose_text(update.name)
+        if update.body is None:
+            self._connection.execute(_PART_USED, (self._epoch, name))
+        else:
+            self._connection.execute(_PART, (name, self._epoch, update.body))
+
     def _ended(self, update: RunEnded) -> None:
         self._rows.write()
+        self._connection.execute("DELETE FROM part WHERE epoch <= ?", (self._epoch - KEPT_RUNS,))
         self._connection.execute(
             "UPDATE run SET state = ?, exit_code = ?, reason = CAST(? AS TEXT), t1 = ?"
             " WHERE epoch = ?",

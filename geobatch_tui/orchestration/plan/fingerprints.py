@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +16,13 @@ from geobatch_tui.errors import (
     Reaction,
     RemoteIOError,
     SourceNotFoundError,
-    UnsafeInputError,
 )
 from geobatch_tui.execution.io.digest import alike
 from geobatch_tui.execution.protocol.messages import Failure, SourceIdentity
 from geobatch_tui.execution.runtime.classify import BY_ERRNO
 from geobatch_tui.execution.sources import source_files
-from geobatch_tui.execution.sources.source_list import is_source_list
+from geobatch_tui.execution.sources.file_identity import identify_file
+from geobatch_tui.execution.sources.source_list import is_large, is_source_list
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -34,9 +32,6 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.operation import Operation
     from geobatch_tui.ledger.schema.updates import ItemRow
-
-EDGE = 64 * 1024
-"""Bytes hashed at each end of a source."""
 
 READ_SIZE = 4 * 1024 * 1024
 
@@ -51,6 +46,9 @@ SCHEMA = 1
 _CODE = re.compile(r"(step\[(\d+)\])\.(version|function\.(.+))")
 
 Identified = SourceIdentity | Failure
+
+UNSEEN = SourceIdentity(0, 0, "")
+"""In place of the identity of a large group, at whose files workers look in parts."""
 
 
 def digest(value: object) -> str:
@@ -89,24 +87,6 @@ def identify(path: str) -> SourceIdentity:
     return SourceIdentity(size, mtime_ns, digest(each))
 
 
-def identify_file(path: Path) -> SourceIdentity:
-    """Return size, time and a digest of the head and tail of a regular file."""
-    # Without O_NONBLOCK the opening of a pipe waits for whoever opens its other end.
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(fd, "rb", buffering=0) as file:  # noqa: PTH123 - of a descriptor
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnsafeInputError(
-                f"{safe(str(path))}: not a regular file", hint="copy what it gives into a file"
-            )
-        state = hashlib.blake2b(str(status.st_size).encode(), digest_size=16)
-        state.update(file.read(EDGE))
-        if status.st_size > EDGE:
-            file.seek(max(EDGE, status.st_size - EDGE))
-            state.update(file.read(EDGE))
-    return SourceIdentity(status.st_size, status.st_mtime_ns, state.hexdigest())
-
-
 def identity_of(row: ItemRow) -> SourceIdentity:
     """Return the identity of the source that an item of the ledger was planned with."""
     return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
@@ -121,7 +101,7 @@ def _identify_known(path: str, row: ItemRow | None) -> Identified:
     try:
         if row is not None and source_files.status(path) == (row.src_size, row.src_mtime_ns):
             return identity_of(row)
-        return identify(path)
+        return UNSEEN if is_large(path) else identify(path)
     except (InvalidInputError, RemoteIOError) as error:
         failed: GeobatchError = error
     except (OSError, ValueError) as error:

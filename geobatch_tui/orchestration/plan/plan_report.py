@@ -8,7 +8,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import DiskFullError, PreflightError
+from geobatch_tui.errors import DiskFullError, PreflightError, Reaction
+from geobatch_tui.execution.protocol.messages import Failure
 from geobatch_tui.ledger.schema.updates import ChunkState
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.machine import free_disk
@@ -249,3 +250,12 @@ def _reason_of(row: ChunkRow, entry: ItemReason) -> tuple[str, str]:
     if row.attempts or row.strikes or row.state is ChunkState.RUNNING:
         return "was_interrupted", ""
     return "new", ""
+
+
+def too_large(plan: ItemPlan) -> Failure:
+    """Return why an item is refused whose output cannot fit on the disk."""
+    message = (
+        f"an output of {plan.grid.width}x{plan.grid.height} units, up to {plan.output_bytes:,} "
+        "bytes, cannot fit on the disk even if it is compressed well"
+    )
+    return Failure(DiskFullError.__name__, Reaction.PERMANENT, message, stage="plan", hint=NO_ROOM)

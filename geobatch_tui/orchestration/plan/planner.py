@@ -14,22 +14,22 @@ from dataclasses import replace
 from itertools import batched
 from typing import TYPE_CHECKING, Literal
 
-from geobatch_tui.errors import DiskFullError, Reaction
+from geobatch_tui.errors import Reaction, RemoteIOError, SourceNotFoundError
+from geobatch_tui.execution.protocol.looking import LayersReceipt, LayersTask
 from geobatch_tui.execution.protocol.messages import (
     Failure,
     InspectReceipt,
     InspectTask,
     ItemPlan,
-    LayersReceipt,
-    LayersTask,
     ProbeTask,
     SourceIdentity,
 )
+from geobatch_tui.execution.sources.file_identity import EDGE
 from geobatch_tui.execution.sources.source_list import is_source_list
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.redact import redact_value
 from geobatch_tui.orchestration.plan.fingerprints import (
-    EDGE,
+    UNSEEN,
     changed_code,
     changed_keys,
     has_digest,
@@ -37,8 +37,9 @@ from geobatch_tui.orchestration.plan.fingerprints import (
     identity_of,
     item_fingerprint,
 )
+from geobatch_tui.orchestration.plan.group_parts import GroupParts, Kept
 from geobatch_tui.orchestration.plan.inputs import EVERY, Input, Names, items_of, prefix_of
-from geobatch_tui.orchestration.plan.plan_report import NO_ROOM
+from geobatch_tui.orchestration.plan.plan_report import too_large
 from geobatch_tui.orchestration.plan.recipe import Decision
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
@@ -63,6 +64,9 @@ TOGETHER = 16
 """Inputs that a thread reads in one go: handing over each would take longer than a small file."""
 
 
+#: Errors of a source that cannot be read any more, as its output may stand nevertheless.
+_MISSING = frozenset({SourceNotFoundError.__name__, RemoteIOError.__name__})
+
 #: What becomes of outputs that the ledger does not know: those that are right count as done, all
 #: are made again, or any is in the way.
 type Existing = Literal["adopt", "redo", "refuse"]
@@ -86,6 +90,7 @@ class Planner(Listener):
         suspects: keys whose outputs are read whole, whatever their size and time say.
         most_bytes: an item whose output is estimated to be larger cannot fit on the disk and is
             refused alone; 0: none is.
+        kept: remembers what workers saw of large groups.
     """
 
     def __init__(
@@ -97,6 +102,7 @@ class Planner(Listener):
         existing: Existing,
         suspects: frozenset[str] = frozenset(),
         most_bytes: int = 0,
+        kept: Kept | None = None,
     ) -> None:
         self._job = job
         self._recipe = recipe
@@ -109,6 +115,8 @@ class Planner(Listener):
         # Without the inputs: with them, each of ten thousand probes would carry the names of all.
         self._source = job.source.model_dump(mode="json", exclude={"inputs"})
         self._every_layer = job.source.layer == EVERY and recipe.operation.data == "vector"
+        name, code = recipe.operation.name, recipe.code_digest
+        self._parts = GroupParts(self._ask, kept or Kept(), name, self._source, code)
         self._asked: dict[int, tuple[Task, asyncio.Future[Outcome | Failure]]] = {}
         self._next = 0
         self._dispatcher: Dispatcher | None = None
@@ -146,6 +154,10 @@ class Planner(Listener):
     ) -> list[Decision]:
         # Shielded: it is the others' too.
         identity = await self._again(entry, row, (await asyncio.shield(identities))[at], at)
+        if identity is UNSEEN:
+            identity = await self._parts.identify(entry.path)
+            if isinstance(identity, Failure) and identity.error_class not in _MISSING:
+                return [replace(self._unread(entry, row), failure=identity)]
         if isinstance(identity, Failure):
             return await self._missing(entry, row, identity)
         base = await self._base(entry, row, identity)
@@ -210,8 +222,7 @@ class Planner(Listener):
         self, entry: Input, row: ItemRow | None, failure: Failure
     ) -> Decision:
         """Decide on an item whose source cannot be read: dead, unless its output stands."""
-        nobody = SourceIdentity(0, 0, "")
-        base = Decision(entry.key, entry.path, nobody, "", "new", row=row)
+        base = self._unread(entry, row)
         if row is not None and row.state is ItemState.PUBLISHED:
             # The work is done and its output stands: a source may be archived afterwards.
             base = replace(
@@ -221,6 +232,9 @@ class Planner(Listener):
         if row is not None and row.state is ItemState.DEAD and not row.src_digest:
             return replace(base, reason="was_failed", detail=row.reason)
         return replace(base, failure=failure)
+
+    def _unread(self, entry: Input, row: ItemRow | None) -> Decision:
+        return Decision(entry.key, entry.path, SourceIdentity(0, 0, ""), "", "new", row=row)
 
     async def _compare(self, base: Decision, row: ItemRow) -> Decision:
         stale = self._stale(base, row)
@@ -271,6 +285,9 @@ class Planner(Listener):
     async def _probe(self, base: Decision) -> Decision:
         recipe = self._recipe
         source = {**self._source, "layer": base.layer} if self._every_layer else self._source
+        looks = await self._parts.take(base.source)
+        if isinstance(looks, Failure):
+            return replace(base, failure=looks)
         outcome = await self._ask(
             ProbeTask(
                 0,
@@ -282,6 +299,7 @@ class Planner(Listener):
                 self._output,
                 recipe.chunking,
                 await self._published(base),
+                looks,
             )
         )
         if isinstance(outcome, Failure):
@@ -289,7 +307,7 @@ class Planner(Listener):
         if not isinstance(outcome.receipt, ItemPlan):
             raise TypeError(f"probe of {base.key!r} answered {type(outcome.receipt).__name__}")
         if 0 < self._most_bytes < outcome.receipt.output_bytes:
-            return replace(base, failure=_too_large(outcome.receipt))
+            return replace(base, failure=too_large(outcome.receipt))
         base = replace(base, plan=outcome.receipt)
         out_path = recipe.output_dir / base.key
         if base.row is None and os.path.lexists(out_path):  # noqa: ASYNC240 - the same
@@ -375,11 +393,3 @@ def _own_code(params: Json) -> list[Json]:
     """Return what is known of the user's functions in a chain. Plans do not hold all of it."""
     steps = params["op"].get("steps", ())
     return [step["function"] for step in steps if "function" in step]
-
-
-def _too_large(plan: ItemPlan) -> Failure:
-    message = (
-        f"an output of {plan.grid.width}x{plan.grid.height} units, up to {plan.output_bytes:,} "
-        "bytes, cannot fit on the disk even if it is compressed well"
-    )
-    return Failure(DiskFullError.__name__, Reaction.PERMANENT, message, stage="plan", hint=NO_ROOM)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.execution.protocol.messages import Failure
     from geobatch_tui.ledger.read.reader import LedgerReader
+    from geobatch_tui.orchestration.plan.group_parts import Kept
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.plan.recipe import Decision
     from geobatch_tui.orchestration.plan.resources import Resources
@@ -60,6 +61,7 @@ class Planning:
         reader, suspects: see :class:`Planner`.
         outputs: its ``existing``; None: as for a run that is not fresh.
         keep_entries: whether the report keeps an entry for each item.
+        kept: see :class:`Planner`.
 
     Attributes:
         dispatcher: takes commands while :meth:`run` runs.
@@ -79,6 +81,7 @@ class Planning:
         outputs: Existing | None = None,
         suspects: frozenset[str] = frozenset(),
         keep_entries: bool = True,
+        kept: Kept | None = None,
     ) -> None:
         job = self._job = loaded.job
         output_dir = Path(job.output.dir)
@@ -104,6 +107,7 @@ class Planning:
             existing=outputs or existing(job),
             suspects=suspects,
             most_bytes=most_bytes(output_dir, compressed=self._compressed),
+            kept=kept,
         )
         self.dispatcher = Dispatcher(pool, scheduler, self._planner)
         self._planner.attach(self.dispatcher)

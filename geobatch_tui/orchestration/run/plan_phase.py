@@ -9,6 +9,7 @@ from geobatch_tui.errors import UnsafeInputError
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.redact import redact_value
+from geobatch_tui.orchestration.plan.group_parts import Kept
 from geobatch_tui.orchestration.plan.planning import Planning
 from geobatch_tui.orchestration.plan.recipe import UNPLANNED
 from geobatch_tui.orchestration.schedule import events as u
@@ -70,6 +71,7 @@ class PlanPhase:
             outputs=outputs,
             suspects=read_suspects(session.state),
             keep_entries=False,
+            kept=_KeptInLedger(session),
         )
         self._recorder = PlanRecorder(session, self._planning.recipe, monitor.tally)
         self.dispatcher = self._planning.dispatcher
@@ -108,6 +110,17 @@ class PlanPhase:
         facts = {"current": tally.current, "unit_name": self._monitor.unit_name}
         session.put(lu.Noted("run.planned", facts))
         session.drop_leftovers()
+
+
+class _KeptInLedger(Kept):
+    """Keeps parts of large groups in the ledger, as soon as they are known."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session.reader)
+        self._session = session
+
+    def keep(self, name: str, body: bytes | None) -> None:
+        self._session.put(lu.PartKept(name, body))
 
 
 class PlanRecorder:

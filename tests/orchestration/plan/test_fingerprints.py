@@ -12,8 +12,8 @@ import pytest
 from geobatch_tui.errors import SourceNotFoundError
 from geobatch_tui.execution.protocol.messages import SourceIdentity
 from geobatch_tui.execution.sources import source_files
+from geobatch_tui.execution.sources.file_identity import EDGE
 from geobatch_tui.orchestration.plan.fingerprints import (
-    EDGE,
     changed_code,
     changed_keys,
     digest,

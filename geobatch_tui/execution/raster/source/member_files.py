@@ -31,18 +31,18 @@ MOST_OPEN = 16
 _NUMBERS = 6
 
 
-def packed(rows: Iterable[Sequence[int]]) -> str:
-    """Return windows, sizes and times of files as text for a plan: a hundred thousand of them take
-    less than a megabyte."""
-    table = np.array(list(rows), "<i8").reshape(-1, _NUMBERS)
+def packed(rows: Iterable[Sequence[int]], numbers: int = _NUMBERS) -> str:
+    """Return rows of ``numbers``, as windows, sizes and times of files, as text for a plan: a
+    hundred thousand of them take less than a megabyte."""
+    table = np.array(list(rows), "<i8").reshape(-1, numbers)
     # Columns first, as differences: the numbers of one kind are alike.
-    steps = np.diff(table, axis=0, prepend=np.zeros((1, _NUMBERS), "<i8"))
+    steps = np.diff(table, axis=0, prepend=np.zeros((1, numbers), "<i8"))
     return base64.b64encode(zlib.compress(np.ascontiguousarray(steps.T).tobytes(), 6)).decode()
 
 
-def unpacked(text: str) -> Indices:
-    """Return what :func:`packed` was given, as (files, 6)."""
-    steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i8").reshape(_NUMBERS, -1)
+def unpacked(text: str, numbers: int = _NUMBERS) -> Indices:
+    """Return what :func:`packed` was given, as (files, numbers)."""
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i8").reshape(numbers, -1)
     table: Indices = np.cumsum(steps.T, axis=0)
     return table
 

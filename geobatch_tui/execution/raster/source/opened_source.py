@@ -223,11 +223,16 @@ def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:
             f"{dataset.count} bands, {raw} bytes ({raw // size} times the file)",
             hint="if the file is what it says, cut it into parts with gdal_translate -srcwin",
         )
-    block, (rows, cols) = block_bytes(dataset), dataset.block_shapes[0]
-    if block > max_bytes:
+    rows, cols = dataset.block_shapes[0]
+    refuse_large_block(path, block_bytes(dataset), (cols, rows), max_bytes)
+
+
+def refuse_large_block(path: str, taken: int, block: tuple[int, int], max_bytes: int) -> None:
+    """Raise MemoryBudgetError if a block of ``taken`` bytes takes more than ``max_bytes``."""
+    if taken > max_bytes:
         raise MemoryBudgetError(
-            f"{path}: one of its blocks ({cols}x{rows} pixels) takes {block} bytes, a chunk may "
-            f"take {max_bytes}",
+            f"{path}: one of its blocks ({block[0]}x{block[1]} pixels) takes {taken} bytes, a "
+            f"chunk may take {max_bytes}",
             hint="rewrite it in tiles (gdal_translate -co TILED=YES), or raise memory_budget",
         )
 

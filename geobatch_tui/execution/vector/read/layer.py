@@ -16,7 +16,7 @@ from geobatch_tui.errors import (
     SchemaError,
     UnsupportedFormatError,
 )
-from geobatch_tui.execution.protocol.messages import LayersReceipt
+from geobatch_tui.execution.protocol.looking import LayersReceipt
 from geobatch_tui.execution.vector.fields import field_types, source_ids
 from geobatch_tui.execution.vector.formats.lost_geometries import listed
 from geobatch_tui.execution.vector.formats.source_format import AUTO, STRICT, OpenLayer, format_of
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from geobatch_tui.execution.params.vector_params import VectorParams
-    from geobatch_tui.execution.protocol.messages import Json, LayersTask, ProbeTask
+    from geobatch_tui.execution.protocol.looking import LayersTask
+    from geobatch_tui.execution.protocol.messages import Json, ProbeTask
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.formats.source_format import FeatureCount, SourceFormat
     from geobatch_tui.execution.vector.ogr.layer_info import LayerInfo

@@ -275,6 +275,21 @@ def test_files_alike_are_placed_without_gdal(tmp_path, monkeypatch):
     assert quick.plan.detail == slow.plan.detail
 
 
+def test_a_mask_within_one_file_of_many_alike_is_seen(tmp_path):
+    """It lies in a directory of its own behind the first, which is alike in all of them."""
+    paths, layers = scenes(tmp_path, 3, nodata=None, dtype="uint8", size=(90, 60))
+    shown = np.eye(60, 90, dtype=bool)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(paths[2], "r+") as out:
+        out.write_mask(shown)
+    twins = twin_files.Twins()
+    assert len({twins.look(path).kind for path in paths}) == 2
+    _, pixels, mask = whole_of(group_item(tmp_path, paths, {"name": "mosaic"}))
+    assert mask.all()
+    assert np.array_equal(pixels[0], np.where(shown, layers[2, 0], layers[1, 0]))
+    masked = group_item(tmp_path, paths[2:], {"name": "mosaic"})
+    assert np.array_equal(whole_of(masked)[2], shown)
+
+
 def test_what_only_gdal_can_tell_is_left_to_it(tmp_path):
     """Another size or nodata is another kind; files beside a raster, and other formats, are GDAL's."""
     paths, _ = scenes(tmp_path, 3)

@@ -19,7 +19,7 @@ import geobatch_tui
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.errors import PreflightError, SchemaError
 from geobatch_tui.execution.protocol import wire
-from geobatch_tui.execution.protocol.messages import LayersReceipt, LayersTask
+from geobatch_tui.execution.protocol.looking import LayersReceipt, LayersTask
 from geobatch_tui.execution.vector.read.layer import layers
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.orchestration.dry_run import choose, run_trial

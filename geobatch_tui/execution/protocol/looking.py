@@ -1,0 +1,55 @@
+"""Messages about what items are to be made of: the layers of a source, the files of a group.
+
+They come before the probes of these items: an engine that opens no file cannot know how many items
+an input has, nor what is in a hundred thousand files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    #: A JSON object, which nobody changes.
+    Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MembersTask:
+    """Look at some files of a group, so that its probe need not: those of the list ``source`` from
+    number ``first`` on, before number ``beyond``."""
+
+    task_id: int
+    op: str
+    source: str
+    source_options: Json
+    first: int
+    beyond: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayersTask:
+    """Name the layers of a source, each of which is to be an item."""
+
+    task_id: int
+    op: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class MembersReceipt:
+    """What some files of a group are: ``statuses`` has size and time of each source, over all its
+    files, ``digests`` those of these files, in their order; ``looks`` is for the group's probe."""
+
+    statuses: tuple[tuple[int, int], ...]
+    digests: tuple[str, ...]
+    looks: Json
+
+
+@dataclass(frozen=True, slots=True)
+class LayersReceipt:
+    """The ``names`` of a source's layers, in its order; no two are the same."""
+
+    names: tuple[str, ...]
