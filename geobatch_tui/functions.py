@@ -6,6 +6,10 @@
     def despeckle(block, *, nodata, size: int = 5):
         ...
 
+    @step(rows="fewer")
+    def large(frame: geopandas.GeoDataFrame, *, area: float = 1e4):
+        return frame[frame.area > area]
+
 A job names it: ``[[step]]``, ``use = "steps.py:despeckle"``, ``size = 7``. The function is called
 as it is, so it can be tested and used without geobatch. Nothing is imported here.
 """
@@ -16,10 +20,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     type Chosen[T] = T | Callable[..., T]
     type Rim = Literal["replicate", "reflect", "nodata"] | float
+    type Rows = Literal["same", "fewer", "more"]
+    #: Types by the names of fields, as OGR or Arrow calls them; None: the field is left out.
+    type Fields = Mapping[str, object]
 
 #: Stands for "as the input".
 AS_INPUT: Final = "as the input"
@@ -29,7 +36,7 @@ ATTRIBUTE: Final = "__geobatch_step__"
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a function says of itself; see :func:`step`."""
+    """What a function says of itself; see :func:`step`. ``fields`` None: as it gives them."""
 
     halo: Chosen[int] = 0
     dtype: Chosen[str] = AS_INPUT
@@ -42,6 +49,9 @@ class Declaration:
     files: tuple[str, ...] = ()
     memory: float | None = None
     portable: bool = False
+    rows: Rows = "same"
+    fields: Chosen[Fields] | None = None
+    crs: Chosen[str] | None = None
 
 
 @overload
@@ -60,6 +70,9 @@ def step[F: Callable[..., object]](
     files: Sequence[str] = ...,
     memory: float | None = ...,
     portable: bool = ...,
+    rows: Rows = ...,
+    fields: Chosen[Fields] | None = ...,
+    crs: Chosen[str] | None = ...,
 ) -> Callable[[F], F]: ...
 def step[F: Callable[..., object]](  # noqa: PLR0913 - each one is said of a function
     function: F | None = None,
@@ -76,16 +89,27 @@ def step[F: Callable[..., object]](  # noqa: PLR0913 - each one is said of a fun
     files: Sequence[str] = (),
     memory: float | None = None,
     portable: bool = False,
+    rows: Rows = "same",
+    fields: Chosen[Fields] | None = None,
+    crs: Chosen[str] | None = None,
 ) -> F | Callable[[F], F]:
-    """Say of a function of blocks of pixels what a chain has to know of it; all is optional.
+    """Say of a function of pixels or features what a chain has to know of it; all is optional.
 
-    The function takes ``block``, read-only and of shape (bands, h + 2 * halo, w + 2 * halo), and
-    gives an array (bands, h, w), or (h, w) for one band; a masked array marks what is invalid. It
-    has to depend on the block and its parameters alone. Its keyword-only arguments are parameters
-    of the job's step, but for those that are given if it asks for them by name: ``window`` (of the
+    A function of pixels takes ``block``, read-only and of shape (bands, h + 2 * halo,
+    w + 2 * halo), and gives an array (bands, h, w), or (h, w) for one band; a masked array marks
+    what is invalid. It has to depend on the block and its parameters alone.
+
+    A function of features takes a ``geopandas.GeoDataFrame`` or a ``pyarrow.Table``, as it
+    annotates its first argument, and gives the same. Columns of a frame are of pandas' nullable
+    types, whatever values a batch has; a table has its geometries as WKB, in the column
+    ``geometry``. What becomes of a feature has to depend on that feature and the parameters alone.
+    A frame keeps its index, which tells what became of which feature; of a table it is the column
+    ``geobatch_row``, unless its rows stay the same.
+
+    Keyword-only arguments are parameters of the job's step, but for those that are given if it asks
+    for them by name: ``crs`` (as WKT) and ``item`` (its key); and of pixels ``window`` (of the
     answer, in pixels of the item), ``valid`` (bool, of the shape of the block), ``nodata``,
-    ``transform`` (of the window), ``crs`` (as WKT), ``bands`` (descriptions) and ``item`` (its
-    key).
+    ``transform`` (of the window) and ``bands`` (descriptions).
 
     Args:
         function: what is decorated, where the decorator has no parentheses.
@@ -100,12 +124,19 @@ def step[F: Callable[..., object]](  # noqa: PLR0913 - each one is said of a fun
             changes.
         uses: distributions whose versions decide what it gives, as ``scipy``.
         files: files that it reads, relative to its own; a change makes outputs stale.
-        memory: bytes that it takes beside block and answer, in times of the block's.
+        memory: bytes that it takes beside its input and answer, in times of the input's.
         portable: whether it gives the same bits on every processor and by every numpy.
+        rows: of features: whether each gives one (``same``), one or none (``fewer``), or any number
+            (``more``).
+        fields: of features: fields that it adds or changes, with their types, as
+            ``{"area": "Real"}``, in OGR's words or as types of Arrow; None for one that it leaves
+            out; ``{}``: none of these. Without ``fields``, the plan learns them from what it makes
+            of the first features.
+        crs: of features: CRS of the answer, where it is another.
 
-    ``halo``, ``dtype``, ``bands`` and ``nodata`` may be functions of the parameters, as
-    ``halo=lambda size: size // 2``; ``version``, ``uses``, ``files`` and ``portable`` have to be
-    written out, as they are read without running the code.
+    ``halo``, ``dtype``, ``bands``, ``nodata``, ``fields`` and ``crs`` may be functions of the
+    parameters, as ``halo=lambda size: size // 2``; ``version``, ``uses``, ``files`` and
+    ``portable`` have to be written out, as they are read without running the code.
     """
     declared = Declaration(
         halo,
@@ -119,6 +150,9 @@ def step[F: Callable[..., object]](  # noqa: PLR0913 - each one is said of a fun
         tuple(files),
         memory,
         portable,
+        rows,
+        fields,
+        crs,
     )
 
     def mark(marked: F) -> F:

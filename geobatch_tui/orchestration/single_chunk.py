@@ -10,8 +10,8 @@ import sys
 import tempfile
 import time
 import traceback
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ from geobatch_tui.orchestration.plan.resources import Resources
 from geobatch_tui.orchestration.state.session import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.config.schema import Job
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.plan.recipe import Recipe
 
 _CHUNK = re.compile(r"(?s)(.+)@(\d+),(\d+)")
+_FEATURE = re.compile(r"(?s)(.+)@(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,19 @@ class ComputedChunk:
     low: tuple[float, ...]
     high: tuple[float, ...]
     valid: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedFeatures:
+    """The features of a chunk, or one of them. ``aside``: positions of those that are set aside,
+    with classes of errors and reasons; ``fields``: types by names."""
+
+    chunk: str
+    read: int
+    made: int
+    aside: tuple[tuple[int, str, str], ...]
+    fields: dict[str, str]
     seconds: float
 
 
@@ -155,56 +169,100 @@ def index_in(grid: ChunkGrid, key: str, row: int, col: int) -> int:
     return row * grid.columns + col
 
 
-def compute(loaded: LoadedJob, chunk: str, *, debug: bool = False) -> ComputedChunk:
-    """Compute one chunk, ``item@row,col`` as dead letters name it.
+def compute(
+    loaded: LoadedJob, chunk: str, *, debug: bool = False
+) -> ComputedChunk | ComputedFeatures:
+    """Compute one chunk, ``item@row,col`` as dead letters name it, or ``item@position``, one
+    feature.
 
     Args:
-        loaded: a job on rasters.
+        loaded: a job on rasters, or a chain of steps on features.
         chunk: its key.
         debug: open Python's debugger at the first line of each function of the user, and where it
             raises an error. Without it, functions are tried for seams as well.
 
     Raises:
-        ConfigError: there is no such chunk, or the job is about features.
+        ConfigError: there is no such chunk, or the job has none to compute.
         StepError: a function of the user failed; ``own`` is the error that it raised.
     """
     job = loaded.job
     operation = get_operation(job.op.name)
-    if operation.data != "raster":
-        raise ConfigError(f"{job.op.name} has no chunks of pixels to compute")
-    key, row, col = place_of(chunk)
-    with tempfile.TemporaryDirectory(prefix="geobatch-step-") as scratch:
+    of_features = operation.data == "vector"
+    if of_features and not getattr(job.op.params, "steps", ()):
+        raise ConfigError(f"{job.op.name} has no steps to compute")
+    feature = _FEATURE.fullmatch(chunk) if of_features else None
+    key, row, col = (feature[1], 0, 0) if feature else place_of(chunk)
+    position = int(feature[2]) if feature else None
+    with (
+        tempfile.TemporaryDirectory(prefix="geobatch-step-") as scratch,
+        _debugged(debug=debug),
+    ):
         lone = LoneItem.of(job, key, Path(scratch))
-        _become_worker()
+        _become_worker(operation.data)
         plan = lone.known_plan() or operation.probe(lone.probe(), _no_stage)
-        index = index_in(plan.grid, key, row, col)
-        task = ChunkTask(0, lone.context(plan), index, 1, 0, proves=not debug)
-        return _computed(task, chunk, debug=debug)
+        if position is not None:
+            col = _chunk_of(plan.grid, key, position)
+        # Some formats are read through parts on disk.
+        item = replace(lone.context(plan), work_dir=scratch)
+        task = ChunkTask(0, item, index_in(plan.grid, key, row, col), 1, 0, proves=not debug)
+        if of_features:
+            return _computed_features(task, chunk, position)
+        return _computed(task, chunk)
 
 
-def _become_worker() -> None:
+def _chunk_of(grid: ChunkGrid, key: str, position: int) -> int:
+    """Return the chunk of a feature. Raises ConfigError if the item has none in this place."""
+    if position >= grid.width:
+        raise ConfigError(
+            f"{safe(key)} has {grid.width} features, counted from 0; there is no {position}"
+        )
+    return position // grid.chunk_width
+
+
+@contextmanager
+def _debugged(*, debug: bool) -> Iterator[None]:
+    """Call functions of the user in the debugger, if asked for."""
+    from geobatch_tui.execution.runtime import own_module
+
+    before = own_module.calling.by
+    if debug:
+        own_module.calling.by = _at_prompt
+    try:
+        yield
+    finally:
+        own_module.calling.by = before
+
+
+def _become_worker(data: str) -> None:
     """Load what a worker loads, as workers that are threads do."""
     from geobatch_tui.execution.runtime import environment
 
     environment.complete()
     from geobatch_tui.execution.worker import tasks, warmup
 
+    if data == "vector":
+        warmup.warm_up_vector()
+        return
     warmup.warm_up_raster()
     tasks.enter_gdal()
 
 
-def _computed(task: ChunkTask, chunk: str, *, debug: bool) -> ComputedChunk:
-    from geobatch_tui.execution.raster.chunk import pixels_of
-    from geobatch_tui.execution.runtime import own_module
+def _computed_features(task: ChunkTask, chunk: str, position: int | None) -> ComputedFeatures:
+    from geobatch_tui.execution.vector.chunk import figures_of
+    from geobatch_tui.execution.vector.steps.feature_chain import run
 
-    before = own_module.calling.by
-    if debug:
-        own_module.calling.by = _at_prompt
     since = time.perf_counter()
-    try:
-        pixels, valid = pixels_of(task, _no_stage)
-    finally:
-        own_module.calling.by = before
+    made = figures_of(task, run, _no_stage, position)
+    aside = tuple((place, name, safe(reason)) for place, name, reason in made.aside)
+    seconds = round(time.perf_counter() - since, 3)
+    return ComputedFeatures(safe(chunk), made.read, made.made, aside, made.fields, seconds)
+
+
+def _computed(task: ChunkTask, chunk: str) -> ComputedChunk:
+    from geobatch_tui.execution.raster.chunk import pixels_of
+
+    since = time.perf_counter()
+    pixels, valid = pixels_of(task, _no_stage)
     seconds = time.perf_counter() - since
     figures = [_range(band) for band in pixels]
     window = task.item.plan.grid.window(task.index)

@@ -16,7 +16,10 @@ from geobatch_tui.errors import StepError
 from geobatch_tui.observability import figures
 
 if TYPE_CHECKING:
-    from geobatch_tui.orchestration.single_chunk import ComputedChunk
+    from geobatch_tui.orchestration.single_chunk import ComputedChunk, ComputedFeatures
+
+#: Features set aside that are shown.
+_SHOWN = 20
 
 
 def step(
@@ -25,7 +28,11 @@ def step(
         typer.Argument(metavar="JOB", help="Job file; or the output directory of a run: its job."),
     ],
     chunk: Annotated[
-        str, typer.Argument(metavar="CHUNK", help="item@row,col, as `dead-letters` shows it.")
+        str,
+        typer.Argument(
+            metavar="CHUNK",
+            help="item@row,col, as `dead-letters` shows it; item@n is one feature, from 0.",
+        ),
     ],
     set_: shared_options.Overrides = None,
     pdb: Annotated[
@@ -36,11 +43,11 @@ def step(
     ] = False,
     as_json: shared_options.AsJson = False,
 ) -> int:
-    """Compute one chunk in the foreground; nothing is written.
+    """Compute one chunk, or one feature, in the foreground; nothing is written.
 
     Functions of your own print to the terminal, show where they fail, and are tried for seams.
     """
-    from geobatch_tui.orchestration.single_chunk import compute
+    from geobatch_tui.orchestration.single_chunk import ComputedChunk, compute
 
     loaded = shared_options.load(job, None, set_)
     try:
@@ -51,8 +58,10 @@ def step(
         raise
     if as_json:
         streams.write_json(asdict(done))
-    else:
+    elif isinstance(done, ComputedChunk):
         _show(done)
+    else:
+        _show_features(done)
     return 0
 
 
@@ -64,5 +73,19 @@ def _show(done: ComputedChunk) -> None:
     table.add_row("pixels", f"{done.shape[0]} x {done.dtype}, {done.valid:.1%} valid")
     for band, (low, high) in enumerate(zip(done.low, done.high, strict=True), 1):
         table.add_row(f"band {band}", f"{low:g} to {high:g}")
+    table.add_row("time", figures.duration(done.seconds))
+    streams.show(table)
+
+
+def _show_features(done: ComputedFeatures) -> None:
+    table = streams.pairs()
+    table.add_row("chunk", streams.foreign(done.chunk))
+    table.add_row("features", f"{done.made:,} of {done.read:,} that were read")
+    for place, name, reason in done.aside[:_SHOWN]:
+        table.add_row(streams.foreign(name, style="red"), streams.foreign(f"{place}: {reason}"))
+    if len(done.aside) > _SHOWN:
+        table.add_row("", f"and {len(done.aside) - _SHOWN:,} more; --json gives all")
+    for field, kind in done.fields.items():
+        table.add_row(streams.foreign(field), streams.foreign(kind))
     table.add_row("time", figures.duration(done.seconds))
     streams.show(table)

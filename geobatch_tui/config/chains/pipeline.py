@@ -241,7 +241,7 @@ class _Reader:
             arguments.read(words)
             self.steps.append(arguments.values)
             return
-        if _FUNCTION.fullmatch(name.text) and self.kind is RASTER and not self.foreign:
+        if _FUNCTION.fullmatch(name.text) and not self.foreign:
             found = own_arguments(words)
             if isinstance(found, Word):
                 told = f"takes nothing without its name, but got {found.text!r}"

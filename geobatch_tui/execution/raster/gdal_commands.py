@@ -15,6 +15,7 @@ from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.encode.gdal_options import LEVEL_KEYS, LOSSLESS
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
+from geobatch_tui.execution.runtime import own_trials
 from geobatch_tui.execution.sources import source_list
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def window_command(item: ItemContext, window: Window) -> str:
     if any("use" in step for step in item.params.get("steps", ())):
         grid = item.plan.grid
         row, col = divmod(grid.under(window)[0], grid.columns)
-        folder = item.out_path.removesuffix(item.key).rstrip("/") or "/"
-        return shlex.join(["geobatch", "step", folder, f"{item.key}@{row},{col}"])
+        return own_trials.command_for(item, f"{row},{col}")
     if plan.chain:
         part = {"name": "clip", "window": list(window.srcwin)}
         return _chain_command(item, [*item.params["steps"], part], ["--of", "MEM", "out"])

@@ -18,10 +18,10 @@ import sys
 import tempfile
 import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from geobatch_tui.errors import GeobatchError, PlanMismatchError, PreflightError, StepError
 from geobatch_tui.execution.params.own import function_code
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from types import CodeType, TracebackType
 
     from geobatch_tui.execution.params.own.function_code import FunctionCode
+    from geobatch_tui.execution.protocol.messages import Json
 
 _PREFIX = "geobatch_own_"
 #: Loaded functions by file, name and code; held while one is loaded.
@@ -109,9 +110,33 @@ def load(
                 hint="run the job again: what the change touches is redone",
             )
         if known is None or known.code.digest != found.digest:
-            with _numba_cache(found, cache):
+            # What it imports may take long; that is no part of the time of a chunk.
+            with recorder.compiling(), _numba_cache(found, cache):
                 _loaded[key] = OwnFunction(use, _import(Path(file), name, found), found)
         return _loaded[key]
+
+
+class _Planned(Protocol):
+    """A step as plans hold it, a frozen dataclass."""
+
+    @property
+    def values(self) -> Json: ...
+
+
+def at_home[S: _Planned](chain: tuple[S, ...], steps: Sequence[Json]) -> tuple[S, ...]:
+    """Return a planned chain with the files of functions where ``steps``, those of the job, have
+    them now: a job may have been moved since it was planned."""
+    if not any("use" in step for step in steps):
+        return chain
+    moved = [chain[0]]
+    # What reads groups of files is the first of both.
+    behind = chain[1:]
+    for step, params in zip(behind, steps[len(steps) - len(behind) :], strict=True):
+        values = dict(step.values)
+        if "use" in params:
+            values["file"] = params["function"]["file"]
+        moved.append(replace(step, values=values))  # type: ignore[type-var]
+    return tuple(moved)
 
 
 def _import(file: Path, name: str, code: FunctionCode) -> Callable[..., Any]:

@@ -4,12 +4,15 @@ aside."""
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.execution.protocol.messages import ChunkReceipt, FeatureLetter
+from geobatch_tui.execution.runtime import own_module
+from geobatch_tui.execution.runtime.own_trials import Trials
 from geobatch_tui.execution.sources.source_files import check_identity
 from geobatch_tui.execution.vector import assemble, batch_schema
 from geobatch_tui.execution.vector.batch import wkb_coordinates
@@ -27,12 +30,11 @@ from geobatch_tui.execution.vector.batch.arrow_arrays import (
 from geobatch_tui.execution.vector.batch.buffers import own
 from geobatch_tui.execution.vector.batch.feature_batch import Bad, Batch, Features
 from geobatch_tui.execution.vector.fields import source_ids, values
-from geobatch_tui.execution.vector.geometry import curves, lonlat
+from geobatch_tui.execution.vector.geometry import lonlat
 from geobatch_tui.execution.vector.geometry.trail import Trail
-from geobatch_tui.execution.vector.kernels import wkb_loops
 from geobatch_tui.execution.vector.operations import Context, Work, of_kind
-from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, UNREAD, WKB, VectorPlan
-from geobatch_tui.execution.vector.read import chunk_reader, repaired_features
+from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, WKB, VectorPlan
+from geobatch_tui.execution.vector.read import chunk_reader, feature_reader, repaired_features
 from geobatch_tui.execution.vector.spool import records, segment
 from geobatch_tui.execution.vector.spool.pieces import Pieces
 
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.batch.arrow_arrays import ChunkStats
     from geobatch_tui.execution.vector.batch.feature_batch import Lost, Rows
-    from geobatch_tui.execution.vector.formats.source_format import Bounds
     from geobatch_tui.execution.vector.spool.segment import OpenSegment
 
 #: Columns of a feature that is set aside, beside the attributes.
@@ -57,7 +58,7 @@ def run(task: ChunkTask, work: Work, stage: Stage) -> ChunkReceipt:
     """Compute a chunk into the spool, or the whole item into its part file; ``work``: what the
     operation does to a batch."""
     item = task.item
-    plan = VectorPlan.from_json(item.plan.detail)
+    plan = _plan_of(item)
     reading = plan.reading
     check_identity(item.source, item.source_id)
     repaired = repaired_features.load(item, plan)
@@ -66,7 +67,7 @@ def run(task: ChunkTask, work: Work, stage: Stage) -> ChunkReceipt:
         batches = chunk_reader.read_chunk(item, reading, task.index)
         with Trail(task) if item.plan.notes.get("divisible") else nullcontext() as trail:
             room = own() if records.taken(plan) else None
-            context = Context(plan, item.params, stage, trail, room)
+            context = Context(plan, item.params, stage, trail, room, Trials(task))
             while True:
                 with stage("read"):
                     batch = next(batches, None)
@@ -104,6 +105,48 @@ def run(task: ChunkTask, work: Work, stage: Stage) -> ChunkReceipt:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ChunkFigures:
+    """What becomes of the features of a chunk. ``aside``: their positions, classes of errors, and
+    reasons; ``fields``: types by names."""
+
+    read: int
+    made: int
+    aside: tuple[tuple[int, str, str], ...]
+    fields: dict[str, str]
+
+
+def figures_of(
+    task: ChunkTask, work: Work, stage: Stage, position: int | None = None
+) -> ChunkFigures:
+    """Compute a chunk of a chain, or one feature of it by its position in the item; nothing is
+    published. Raises StepError where a function of the user fails at that one feature."""
+    item, plan = task.item, _plan_of(task.item)
+    trials = Trials(task, raises=position is not None)
+    context = Context(plan, item.params, stage, None, None, trials)
+    read = made = 0
+    aside = []
+    start = item.plan.grid.window(task.index).col_off
+    for batch in chunk_reader.read_chunk(item, plan.reading, task.index):
+        first, count = start, batch.num_rows
+        start += count
+        if position is not None:
+            if not first <= position < start:
+                continue
+            batch, first = batch.slice(position - first, 1), position  # noqa: PLW2901
+        given, _ = feature_reader.readable(plan.reading, batch, item.params, in_chain=True)
+        done = cast("Features", work(context, given))
+        read, made = read + batch.num_rows, made + len(done.owners)
+        aside += [(first + row, *why[:2]) for row, why in sorted(done.lost.items())]
+    fields = {each.name: str(each.type) for each in batch_schema.schema_of(plan)}
+    return ChunkFigures(read, made, tuple(aside), fields)
+
+
+def _plan_of(item: ItemContext) -> VectorPlan:
+    plan = VectorPlan.from_json(item.plan.detail)
+    return replace(plan, chain=own_module.at_home(plan.chain, item.params.get("steps", ())))
+
+
 class _Chunk:
     """Spools and counts what becomes of the features of a chunk."""
 
@@ -135,44 +178,13 @@ class _Chunk:
     def readable(self, batch: pa.RecordBatch, params: Json) -> Batch:
         """Read the coordinates of a batch; set aside the rows that cannot be read, and drop those
         outside ``bounds``."""
-        keeps_m = self._plan.output.holds_m
-        shapes, lost_m = wkb_coordinates.read(batch.column(WKB), own(), keeps_m=keeps_m)
-        curved = np.flatnonzero(shapes.status == wkb_loops.CURVE)
-        odd: dict[int, str] = {}
-        if len(curved) and params.get("curves") == "linear":
-            column, odd = curves.straightened(batch.column(WKB), curved)
-            shapes, lost_m = wkb_coordinates.read(column, own(), keeps_m=keeps_m)
-            self.count("curves_linearised", len(curved) - len(odd))
-        self._measured = shapes.kinds >= wkb_coordinates.MEASURED
-        beyond = _beyond(shapes, params.get("bounds"))
-        if lost_m:
-            self.count("m_dropped", lost_m)
-        wrong = np.flatnonzero((shapes.status != wkb_loops.OK) & (shapes.status != wkb_loops.NULL))
-        bad = {
-            row: ("GeometryError", odd.get(row) or wkb_coordinates.REASONS[int(shapes.status[row])])
-            for row in wrong.tolist()
-        }
-        if UNREAD in batch.schema.names:
-            unread = batch.column(UNREAD).to_pylist()
-            bad |= {row: ("CorruptSourceError", why) for row, why in enumerate(unread) if why}
-        # What cannot be read may lie anywhere.
-        beyond[list(bad)] = False
-        if not self._plan.chain:
-            return Batch(shapes, bad, beyond)
-        names = self._fields.names
-        unfit: Bad = {}
-        columns = values.readable([batch.column(name) for name in names], names, unfit)
-        attributes = pa.RecordBatch.from_arrays(
-            [*columns, batch.column(FID)], schema=self._fields.append(pa.field(FID, pa.int64()))
+        read, facts = feature_reader.readable(
+            self._plan.reading, batch, params, in_chain=bool(self._plan.chain)
         )
-        return Features(
-            shapes,
-            unfit | bad,
-            beyond,
-            attributes=attributes,
-            owners=np.arange(batch.num_rows),
-            measured=self._measured,
-        )
+        self._measured = read.shapes.kinds >= wkb_coordinates.MEASURED
+        for name, count in facts.items():
+            self.count(name, count)
+        return read
 
     def add(self, batch: pa.RecordBatch, done: Batch) -> None:
         """Take the result of one batch."""
@@ -272,14 +284,3 @@ class _Chunk:
         """Spool the last features; return those that are set aside. Then ``stats`` are complete."""
         self.stats["pieces"] = self._pieces.finish()
         return segment.encode(self._dead, self._dead_schema)
-
-
-def _beyond(shapes: wkb_coordinates.Coordinates, bounds: Bounds) -> NDArray[np.bool_]:
-    """Mark features whose box does not touch ``bounds``, in the CRS of the source."""
-    if not bounds:
-        return np.zeros(len(shapes.status), np.bool_)
-    minx, miny, maxx, maxy = bounds
-    box = shapes.boxes()
-    touches = (box[:, 0] <= maxx) & (box[:, 2] >= minx) & (box[:, 1] <= maxy) & (box[:, 3] >= miny)
-    out: NDArray[np.bool_] = ~touches
-    return out

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geobatch_tui.execution.runtime import own_trials
 from geobatch_tui.execution.vector.plan import VectorPlan, quoted
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def ogr2ogr(item: ItemContext) -> str:
 def _pipeline(item: ItemContext, plan: VectorPlan, choice: list[str], write: list[str]) -> str:
     """Return GDAL's pipeline of the steps of an item, on the features of a ``choice``."""
     steps = item.params["steps"]
-    if any(step.get("wrapdateline") for step in steps):
+    if any(step.get("wrapdateline") or "use" in step for step in steps):
         return ""
     read = ["read", plan.place or item.source]
     if plan.layer:
@@ -70,12 +71,16 @@ def _step_words(step: Json) -> list[str]:
 def ogr2ogr_window(item: ItemContext, window: Window) -> str:
     """Return the command for the features of a chunk, or one of them, into a GeoPackage beside the
     shell; of a record that is none, or more, its text; of one that OGR leaves out, what it says
-    against it."""
+    against it; our own where a function of the user makes them."""
     plan = VectorPlan.from_json(item.plan.detail)
     layer = quoted(plan.layer or Path(item.source).stem)
     if (record := window.col_off - plan.count + len(plan.aside)) >= 0:
         return shlex.join(_record(plan, item.source, plan.aside[record]))
     first, where = window.col_off, plan.where
+    if any("use" in step for step in item.params.get("steps", ())):
+        index = window.col_off // item.plan.grid.chunk_width
+        is_chunk = window == item.plan.grid.window(index)
+        return own_trials.command_for(item, f"0,{index}" if is_chunk else str(window.col_off))
     if plan.chain:
         chosen = f"SELECT * FROM {layer}{where and ' WHERE '}{where} LIMIT {window.width} "  # noqa: S608
         choice = ["sql", "--sql", f"{chosen}OFFSET {first}"]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.operation import Stage
+    from geobatch_tui.execution.runtime.own_trials import Trials
     from geobatch_tui.execution.vector.batch.buffers import Room
     from geobatch_tui.execution.vector.geometry.geos import Change
     from geobatch_tui.execution.vector.geometry.trail import Trail
@@ -48,6 +49,7 @@ class Context:
         stage: names what is being done.
         trail: of the chunk; only for an operation that declares itself divisible.
         room: buffers to use again; only where a batch is gone before the next is read.
+        trials: of the chunk, for functions of the user; None: they are not tried.
     """
 
     plan: VectorPlan
@@ -55,6 +57,7 @@ class Context:
     stage: Stage
     trail: Trail | None
     room: Room | None
+    trials: Trials | None = None
 
 
 def convert(context: Context, batch: Batch) -> Batch:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pyproj import CRS
 
@@ -13,9 +14,7 @@ from geobatch_tui.errors import (
     PreflightError,
     SchemaError,
 )
-from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
-from geobatch_tui.execution.sources import source_files
-from geobatch_tui.execution.vector import item_crs
+from geobatch_tui.execution.vector import feature_chunks, item_crs
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.fields import field_types
 from geobatch_tui.execution.vector.formats import geoparquet_key
@@ -25,13 +24,15 @@ from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import archive, exact_names, ogr_drivers
 from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 from geobatch_tui.execution.vector.plan import TABLE, TAKEN, LayerPlan, VectorPlan
+from geobatch_tui.execution.vector.read import feature_reader
 from geobatch_tui.execution.vector.read.layer import ogr_layer
 from geobatch_tui.execution.vector.read.parquet_layer import parquet_layer
-from geobatch_tui.execution.vector.spool.writer_options import row_group, writer_options
+from geobatch_tui.execution.vector.spool.writer_options import writer_options
 from geobatch_tui.execution.vector.steps.feature_step import (
     READ,
     READ_VERSION,
     ChainPlanning,
+    FirstFeatures,
     fields_of,
     in_hex,
 )
@@ -41,20 +42,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from geobatch_tui.execution.params.vector_params import VectorParams
-    from geobatch_tui.execution.protocol.messages import Json, ProbeTask
+    from geobatch_tui.execution.protocol.messages import ItemPlan, Json, ProbeTask
     from geobatch_tui.execution.protocol.operation import Stage
+    from geobatch_tui.execution.vector.batch.feature_batch import Features
     from geobatch_tui.execution.vector.output_format import OutputFormat
-    from geobatch_tui.execution.vector.plan import Access
     from geobatch_tui.execution.vector.read.layer import Layer
-
-#: Bytes of source of a chunk, about, where the job does not say how many features.
-CHUNK_BYTES = 8 * 2**20
-#: The same where a feature may take long: the cores are busy to the end, and little is done again
-#: when a feature ends its worker.
-_SLOW_BYTES = 2 * 2**20
-_FEWEST, _MOST = 500, 50_000
-#: Peak memory of a chunk: times the bytes of its features, and beside them.
-_FACTOR, _BASE = 8, 96 * 2**20
 
 
 def probe(
@@ -98,7 +90,7 @@ def probe(
                 layer.geo, draft.output, warnings, moved=src != dst, same_shapes=same_shapes
             ),
         )
-        planned = _with_chunks(task, draft, layer, warnings, divisible=divisible)
+        planned = feature_chunks.with_chunks(task, draft, layer, warnings, divisible=divisible)
         return replace(planned, notes={**planned.notes, **known})
 
 
@@ -114,13 +106,19 @@ def probe_chain(task: ProbeTask, params: VectorParams, stage: Stage) -> ItemPlan
         crs = src.to_wkt() if src is not None else ""
         from geobatch_tui.execution.vector.steps import feature_chain  # loads shapely
 
-        planning = ChainPlanning(output, warnings)
+        planning = ChainPlanning(
+            output,
+            warnings,
+            item=task.key,
+            first=cache(partial(_first_features, task, layer, params.where, output, crs)),
+        )
         source = _read_layer(layer, crs)
         chain = feature_chain.plan_chain(source, task.params["steps"], planning)
         last, steps = chain[-1], feature_chain.steps_of(chain)
         _refuse_end(task, last, output)
         draft = _draft(task, layer, params.where, fields_of(last), warnings)
-        draft = _numbered(draft, grows=any(step.grows for step in steps))
+        grows = any(step.may_grow(planned) for step, planned in zip(steps, chain[1:], strict=True))
+        draft = _numbered(draft, grows=grows)
         made = {step.crs for step in chain}
         geo = geoparquet_key.kept(
             _of_fields(layer.geo, draft.fields),
@@ -138,7 +136,7 @@ def probe_chain(task: ProbeTask, params: VectorParams, stage: Stage) -> ItemPlan
             chain=chain,
         )
         divisible = any(step.divisible for step in steps)
-        planned = _with_chunks(task, draft, layer, warnings, divisible=divisible)
+        planned = feature_chunks.with_chunks(task, draft, layer, warnings, divisible=divisible)
         return replace(planned, notes={**planned.notes, **known})
 
 
@@ -150,6 +148,20 @@ def _read_layer(layer: Layer, crs: str) -> LayerPlan:
         "id_is_key": layer.id_is_key,
     }
     return LayerPlan(READ, READ_VERSION, values, in_hex(layer.fields), crs, layer.geometry_type)
+
+
+def _first_features(
+    task: ProbeTask, layer: Layer, where: str, output: OutputFormat, crs: str
+) -> FirstFeatures:
+    """Read the first features of a source, as a chain gets them."""
+    # What the format cannot hold, steps may leave out.
+    plain = replace(task, output={"format": "GeoParquet"})
+    plan = replace(
+        _draft(plain, layer, where, layer.fields, []), format=output.name, src_crs=crs, dst_crs=crs
+    )
+    batch, is_all = feature_reader.first_batch(task.source, plan, task.params)
+    read, _ = feature_reader.readable(plan, batch, task.params, in_chain=True)
+    return FirstFeatures(plan, task.params, cast("Features", read), is_all)
 
 
 def _refuse_end(task: ProbeTask, last: LayerPlan, output: OutputFormat) -> None:
@@ -304,81 +316,3 @@ def _layer_name(key: str, output: OutputFormat) -> str:
     if output.is_dbase:  # the layer names the files
         return exact_names.plain(name)
     return f"_{name}" if name.casefold().startswith(output.reserved) else name
-
-
-# --- chunks ------------------------------------------------------------------------------------
-
-
-def _growth(plan: VectorPlan) -> float:
-    """Return by how much features grow on their way through a chain; 1: there is none."""
-    if not plan.chain:
-        return 1.0
-    from geobatch_tui.execution.vector.steps import feature_chain
-
-    return feature_chain.growth(plan.chain)
-
-
-def _with_chunks(
-    task: ProbeTask, plan: VectorPlan, layer: Layer, warnings: list[str], *, divisible: bool
-) -> ItemPlan:
-    packed = archive.is_inside(plan.place)
-    size = archive.look_into(task.source)[2] if packed else source_files.status(task.source)[0]
-    each = max(size / max(plan.count, 1), 64.0) * _growth(plan)
-    cell = row_group(each) if plan.output.is_parquet else 0
-    features = task.chunking.features
-    if not features:
-        size_of = _SLOW_BYTES if divisible else CHUNK_BYTES
-        features = _features(each, 0 if divisible else cell, size_of, task.chunking.max_bytes)
-    access: Access = "drain"
-    edges: tuple[int, ...] = ()
-    if layer.counted.none_left or not plan.count:
-        access, features = "none", plan.count
-        none = (
-            f"no feature of {task.source} satisfies where" if plan.count else "it has no features"
-        )
-        warnings.append(f"{none}: the output will have none")
-    elif not packed:
-        form = format_of(plan.driver)
-        access, edges = form.access(task.source, plan.reading, features, layer.stride)
-    if access == "rows":
-        features = max(features // layer.stride, 1) * layer.stride
-        if features == layer.stride and plan.count <= layer.stride:
-            features = plan.count
-    # An item without features has a chunk, too, which makes the output.
-    grid = ChunkGrid(max(plan.count, 1), 1, max(min(features, plan.count), 1), 1)
-    outside: tuple[int, ...] = ()
-    if access == "fid":
-        bounds = task.params.get("bounds")
-        outside = format_of(plan.driver).chunks_outside(
-            task.source, plan.reading, edges, grid.chunk_width, bounds
-        )
-    plan = replace(plan, access=access, edges=edges, cell=cell, outside=outside)
-    return ItemPlan(
-        grid=grid,
-        chunk_bytes=int(
-            _BASE
-            + _FACTOR * each * (0 if access == "none" else grid.chunk_width)
-            # Any chunk may start the thread that reads the whole source.
-            + layer.counted.largest
-        ),
-        output_bytes=int(4 * size + 2**20),
-        detail=plan.to_json(),
-        warnings=tuple(warnings),
-        notes={
-            "driver": plan.driver,
-            "layer": plan.layer,
-            "features": plan.count,
-            "geometry_type": layer.geometry_type,
-            "access": access,
-            **({"encoding": plan.encoding} if plan.encoding else {}),
-            **({"divisible": True} if divisible else {}),
-        },
-    )
-
-
-def _features(each: float, cell: int, size: int, max_bytes: int) -> int:
-    """Choose the features of a chunk: whole cells, which are encoded by it, if there is room."""
-    room = max((max_bytes - _BASE) // _FACTOR, 2**16) if max_bytes else 2**62
-    if cell and cell * each <= room:
-        return max(int(min(size, room) / each) // cell, 1) * cell
-    return int(min(max(min(size, room) / each, _FEWEST), _MOST))

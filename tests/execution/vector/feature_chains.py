@@ -23,13 +23,14 @@ from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 from geobatch_tui.execution.vector.plan import FID, VectorPlan
 from geobatch_tui.execution.vector.read import chunk_reader
 from geobatch_tui.execution.vector.steps import feature_chain
-from geobatch_tui.execution.vector.steps.feature_step import ChainPlanning
+from geobatch_tui.execution.vector.steps.feature_step import ChainPlanning, FirstFeatures
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.vector.batch.feature_batch import Features
     from geobatch_tui.execution.vector.plan import LayerPlan
 
+OWN_FEATURES = Path(__file__).with_name("own_features.py")
 #: An example of each step, and of each way that it works.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "buffer": {"name": "buffer", "distance": 0.05},
@@ -41,6 +42,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "explode-collections": {"name": "explode-collections"},
     "filter-bbox": {"name": "filter", "bbox": [9.5, 44, 13, 48]},
     "filter-where": {"name": "filter", "where": '"whole" % 3 <> 0 AND name IS NOT NULL'},
+    "function-fewer": {"name": "function", "use": f"{OWN_FEATURES}:shrunk"},
+    "function-frame": {"name": "function", "use": f"{OWN_FEATURES}:measured", "factor": 2.0},
+    "function-more": {"name": "function", "use": f"{OWN_FEATURES}:parts"},
+    "function-table": {"name": "function", "use": f"{OWN_FEATURES}:named", "text": "none"},
+    "function-table-more": {"name": "function", "use": f"{OWN_FEATURES}:twice"},
     "make-point": {"name": "make-point", "x": "lon", "y": "lat", "output_crs": "EPSG:4326"},
     "make-point-z": {"name": "make-point", "x": "text", "y": "lat", "z": "whole"},
     "make-valid": {"name": "make-valid"},
@@ -63,6 +69,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "simplify": {"name": "simplify", "tolerance": 0.1},
     "swap-xy": {"name": "swap-xy"},
 }  # fmt: skip
+#: Those that follow others in the law of pairs: of a user's functions one of each way.
+SECONDS = [name for name in EXAMPLES if name not in {"function-more", "function-table"}]
 
 
 def shapes(count: int = 39, seed: int = 3) -> list[shapely.Geometry | None]:
@@ -145,8 +153,11 @@ class Opened:
     def chain(self, steps: list[dict[str, Any]]) -> tuple[LayerPlan, ...]:
         """Plan steps; raises as the chain's planning does."""
         checked = VectorChain.model_validate({"steps": steps}).model_dump(mode="json")
-        planning = ChainPlanning(OUTPUT_FORMATS[self.plan.format])
+        planning = ChainPlanning(OUTPUT_FORMATS[self.plan.format], first=self._first)
         return feature_chain.plan_chain(self.plan.chain[0], checked["steps"], planning)
+
+    def _first(self) -> FirstFeatures:
+        return FirstFeatures(self.plan, self.item.params, self.read(), is_all=True)
 
     def read(self) -> Features:
         """Return its features, as they go into a chain."""
@@ -174,7 +185,7 @@ def table_of(features: Features) -> pa.Table:
 def fitting(first: str, second: str) -> list[dict[str, Any]]:
     """Return two steps, the second with lengths in metres where the first makes metres."""
     step = dict(EXAMPLES[second])
-    if first.startswith("reproject"):
+    if first.startswith(("reproject", "function-fewer")):
         lengths = step.keys() & {"distance", "tolerance", "max_length"}
         step |= {name: 1e5 * step[name] for name in lengths}
     return [EXAMPLES[first], step]

@@ -14,7 +14,7 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.vector import probe
+from geobatch_tui.execution.vector import feature_chunks
 from geobatch_tui.execution.vector.write import parquet_file, published_file
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def test_a_table_becomes_plain_parquet(suffix: str, where: str, tmp_path: Path) 
 def test_row_groups_of_a_table_are_filled_from_several_cells(
     sort: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "row_group", lambda each: 10)
+    monkeypatch.setattr(feature_chunks, "row_group", lambda each: 10)
     source = table(tmp_path / "s.gpkg")
     with contextlib.closing(sqlite3.connect(source)) as db, db:
         db.execute("UPDATE t SET name = CAST(x'ff41' AS TEXT) WHERE n % 10 >= 4")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from geobatch_tui.execution.params.frozen import GEOMETRY_NAME
+from geobatch_tui.execution.params.own import function_params
 from geobatch_tui.execution.params.param_fields import second_file, semantic, with_digest
 from geobatch_tui.execution.params.step_params import Bounds, Names, StepParams
 
@@ -129,6 +130,16 @@ class FilterStep(StepParams):
         if self.bbox is None and not self.where.strip():
             raise ValueError("filter needs bbox or where")
         return self
+
+
+class FeatureFunctionStep(function_params.FunctionStep):
+    """Call a function of your own on features: use = "steps.py:name", and its parameters."""
+
+    takes: ClassVar[tuple[str, ...]] = ("frame", "table")
+    otherwise: ClassVar[str] = (
+        "has to say what it takes features as: annotate its first argument, as "
+        "geopandas.GeoDataFrame or pyarrow.Table"
+    )
 
 
 class MakePointStep(StepParams):

@@ -14,14 +14,21 @@ import stat
 import sys
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+type Takes = Literal["block", "frame", "table"]
 #: What a function is given if it asks for it by name; no parameters of a job.
-GIVEN: Final = ("window", "valid", "nodata", "transform", "crs", "bands", "item")
+GIVEN: Final[Mapping[Takes, tuple[str, ...]]] = {
+    "block": ("window", "valid", "nodata", "transform", "crs", "bands", "item"),
+    "frame": ("crs", "item"),
+    "table": ("crs", "item"),
+}
+#: Annotations of the first argument of functions of features; all others take blocks of pixels.
+_OF_FEATURES: Final[Mapping[str, Takes]] = {"GeoDataFrame": "frame", "Table": "table"}
 #: What the decorator says that is read here.
 WRITTEN_OUT: Final = ("version", "uses", "files", "portable")
 #: A default that is computed: the function knows it.
@@ -50,6 +57,7 @@ class FunctionCode:
 
     Attributes:
         line: of its ``def``.
+        takes: a block of pixels, or features as its first argument is annotated.
         given: those of :data:`GIVEN` that it asks for.
         written: the arguments of its decorator among :data:`WRITTEN_OUT`.
         modules: files that are loaded with it, its own first, by the names that they have to each
@@ -61,6 +69,7 @@ class FunctionCode:
 
     name: str
     line: int
+    takes: Takes
     parameters: tuple[Parameter, ...]
     given: tuple[str, ...]
     written: Mapping[str, object]
@@ -109,13 +118,15 @@ def read(file: Path, name: str) -> FunctionCode:
     tree = modules.trees[file.stem]
     function = _function(tree, name, file)
     where = f"{file.name}:{function.lineno}"
-    given, parameters = _arguments(function, where)
+    takes = _takes(function)
+    given, parameters = _arguments(function, takes, where)
     written = _written(function, tree, where)
     digest = _digest(name, modules.trees)
     version = written.get("version")
     return FunctionCode(
         name,
         function.lineno,
+        takes,
         parameters,
         given,
         written,
@@ -191,8 +202,25 @@ def _function(tree: ast.Module, name: str, file: Path) -> ast.FunctionDef:
     raise ValueError(f"{file.name} has no function {name!r} at its top level; it has: {known}")
 
 
+def _takes(function: ast.FunctionDef) -> Takes:
+    first = next(iter((*function.args.posonlyargs, *function.args.args)), None)
+    node = first.annotation if first else None
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        name = node.value.rpartition(".")[2].strip()
+    else:
+        name = last_name(node)
+    return _OF_FEATURES.get(name, "block")
+
+
+def last_name(node: ast.expr | None) -> str:
+    """Return the last part of a dotted name; empty: it is none."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def _arguments(
-    function: ast.FunctionDef, where: str
+    function: ast.FunctionDef, takes: Takes, where: str
 ) -> tuple[tuple[str, ...], tuple[Parameter, ...]]:
     """Return what a function is given by name, and its parameters."""
     arguments = function.args
@@ -200,7 +228,10 @@ def _arguments(
     if arguments.vararg or arguments.kwarg:
         raise ValueError(f"{where}: {function.name} has to name its arguments: no * or ** of many")
     if not positional:
-        raise ValueError(f"{where}: {function.name} takes no block as its first argument")
+        raise ValueError(
+            f"{where}: {function.name} takes no block of pixels, and no features, as its first "
+            "argument"
+        )
     if len(positional) > 1:
         raise ValueError(
             f"{where}: the argument {positional[1].arg!r} of {function.name} has to be "
@@ -208,7 +239,7 @@ def _arguments(
         )
     given, parameters = [], []
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        if argument.arg in GIVEN:
+        if argument.arg in GIVEN[takes]:
             given.append(argument.arg)
         elif argument.arg in {"name", "use", "function", "version"}:
             raise ValueError(

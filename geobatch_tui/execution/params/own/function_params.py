@@ -13,7 +13,7 @@ from functools import cache, reduce
 from importlib import metadata
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -27,12 +27,20 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from geobatch_tui.execution.io.digest import digest_of, short_digest
 from geobatch_tui.execution.params.own import function_code
-from geobatch_tui.execution.params.own.function_code import COMPUTED, FunctionCode, Parameter
+from geobatch_tui.execution.params.own.function_code import (
+    COMPUTED,
+    GIVEN,
+    FunctionCode,
+    Parameter,
+    last_name,
+)
 from geobatch_tui.execution.params.param_fields import operational, semantic
 from geobatch_tui.execution.params.step_params import StepParams
 
 #: Keys of a step that are no parameters of its function.
 OWN_KEYS = frozenset({"name", "use", "function"})
+#: Distributions that make what a function is given, and that are no libraries of the operation.
+_LOADED = {"block": (), "frame": ("geopandas", "pandas"), "table": ()}
 _LISTS = {"list", "tuple", "Sequence", "Iterable"}
 _READ = "int, float, bool, str, lists of them, Literal[...], or None"
 #: Extensions of x86 by which numpy chooses its loops: levels as compilers name them.
@@ -78,6 +86,10 @@ class FunctionStep(StepParams):
         frozen=True, extra="allow", ser_json_inf_nan="strings", json_schema_extra=_as_written
     )
 
+    #: What functions take that a job of this kind can use; and else, what is to be done.
+    takes: ClassVar[tuple[str, ...]] = ("block",)
+    otherwise: ClassVar[str] = "takes features, and this is a job on rasters"
+
     name: Literal["function"]
     use: str = semantic(..., 'File and function, as "steps.py:despeckle".')
     function: Code = semantic(..., "Its code, as it was read; no key of job files.", found=True)
@@ -96,13 +108,21 @@ class FunctionStep(StepParams):
             path, name = function_code.split(use)
             place = known.get("file") if isinstance(known, Mapping) else None
             file = Path(str(place or path)).expanduser().absolute()
-            code = function_code.read(file, name)
+            code = cls._function(file, name)
             read = _code_of(code, file)
         except ValueError as error:
             raise _wrong("use", use, str(error)) from None
         given = {key: value for key, value in values.items() if key not in OWN_KEYS}
         checked = checked_values(code, file, given)
         return {"name": "function", "use": use, "function": read, **checked}
+
+    @classmethod
+    def _function(cls, file: Path, name: str) -> FunctionCode:
+        """Read a function. Raises ValueError if it cannot be called on data of this kind."""
+        code = function_code.read(file, name)
+        if code.takes not in cls.takes:
+            raise ValueError(f"{file.name}:{code.line}: {name} {cls.otherwise}")
+        return code
 
 
 def checked_values(code: FunctionCode, file: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,7 +166,7 @@ def _listed(value: object) -> object:
 def _unknown(code: FunctionCode, key: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
-    if key in function_code.GIVEN:
+    if key in GIVEN[code.takes]:
         return f"{key} is given to {code.name} by geobatch; it is no parameter of a job"
     near = get_close_matches(key, known, 1)
     if near:
@@ -174,7 +194,7 @@ def _code_of(code: FunctionCode, file: Path) -> dict[str, object]:
     uses, files = code.written["uses"], code.written["files"]
     portable = bool(code.written.get("portable"))
     libraries = {}
-    for name in (*(() if portable else ("numpy",)), *uses):  # type: ignore[misc]
+    for name in (*(() if portable else ("numpy",)), *_LOADED[code.takes], *uses):  # type: ignore[misc]
         try:
             libraries[name] = ".".join(metadata.version(name).split(".")[:2])
         except metadata.PackageNotFoundError:
@@ -247,8 +267,8 @@ def _type(node: ast.expr) -> Any:
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             kind = reduce(or_, (_type(left), _type(right)))
         case ast.Subscript(value=base, slice=inner):
-            kind = _subscribed(_last(base), inner, node)
-        case _ if (name := _last(node)) in _PLAIN:
+            kind = _subscribed(last_name(base), inner, node)
+        case _ if (name := last_name(node)) in _PLAIN:
             kind = _PLAIN[name]
         case _:
             raise _no_type(node)
@@ -279,13 +299,6 @@ def _as_tuple(value: object) -> object:
 
 def _is_ellipsis(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is ...
-
-
-def _last(node: ast.expr) -> str:
-    """Return the last part of a dotted name."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _no_type(node: ast.expr) -> ValueError:

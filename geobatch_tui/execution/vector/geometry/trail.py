@@ -27,7 +27,7 @@ from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import disk_errors, write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Self
 
     import pyarrow as pa
@@ -72,7 +72,8 @@ class Trail:
             finally:
                 os.close(fd)
         self._base = 0
-        self._step: tuple[int, pa.Array] | None = None
+        self._step = 0
+        self._key: Callable[[int], bytes] | None = None
         self._spent: dict[int, float] = {}
         #: Whether features are to be taken one by one, where all at once would be quicker: an
         #: earlier try died, and perhaps at none that it had named.
@@ -114,13 +115,16 @@ class Trail:
     def begin_step(self, step: int, column: pa.Array) -> None:
         """Begin a step of a chain on the geometries of ``column``. Their rows change from step to
         step, so a feature is known by the step and its WKB."""
-        self._step = step, column
+        self._step, self._key = step, lambda row: column[row].as_py()
+
+    def know_rows_by(self, key: Callable[[int], bytes]) -> None:
+        """Know the rows of this step by ``key``, where more than its WKB makes a feature."""
+        self._key = key
 
     def _number(self, row: int) -> int:
-        if self._step is None:
+        if self._key is None:
             return self._base + row
-        step, column = self._step
-        digest = hashlib.blake2b(column[row].as_py(), digest_size=8, salt=b"%d" % step).digest()
+        digest = hashlib.blake2b(self._key(row), digest_size=8, salt=b"%d" % self._step).digest()
         return int.from_bytes(digest, "little") >> 1
 
     def is_condemned(self, row: int) -> bool:

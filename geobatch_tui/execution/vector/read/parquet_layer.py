@@ -104,11 +104,11 @@ def row_groups(item: ItemContext, plan: VectorPlan, window: Window) -> Iterator[
         yield from _batches(file, plan, groups, window.col_off, item.params.get("bounds"))
 
 
-def whole_file(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
+def whole_file(source: str, plan: VectorPlan, bounds: Bounds) -> Iterator[pa.RecordBatch]:
     """Read all features of a source."""
-    with errors.ogr_errors(item.source), geoparquet.parquet_file(item.source) as file:
+    with errors.ogr_errors(source), geoparquet.parquet_file(source) as file:
         groups = list(range(file.metadata.num_row_groups))
-        yield from _batches(file, plan, groups, 0, item.params.get("bounds"))
+        yield from _batches(file, plan, groups, 0, bounds)
 
 
 def _batches(

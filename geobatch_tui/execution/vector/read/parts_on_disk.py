@@ -164,7 +164,7 @@ def all_features(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch
     """Read all features of the source, in its order, and behind them, what OGR leaves out."""
     form = format_of(plan.driver)
     if form.is_arrow:
-        yield from parquet_layer.whole_file(item, plan)
+        yield from parquet_layer.whole_file(item.source, plan, item.params.get("bounds"))
         return
     place = plan.place or item.source
     with archive.Plain(item.source, place, item.work_dir) as plain:

@@ -17,14 +17,34 @@ from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.vector.plan import FID, LayerPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.vector.batch.feature_batch import Batch, Features
     from geobatch_tui.execution.vector.operations import Context
     from geobatch_tui.execution.vector.output_format import OutputFormat
+    from geobatch_tui.execution.vector.plan import VectorPlan
 
 #: The name of what stands first in a chain: the source itself; and its version, which is raised
 #: when sources are read otherwise.
 READ, READ_VERSION = "read", 1
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFeatures:
+    """The first features of a source, as they go into a chain.
+
+    Attributes:
+        plan: by which they were read.
+        params: of the job.
+        features: themselves.
+        is_all: whether the source has no others.
+    """
+
+    plan: VectorPlan
+    params: Json
+    features: Features
+    is_all: bool
 
 
 @dataclass(slots=True)
@@ -35,11 +55,18 @@ class ChainPlanning:
         output: the format that is written.
         warnings: sentences for the operator.
         step: which step is planned, as messages name it.
+        item: key of the item.
+        first: the first features of the source, with the plan that they are read by, and whether
+            they are all; None: there is none to look at.
+        sample: some of them as they come to the step that is planned, and whether these are all.
     """
 
     output: OutputFormat
     warnings: list[str] = field(default_factory=list)
     step: str = ""
+    item: str = ""
+    first: Callable[[], FirstFeatures] | None = None
+    sample: Callable[[], tuple[Features, bool]] | None = None
 
     def warn(self, text: str) -> None:
         """Add a warning about the step that is planned."""
@@ -62,8 +89,7 @@ class FeatureStep(Protocol):
         """Whether geometries are handed on as they are."""
         ...
 
-    @property
-    def grows(self) -> bool:
+    def may_grow(self, step: LayerPlan) -> bool:
         """Whether it makes several features of one."""
         ...
 
@@ -89,7 +115,6 @@ class ShapeStep:
     version = 1
     divisible = True
     same_shapes = False
-    grows = False
 
     def plan(self, up: LayerPlan, params: Any, planning: ChainPlanning) -> LayerPlan:
         del planning
@@ -106,6 +131,10 @@ class ShapeStep:
 
     def apply(self, step: LayerPlan, features: Features, context: Context) -> Features:
         raise NotImplementedError
+
+    def may_grow(self, step: LayerPlan) -> bool:
+        del step
+        return False
 
     def growth(self, step: LayerPlan, up: LayerPlan) -> float:
         del step, up

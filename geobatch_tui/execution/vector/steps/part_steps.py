@@ -44,10 +44,13 @@ class Explode(ShapeStep):
 
     name = "explode-collections"
     divisible = False
-    grows = True
 
     def type_of(self, up: LayerPlan) -> str:
         return "Unknown" if up.geometry_type.startswith("Geom") else _single(up.geometry_type)
+
+    def may_grow(self, step: LayerPlan) -> bool:
+        del step
+        return True
 
     def apply(self, step: LayerPlan, features: Features, context: Context) -> Features:
         del step, context

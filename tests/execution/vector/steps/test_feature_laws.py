@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import vectorjobs
-from feature_chains import EXAMPLES, Opened, fitting, layer, refusal, table_of
+from feature_chains import EXAMPLES, SECONDS, Opened, fitting, layer, refusal, table_of
 from pyproj import CRS
 
 from geobatch_tui.errors import GeobatchError
@@ -62,7 +62,7 @@ def test_a_step_may_be_stored_or_not_and_cut(opened, first, tmp_path):
     done = vectorjobs.run("vector.pipeline", opened.path, tmp_path / "out", params=params)
     stored = Opened.of(done.path)
     there = stored.read().picked(np.arange(len(given.owners)))
-    for second in EXAMPLES:
+    for second in SECONDS:
         both = fitting(first, second)
         refused = refusal(opened, both)
         assert refused == refusal(stored, both[1:]), second

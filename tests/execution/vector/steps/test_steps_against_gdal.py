@@ -150,6 +150,8 @@ def test_parameters_are_those_of_gdal():
     """Each step has GDAL's arguments by their names, but for those that are refused."""
     usage = gdal_pipeline.usage("vector")
     for name, model in VECTOR_STEP_PARAMS.items():
+        if name == "function":
+            continue
         said = usage[name]
         arguments = [*said["input_arguments"], *said.get("input_output_arguments", [])]
         theirs = {one["name"] for one in arguments} - ELSEWHERE - REFUSED.get(name, set())

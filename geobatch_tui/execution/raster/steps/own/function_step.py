@@ -18,9 +18,10 @@ from geobatch_tui.execution.native.code_cache import cache_directory
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.plan import Raster, StepPlan, number_of
 from geobatch_tui.execution.raster.steps.conversion import block_of, valid_bands
-from geobatch_tui.execution.raster.steps.own.declared import Declared
+from geobatch_tui.execution.raster.steps.own.declared import MEMORY, Declared
 from geobatch_tui.execution.raster.steps.step import Block, LocalStep
 from geobatch_tui.execution.runtime import own_module
+from geobatch_tui.execution.runtime.own_declaration import packed, unpacked
 from geobatch_tui.functions import declaration_of
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Function(LocalStep):
         given = {name: value for name, value in vars(params).items() if name not in _KEYS}
         said = declaration_of(function.call)
         asked = Declared(use, said, given)
-        halo = asked.halo()
+        halo, memory = asked.halo(), asked.memory()
         wants = function.code.given
         if halo and up.validity != "none" and not {"valid", "nodata"} & set(wants):
             planning.warn(
@@ -60,12 +61,12 @@ class Function(LocalStep):
             "use": use,
             "file": code["file"],
             "code": code["code"],
-            "parameters": {name: _packed(value) for name, value in given.items()},
+            "parameters": {name: packed(value) for name, value in given.items()},
             "halo": halo,
             "rim": asked.rim(up),
             "wants": list(wants),
             "finite": bool(said.finite),
-            "memory": asked.memory(),
+            "memory": MEMORY if memory is None else memory,
         }
         if "item" in wants:
             values["item"] = planning.item
@@ -90,7 +91,7 @@ class Function(LocalStep):
             wanted["valid"] = _padded_valid(known, part, seen, up, values["rim"])
             wanted["valid"].flags.writeable = False
         block.flags.writeable = False
-        parameters = {name: _unpacked(value) for name, value in values["parameters"].items()}
+        parameters = {name: unpacked(value) for name, value in values["parameters"].items()}
         answer = function(block, **wanted, **parameters)
         pixels, shown = _checked(step, answer, window)
         if shown is None and not _sees(step):
@@ -109,19 +110,9 @@ class Function(LocalStep):
 
 
 def at_home(plan: RasterPlan, steps: Sequence[Json]) -> RasterPlan:
-    """Return ``plan`` with the files of functions where ``steps``, those of the job, have them now:
-    a job may have been moved since it was planned."""
-    if not any("use" in step for step in steps):
-        return plan
-    chain = [plan.chain[0]]
-    # A mosaic is the first of both.
-    behind = plan.chain[1:]
-    for step, params in zip(behind, steps[len(steps) - len(behind) :], strict=True):
-        values = dict(step.values)
-        if "use" in params:
-            values["file"] = params["function"]["file"]
-        chain.append(replace(step, values=values))
-    return replace(plan, chain=tuple(chain))
+    """Return ``plan`` with the files of functions where ``steps``, those of the job, have them
+    now."""
+    return replace(plan, chain=own_module.at_home(plan.chain, steps))
 
 
 # --- what it is called with --------------------------------------------------------------------
@@ -279,20 +270,3 @@ def _is_nodata(pixels: Pixels, nodata: Number) -> Valid:
     else:
         same = pixels == pixels.dtype.type(nodata)
     return same
-
-
-def _packed(value: object) -> object:
-    """Return a parameter as JSON can hold it, so that a text "nan" stays one."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"float": repr(value)}
-    if isinstance(value, list | tuple):
-        return [_packed(entry) for entry in value]
-    return value
-
-
-def _unpacked(value: object) -> object:
-    if isinstance(value, dict):
-        return float(value["float"])
-    if isinstance(value, list):
-        return tuple(_unpacked(entry) for entry in value)
-    return value

@@ -2,14 +2,12 @@
 
 The middle of a chunk is computed twice: as part of the whole window, whose pixels around it are a
 far larger halo, and in four parts. Where a halo is too small, or where a function looks at all of
-its block, or at chance, the two differ. Each worker does that with its first chunk of a run, so
-that none publishes anything of a function that it has not tried; a dry run does it with all.
+its block, or at chance, the two differ. When that is done: see ``own_trials``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import numpy as np
 from geobatch_tui.errors import SeamError
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.steps.step_table import STEPS
+from geobatch_tui.execution.runtime.own_trials import Trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +24,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import RasterPlan, StepPlan
     from geobatch_tui.execution.raster.steps.chain import Stream
     from geobatch_tui.execution.raster.steps.step import Block
-
-#: What this process has tried: run, number of the step, code and values. Of the last runs only.
-_tried: dict[tuple[object, ...], None] = {}
-_KEPT = 256
+    from geobatch_tui.execution.runtime.own_trials import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +33,17 @@ class _Trial:
 
     stream: Stream
     window: Window
-    key: tuple[object, ...]
+    key: Key
 
 
 def is_due(task: ChunkTask, plan: RasterPlan) -> bool:
-    """Whether a chunk has steps to try: not where memory is short, which is why it is cut."""
-    if task.subdivide:
-        return False
-    keys = [_key(task, number, step) for number, step in _functions(plan.chain)]
-    return bool(keys) and (task.proves or not all(key in _tried for key in keys))
+    """Whether a chunk has steps to try."""
+    trials = Trials(task)
+    return any(
+        trials.is_due(trials.key(number, step.values))
+        for number, step in enumerate(plan.chain)
+        if "use" in step.values
+    )
 
 
 def prove(task: ChunkTask, stream: Stream, window: Window) -> None:
@@ -54,28 +52,18 @@ def prove(task: ChunkTask, stream: Stream, window: Window) -> None:
     Raises:
         SeamError: one gives other pixels in another cut; it says where.
     """
-    for trial in _trials(task, stream, window):
-        if (task.proves or trial.key not in _tried) and _is_proved(trial):
-            _tried[trial.key] = None
-            while len(_tried) > _KEPT:
-                del _tried[next(iter(_tried))]
+    trials = Trials(task)
+    for trial in _trials(trials, stream, window):
+        if trials.is_due(trial.key) and _is_proved(trial):
+            trials.passed(trial.key)
 
 
-def _functions(chain: tuple[StepPlan, ...]) -> Iterator[tuple[int, StepPlan]]:
-    return ((number, step) for number, step in enumerate(chain) if "use" in step.values)
-
-
-def _key(task: ChunkTask, number: int, step: StepPlan) -> tuple[object, ...]:
-    run = str(Path(task.item.work_dir).parent), task.epoch
-    return (*run, number, step.values["code"], repr(step.values["parameters"]))
-
-
-def _trials(task: ChunkTask, stream: Stream, window: Window) -> Iterator[_Trial]:
+def _trials(trials: Trials, stream: Stream, window: Window) -> Iterator[_Trial]:
     """Walk from the last step to the first, with the window that is needed of each."""
     while len(stream.chain) > 1 and window.size:
         step = stream.step
         if "use" in step.values:
-            yield _Trial(stream, window, _key(task, len(stream.chain) - 1, step))
+            yield _Trial(stream, window, trials.key(len(stream.chain) - 1, step.values))
         window = STEPS[step.name].need(step, stream.before.raster, window)
         stream = stream.before
 

@@ -14,6 +14,7 @@ from geobatch_tui.execution.raster import chunk
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.steps.own import seam_check
+from geobatch_tui.execution.runtime import own_trials
 
 SOURCE = """
 calls = []
@@ -29,7 +30,7 @@ def scaled(block):
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch):
-    monkeypatch.setattr(seam_check, "_tried", {})
+    monkeypatch.setattr(own_trials, "_tried", {})
     yield
     opened_source.release()
 
