@@ -69,7 +69,7 @@ def _chain(steps: list[dict[str, Any]], op: dict[str, Any]) -> list[str]:
 def _table(step: dict[str, Any], name: str) -> str:
     """Write a step as a table of a list: short ones, too, which tomli_w would put on one line."""
     # Tables in it are those of the last one of the list.
-    return re.sub(r"(?m)^\[step([].])", rf"[{name}\1", tomli_w.dumps({STEP: step})).replace(
+    return re.sub(r"(?m)^(\[+)step([].])", rf"\1{name}\2", tomli_w.dumps({STEP: step})).replace(
         f"[{name}]", f"[[{name}]]", 1
     )
 

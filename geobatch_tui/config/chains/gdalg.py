@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.config.chains.pipeline import Pipeline, read_pipeline
-from geobatch_tui.config.chains.step_kinds import RASTER, with_paths
+from geobatch_tui.config.chains.step_kinds import RASTER
+from geobatch_tui.config.chains.step_paths import with_paths
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import show_value
 from geobatch_tui.errors import ConfigError

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from geobatch_tui.config.chains import step_kinds
+from geobatch_tui.config.chains import step_paths
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import Problem
 from geobatch_tui.config.sources import STEP
@@ -34,7 +34,7 @@ _ADVICE: Final = "source.allow_code = true runs it all the same"
 def with_paths(steps: object, base: Path, known: Known, *, kept: bool = True) -> object:
     """Return the steps of a job with the files that they name, those of functions among them,
     joined to ``base``. ``kept``: functions that have a path already keep it."""
-    steps = step_kinds.with_paths(steps, base, known)
+    steps = step_paths.with_paths(steps, base, known)
     return [_located(step, base, kept=kept) for step in steps] if isinstance(steps, list) else steps
 
 

@@ -17,6 +17,7 @@ from geobatch_tui.config.chains.pipeline_words import (
     Word,
     argument_of,
     segments,
+    with_nested,
     words_of,
 )
 from geobatch_tui.config.chains.step_arguments import StepArguments, own_arguments, shape_of
@@ -70,7 +71,7 @@ def read_pipeline(text: str, where: str, *, foreign: bool = False) -> Pipeline:
     where to write, nor any step that GDAL has not.
     """
     complaints = Complaints(where, [], [])
-    words = _refused_words(words_of(text, complaints), complaints)
+    words = with_nested(_refused_words(words_of(text, complaints), complaints), complaints)
     if complaints.problems:
         return Pipeline({}, complaints)
     kind, parts = _without_gdal(words, complaints)
@@ -85,13 +86,10 @@ def read_pipeline(text: str, where: str, *, foreign: bool = False) -> Pipeline:
 
 
 def _refused_words(words: list[Word], complaints: Complaints) -> list[Word]:
-    """Refuse what stands for more than a step: nested pipelines, older spellings, the input."""
+    """Refuse what stands for more than a step: older spellings, the input."""
     for word in words:
         if word.bare and len(word.text) > 1 and not word.text.strip("!|"):
             complaints.refuse(f"{word.text!r} ends no step; write !", word)
-            break
-        if word.bare and word.text in {"[", "]"}:
-            complaints.refuse("a pipeline in a pipeline, [ ... ], is not run", word)
             break
         if word.bare and word.text.startswith("+"):
             complaints.refuse(
@@ -241,6 +239,8 @@ class _Reader:
             arguments.read(words)
             self.steps.append(arguments.values)
             return
+        if _refuse_nested(words, self.complaints):
+            return
         if _FUNCTION.fullmatch(name.text) and not self.foreign:
             found = own_arguments(words)
             if isinstance(found, Word):
@@ -263,6 +263,8 @@ class _Reader:
         self, words: Sequence[Word], step: str, take: Callable[[str, str | None, Word], None]
     ) -> None:
         """Read the arguments of read or write; ``take`` gets name, value and word of each."""
+        if _refuse_nested(words, self.complaints):
+            return
         queue = list(words)
         while queue:
             word = queue.pop(0)
@@ -335,6 +337,15 @@ class _Reader:
                 "each under the name of its source; write a directory's name, or give --output DIR"
             )
         return Pipeline(values, self.complaints, refused)
+
+
+def _refuse_nested(words: Sequence[Word], complaints: Complaints) -> bool:
+    """Refuse a pipeline in place of what is no image; return whether there was one."""
+    for word in words:
+        if word.inner is not None:
+            complaints.refuse("a pipeline in a pipeline, [ ... ], is not run here", word)
+            return True
+    return False
 
 
 def _names_file(path: str) -> bool:

@@ -26,11 +26,13 @@ class Word:
     Attributes:
         at: its place, for messages: ``column 12``.
         bare: nothing of it was in quotes, so ``!`` is what ends a step.
+        inner: the words between ``[`` and ``]`` that it stands for, a pipeline in a pipeline.
     """
 
     text: str
     at: str
     bare: bool = True
+    inner: tuple[Word, ...] | None = None
 
     @property
     def is_bar(self) -> bool:
@@ -79,6 +81,33 @@ def words_of(text: str, complaints: Complaints) -> list[Word]:
     except ValueError:
         complaints.refuse("a quotation mark is not closed, or the last character is a backslash")
         return []
+    return found
+
+
+def with_nested(words: Sequence[Word], complaints: Complaints) -> list[Word]:
+    """Return ``words`` with those from ``[`` to ``]`` as one; there is one level of them."""
+    found: list[Word] = []
+    start: Word | None = None
+    inner: list[Word] = []
+    for word in words:
+        bracket = word.text if word.bare and word.text in {"[", "]"} else ""
+        if bracket == "[" and start is not None:
+            complaints.refuse("a pipeline in one that is in another is not run", word)
+            return found
+        if bracket == "]" and start is None:
+            complaints.refuse("this ] closes no pipeline", word)
+            return found
+        if bracket == "[":
+            start, inner = word, []
+        elif bracket == "]" and start is not None:
+            found.append(Word("[ ... ]", start.at, inner=tuple(inner)))
+            start = None
+        elif start is not None:
+            inner.append(word)
+        else:
+            found.append(word)
+    if start is not None:
+        complaints.refuse("this pipeline is not closed by ]", start)
     return found
 
 

@@ -10,9 +10,10 @@ import types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
 
-from geobatch_tui.config.chains.pipeline_words import Argument, argument_of
+from geobatch_tui.config.chains.pipeline_words import Argument, argument_of, segments
 from geobatch_tui.config.problems import nearest
 from geobatch_tui.execution.params import gdal_steps
+from geobatch_tui.execution.params.frozen import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,7 +103,7 @@ class StepArguments:
                 self._refuse(f"takes nothing without its name, but got {word.text!r}", word)
                 continue
             waiting.remove(name)
-            self._take(name, word.text, word)
+            self._take_word(name, word, word)
 
     def _option(self, argument: Argument, queue: list[Word]) -> None:
         name = self._field(argument)
@@ -115,8 +116,21 @@ class StepArguments:
             if not queue:
                 self._refuse(f"{argument.shown} has no value", argument.word)
                 return
-            text = queue.pop(0).text
+            self._take_word(name, queue.pop(0), argument.word)
+            return
         self._take(name, text, argument.word)
+
+    def _take_word(self, name: str, value: Word, word: Word) -> None:
+        """Take a word as a value: a pipeline, for what may be one."""
+        if value.inner is None:
+            self._take(name, value.text, word)
+        elif name not in SIDES:
+            shown = name.replace("_", "-")
+            self._refuse(f"{shown} is no image: a pipeline in a pipeline is not run here", value)
+        elif name in self.values:
+            self._refuse(f"{name} is given twice", word)
+        else:
+            self.values[name] = side_chain(self.kind, value.inner, self.number, self.complaints)
 
     def _field(self, argument: Argument) -> str | None:
         """Return the parameter that an argument names; None: it is refused, or has no use."""
@@ -174,7 +188,50 @@ class StepArguments:
         return parts[0] if shape.alone and len(parts) == 1 else parts
 
     def _refuse(self, text: str, word: Word) -> None:
-        self.complaints.refuse(f"step {self.number}, {self.step}: {text}", word)
+        place = f"step {self.number}, " if self.number else ""
+        self.complaints.refuse(f"{place}{self.step}: {text}", word)
+
+
+def side_chain(
+    kind: StepKind, words: Sequence[Word], number: int, complaints: Complaints
+) -> dict[str, object]:
+    """Read a pipeline that makes a second raster of step ``number`` (0: unknown): what it reads,
+    and its steps."""
+    steps: list[dict[str, object]] = []
+    source = ""
+    for place, part in enumerate(segments(words, complaints)):
+        name, rest = part[0], part[1:]
+        if place == 0:
+            source = _read(part, complaints)
+        elif name.text in kind.steps:
+            arguments = StepArguments(kind, name.text, number, complaints)
+            arguments.read(rest)
+            steps.append(arguments.values)
+        else:
+            complaints.refuse(
+                f"a pipeline in a pipeline has no step {name.text!r}; "
+                f"{nearest(name.text, kind.steps)}",
+                name,
+            )
+    if not words:
+        complaints.refuse("a pipeline in a pipeline is empty")
+    return {"input": source, "steps": steps}
+
+
+def _read(part: Sequence[Word], complaints: Complaints) -> str:
+    """Return the file that the first step of a pipeline in a pipeline reads."""
+    files = [word.text for word in part[1:] if not word.is_option]
+    named = [argument_of(word) for word in part[1:] if word.is_option]
+    files += [each.value for each in named if each.name in gdal_steps.READ and each.value]
+    known = all(each.name in gdal_steps.READ for each in named)
+    if part[0].text != "read" or not known or len(files) != 1:
+        complaints.refuse(
+            "a pipeline in a pipeline begins with read and one file, or read {source} for that of "
+            "the item",
+            part[0],
+        )
+        return ""
+    return files[0]
 
 
 def own_arguments(words: Sequence[Word]) -> dict[str, object] | Word:

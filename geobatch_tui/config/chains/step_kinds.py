@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.config.paths import absolute
 from geobatch_tui.execution.params import gdal_steps
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 from geobatch_tui.execution.params.features.vector_chain_params import VECTOR_STEP_PARAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from geobatch_tui.execution.params.step_params import StepParams
 
@@ -64,20 +62,3 @@ def kind_of(names: Iterable[str], paths: Iterable[str]) -> StepKind:
 def steps_of(operation: str | None) -> Known:
     """Return the steps of an operation; none if it runs no chains."""
     return next((kind.steps for kind in KINDS if kind.chain == operation), {})
-
-
-def with_paths(steps: object, base: Path, known: Known) -> object:
-    """Return ``steps`` with the relative paths of files that they read joined to ``base``."""
-    if not isinstance(steps, list):
-        return steps
-    return [_with_paths(step, base, known) if isinstance(step, dict) else step for step in steps]
-
-
-def _with_paths(step: Mapping[str, object], base: Path, known: Known) -> dict[str, object]:
-    model = known.get(str(step.get("name")))
-    joined = dict(step)
-    for name, value in step.items():
-        mark = model.path_mark(str(name)) if model else False
-        if mark is True or (mark == "@" and isinstance(value, str) and value.startswith("@")):
-            joined[name] = absolute(value, base)
-    return joined

@@ -11,6 +11,7 @@ from geobatch_tui.config.chains.own_functions import KEPT, file_of
 from geobatch_tui.config.fields import Leaf, leaf_of
 from geobatch_tui.config.schema import dump_job
 from geobatch_tui.config.sources import STEP
+from geobatch_tui.execution.params.frozen import SIDES
 from geobatch_tui.execution.params.own import function_code
 from geobatch_tui.execution.params.own.function_params import OWN_KEYS
 
@@ -82,8 +83,16 @@ def _written(step: WrittenStep, known: Known, *, defaults: bool) -> dict[str, An
         name = leaf.key.rpartition(".")[2]
         value = step.get(name)
         if value is not None and (defaults or leaf.required or value != leaf.default):
-            said[name] = value
+            said[name] = _side(value, known) if name in SIDES else value
     return said
+
+
+def _side(value: Any, known: Known) -> Any:
+    """Return a second raster as a job file says it."""
+    if not isinstance(value, dict):
+        return value
+    steps = [_written(step, known, defaults=False) for step in value.get("steps", ())]
+    return {"input": value["input"], "steps": steps}
 
 
 def _with_use(step: dict[str, Any], folder: Path | None) -> dict[str, Any]:

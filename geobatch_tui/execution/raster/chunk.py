@@ -20,6 +20,7 @@ from geobatch_tui.execution.raster.source import opened_source, source_pixels
 from geobatch_tui.execution.raster.source.blocks import unreadable
 from geobatch_tui.execution.raster.steps import chain, mosaic_step, step_table
 from geobatch_tui.execution.raster.steps.own import function_step, seam_check
+from geobatch_tui.execution.raster.steps.second import side_chain
 from geobatch_tui.execution.raster.warp import warp_window
 from geobatch_tui.execution.runtime import recorder
 from geobatch_tui.execution.sources import source_files
@@ -97,7 +98,8 @@ def pixels_of(task: ChunkTask, stage: Stage) -> tuple[Pixels, float]:
 
 def _plan_of(item: ItemContext) -> RasterPlan:
     plan = RasterPlan.from_json(item.plan.detail)
-    return function_step.at_home(plan, item.params.get("steps", ()))
+    steps = item.params.get("steps", ())
+    return side_chain.at_home(function_step.at_home(plan, steps), steps)
 
 
 def _prove(task: ChunkTask, plan: RasterPlan, window: Window, stage: Stage) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.execution.params import gdal_steps
 from geobatch_tui.execution.params.calc.expression import parse, text_of
-from geobatch_tui.execution.params.frozen import COMBINING
+from geobatch_tui.execution.params.frozen import COMBINING, OWN_SOURCE, SIDES
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.encode.gdal_options import LEVEL_KEYS, LOSSLESS
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
@@ -66,9 +66,11 @@ def window_command(item: ItemContext, window: Window) -> str:
 
 
 def _chain_command(item: ItemContext, steps: Sequence[Json], write: Sequence[str]) -> str:
-    if any(step["name"] not in gdal_steps.RASTER_STEPS for step in steps):
+    nested = [inner for step in steps for inner in _side_steps(step)]
+    if any(step["name"] not in gdal_steps.RASTER_STEPS for step in (*steps, *nested)):
         return ""
-    if any(step["name"] == "calc" for step in steps[1:]):  # GDAL's reads files itself
+    # GDAL's calc reads files itself.
+    if any(step["name"] == "calc" for step in (*steps[1:], *nested)):
         return ""
     files = [item.source]
     if source_list.is_source_list(item.source):
@@ -84,16 +86,50 @@ def _chain_command(item: ItemContext, steps: Sequence[Json], write: Sequence[str
 def pipeline(files: Sequence[str], steps: Sequence[Json], write: Sequence[str]) -> str:
     """Return GDAL's pipeline of ``steps`` on ``files``: what is as GDAL's defaults is left out, and
     what GDAL has not; ``write`` are the words of its last step."""
-    parts = [["read", *files], *map(_step_words, steps), ["write", *write]]
+    parts = [["read", *files]]
+    parts += [_step_words(step, files[0]) for step in steps]
+    parts.append(["write", *write])
     if steps and steps[0]["name"] in COMBINING:
         combine, *own = parts[1]
         parts[:2] = [[combine, *files, *own]]
     elif steps and steps[0]["name"] == "calc":
         parts[:2] = [["calc", "-i", *files, *parts[1][1:]]]
-    return "gdal raster pipeline " + " ! ".join(shlex.join(part) for part in parts)
+    return "gdal raster pipeline " + " ! ".join(map(_joined, parts))
 
 
-def _step_words(step: Json) -> list[str]:
+class _Bare(str):
+    """A word of a pipeline that stands without quotes."""
+
+    __slots__ = ()
+
+
+def _joined(words: Sequence[str]) -> str:
+    return " ".join(word if isinstance(word, _Bare) else shlex.quote(word) for word in words)
+
+
+def _side_steps(step: Json) -> Sequence[Json]:
+    """Return the steps of the chain beside a step."""
+    return [
+        inner
+        for name in SIDES & step.keys()
+        if isinstance(step[name], dict)
+        for inner in step[name]["steps"]
+    ]
+
+
+def _side_words(side: Json, source: str) -> list[str]:
+    """Return the words of the chain beside a step; ``source`` is the file of the item."""
+    words: list[str] = [
+        _Bare("["),
+        "read",
+        source if side["input"] == OWN_SOURCE else side["input"],
+    ]
+    for step in side["steps"]:
+        words += [_Bare("!"), *_step_words(step, source)]
+    return [*words, _Bare("]")]
+
+
+def _step_words(step: Json, source: str) -> list[str]:
     from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 
     name = step["name"]
@@ -106,6 +142,9 @@ def _step_words(step: Json) -> list[str]:
         default = fields[field].get_default(call_default_factory=True)
         default = gdal_steps.DEFAULTS.get(name, {}).get(field, default)
         if argument not in arguments or value == default or value == list(_several(default)):
+            continue
+        if field in SIDES and isinstance(value, dict):
+            words += [f"--{argument}", *_side_words(value, source)]
             continue
         words += _argument_words(f"--{argument}", field, value)
     return words

@@ -192,7 +192,7 @@ class RasterPlan(Raster):
             if name != "chain"
         }
         # Plans without a chain are those of versions that knew none, to the byte.
-        return values | {"chain": _pack_chain(self.chain)} if self.chain else values
+        return values | {"chain": pack_chain(self.chain)} if self.chain else values
 
     @classmethod
     def from_json(cls, data: Json) -> RasterPlan:
@@ -205,7 +205,7 @@ class RasterPlan(Raster):
         values["encoding"] = Encoding(**encoding)
         if values["warp"] is not None:
             values["warp"] = Warp.from_json(values["warp"])
-        values["chain"] = _unpack_chain(values.get("chain", ()))
+        values["chain"] = unpack_chain(values.get("chain", ()))
         return cls(**values)
 
 
@@ -221,7 +221,7 @@ def _unpacked(data: Json) -> dict[str, Any]:
     return values
 
 
-def _pack_chain(chain: tuple[StepPlan, ...]) -> list[dict[str, object]]:
+def pack_chain(chain: tuple[StepPlan, ...]) -> list[dict[str, object]]:
     """Return the steps JSON-ready; of each raster, what differs from the one before."""
     packed: list[dict[str, object]] = []
     before: dict[str, object] = {}
@@ -236,7 +236,8 @@ def _pack_chain(chain: tuple[StepPlan, ...]) -> list[dict[str, object]]:
     return packed
 
 
-def _unpack_chain(steps: Iterable[Json]) -> tuple[StepPlan, ...]:
+def unpack_chain(steps: Iterable[Json]) -> tuple[StepPlan, ...]:
+    """Return the steps that :func:`pack_chain` gave."""
     chain: list[StepPlan] = []
     raster: dict[str, Any] = {}
     for step in steps:

@@ -10,8 +10,10 @@ from chains import raster
 from planning import item_of
 
 from geobatch_tui.config.layers import load_job
+from geobatch_tui.config.toml_writer import job_toml
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
+from geobatch_tui.execution.raster.gdal_commands import item_command
 
 #: Chains that run, each after `read dem.tif !`.
 CHAINS = {
@@ -40,7 +42,13 @@ CHAINS = {
 
 #: What is refused, and the words for it.
 REFUSED = {
-    "gdal raster pipeline read dem.tif ! color-map --color-map c.txt ! blend --operator hsv-value --overlay [ read dem.tif ! hillshade ] ! write o.tif": r"a pipeline in a pipeline, \[ \.\.\. \], is not run",
+    "gdal raster pipeline read dem.tif ! hillshade --zfactor [ read dem.tif ] ! write o.tif": "zfactor is no image",
+    "gdal raster pipeline read dem.tif ! blend --overlay [ read a.tif ! blend --overlay [ read b.tif ] ] ! write o.tif": "a pipeline in one that is in another is not run",
+    "gdal raster pipeline read dem.tif ! blend --overlay [ hillshade ] ! write o.tif": "begins with read and one file",
+    "gdal raster pipeline read dem.tif ! blend --overlay [ read {source} ! sieve ] ! write o.tif": "has no step 'sieve'",
+    "gdal raster pipeline read dem.tif ! blend --overlay [ read {source} ! hillshade ! write o.tif": "is not closed",
+    "gdal raster pipeline read dem.tif ! blend --overlay a.tif ] ! write o.tif": "closes no pipeline",
+    "gdal raster pipeline read [ read dem.tif ] ! hillshade ! write o.tif": "is not run here",
     "gdal raster pipeline read dem.tif ! tee [ write copy.tif ] ! hillshade ! write o.tif": "a pipeline in a pipeline",
     "gdal pipeline read dem.tif ! footprint ! buffer 20 ! write area.gpkg --overwrite": "gdal has the step 'footprint', geobatch has not",
     "gdal pipeline read roads.gpkg ! filter --where kind=1 ! rasterize --size 9,9 ! write o.tif": "gdal has the step 'rasterize'",
@@ -100,6 +108,32 @@ def test_what_cannot_be_done_is_refused_by_its_name(text, said):
         load_job(None, pipeline=text, flags={"output.dir": "out"}, environ={})
     assert re.search(said, str(raised.value))
     assert raised.value.exit_code == 2
+
+
+def test_relief_is_shaded_by_a_pipeline_in_a_pipeline(tmp_path, monkeypatch):
+    """As GDAL's page of blend has it; the job file that is written of it is the same job, and so is
+    GDAL's pipeline."""
+    monkeypatch.chdir(tmp_path)
+    path = raster(tmp_path / "dem.tif")
+    (tmp_path / "c.txt").write_text("40 0 0 255\n200 255 0 0\n")
+    text = (
+        "gdal raster pipeline read dem.tif ! color-map --color-map c.txt ! blend "
+        "--operator hsv-value --overlay [ read dem.tif ! hillshade -z 30 ] ! write out"
+    )
+    loaded = load_job(None, pipeline=text, environ={})
+    item = item_of(path, loaded.job.op.params.model_dump(mode="json"), op=loaded.job.op.name)
+    command = item_command(item)
+    assert f"--overlay [ read {path} ! hillshade --zfactor 30.0 ] --operator hsv-value" in command
+    again = load_job(None, pipeline=command, flags={"output.dir": "out"}, environ={})
+    written = tmp_path / "job.toml"
+    written.write_text(job_toml(loaded.job))
+    from_file = load_job(written, environ={})
+    assert loaded.job.op == again.job.op == from_file.job.op
+    short = written.read_text().partition("[step.overlay]")[0] + (
+        '[step.overlay]\npipeline = "read dem.tif ! hillshade -z 30"\n'
+    )
+    written.write_text(short + '[output]\ndir = "out"\n')
+    assert load_job(written, environ={}).job.op == loaded.job.op
 
 
 def test_files_of_gdals_own_tests(tmp_path):

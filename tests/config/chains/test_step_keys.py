@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from geobatch_tui.config.chains import step_keys, step_kinds
+from geobatch_tui.config.chains import step_keys, step_paths
 from geobatch_tui.config.sources import Given, Origin
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 from geobatch_tui.execution.params.param_fields import operational, semantic
@@ -38,12 +38,12 @@ def test_a_parameter_has_one_value_by_whatever_name():
 def test_files_of_steps_are_relative_to_who_names_them():
     """By any name of the parameter; of text that may be a file, behind @ alone."""
     steps = [{"name": "files", "like": "a.tif", "m": "@b.txt", "text": "c"}, {"name": "select"}, 5]
-    assert step_kinds.with_paths(steps, Path("/base"), {"files": FileStep}) == [
+    assert step_paths.with_paths(steps, Path("/base"), {"files": FileStep}) == [
         {"name": "files", "like": "/base/a.tif", "m": "@/base/b.txt", "text": "c"},
         {"name": "select"},
         5,
     ]
-    [step] = step_kinds.with_paths(
+    [step] = step_paths.with_paths(
         [{"name": "files", "mapping": "1=2; 3=4"}], Path("/base"), {"files": FileStep}
     )
     assert step["mapping"] == "1=2; 3=4"

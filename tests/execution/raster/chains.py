@@ -13,6 +13,7 @@ from rasterio.transform import from_origin
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.steps import chain
+from geobatch_tui.execution.raster.steps.second import side_chain
 
 #: Functions of a user.
 OWN_STEPS = Path(__file__).with_name("own_steps.py")
@@ -117,6 +118,9 @@ EXAMPLES = {
     "unscale": {"name": "unscale"},
 }  # fmt: skip
 
+#: Steps that read a second raster: they have their laws in tests of their own.
+BESIDE = frozenset({"blend"})
+
 #: How rasters mark what is valid.
 VALIDITIES = ("none", "nodata", "alpha", "mask")
 
@@ -159,7 +163,7 @@ def chain_item(path, steps, **how):
 
 def window_of(item, window):
     """Pixels and mask of ``window`` of what the chain of ``item`` gives."""
-    plan = RasterPlan.from_json(item.plan.detail)
+    plan = side_chain.at_home(RasterPlan.from_json(item.plan.detail), item.params["steps"])
     with opened_source.source_of(item) as opened:
         block = chain.of(opened, plan.chain, no_stage).block(window)
     return block.pixels, block.mask

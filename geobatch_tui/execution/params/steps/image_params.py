@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from geobatch_tui.execution.params.param_fields import semantic
+from geobatch_tui.execution.params.param_fields import operational, semantic
 from geobatch_tui.execution.params.step_params import StepParams
+from geobatch_tui.execution.params.steps.side_inputs import PATH_OR_CHAIN, SideChain, with_side
 
 if TYPE_CHECKING:
     from typing import Self
@@ -27,6 +28,33 @@ Size = Annotated[
     tuple[str, str],
     BeforeValidator(_texts, json_schema_input_type=tuple[str | int, str | int]),
 ]
+
+
+class BlendStep(StepParams):
+    """Blend images of bytes with an overlay: lay it over, or mix colours by an operator."""
+
+    name: Literal["blend"]
+    overlay: Annotated[str | SideChain, PATH_OR_CHAIN] = operational(
+        ...,
+        "The image above, on the same grid: a file, or the pipeline that makes it, as { pipeline = "
+        '"read {source} ! hillshade" }, where {source} is the file of the item.',
+        path=True,
+    )
+    operator: Literal[
+        "src-over", "hsv-value", "multiply", "screen", "overlay", "hard-light", "darken",
+        "lighten", "color-burn", "color-dodge",
+    ] = semantic("src-over", "How colours are mixed, by GDAL's names.")  # fmt: skip
+    opacity: Annotated[int, Field(ge=0, le=100)] = semantic(
+        100, "How much of the overlay is seen.", "percent"
+    )
+    overlay_state: str = semantic(
+        "", "What the overlay is; found by itself when the job is read.", found=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_the_overlay(cls, values: object) -> object:
+        return with_side(cls.renamed(values), "overlay")
 
 
 class ResizeStep(StepParams):

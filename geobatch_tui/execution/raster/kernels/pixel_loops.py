@@ -136,6 +136,11 @@ commonest = Loop.of(
     "images.resize_loops.commonest",
     "uint64:2 uint8:2 bool int64:2 int64:2 int,int uint64:1 int64:1 uint64:2 uint8:2",
 )
+#: An image and its alpha, and another.
+_TWO = "uint8:2 uint8:1 uint8:2 uint8:1"
+mix = Loop.of("images.blend_loops.mix", f"{_TWO} int int bool uint8:2 uint8:1")
+lay_over = Loop.of("images.blend_loops.lay_over", f"{_TWO} int int uint8:2 uint8:1")
+shade_colours = Loop.of("images.blend_loops.shade", "uint8:2 uint8:2 uint8:1 int bool uint8:2")
 touched = Loop.of("scan_loops.touched", "float64:2 int int uint8:2")
 
 

@@ -19,6 +19,7 @@ from geobatch_tui.execution.params.frozen import COMBINING, given
 from geobatch_tui.execution.raster.source import source_pixels
 from geobatch_tui.execution.raster.steps import mosaic_step
 from geobatch_tui.execution.raster.steps.conversion import valid_bands
+from geobatch_tui.execution.raster.steps.second import side_chain
 from geobatch_tui.execution.raster.steps.step import BLOCK, Block, facts_of
 from geobatch_tui.execution.raster.steps.step_table import READ, STEPS, pixel_bytes
 
@@ -68,14 +69,32 @@ def plan_chain(
         InvalidInputError and its kin: a step cannot work on what it gets; the message names it.
     """
     chain = [first]
+
+    planner = side_chain.SidePlanner(
+        planning, chain, opener, lambda make: Opener(make, opener.stage), _plan_steps
+    )
+    planning.beside = planner.plan
+    return _plan_steps(chain, steps, planning, opener, before=before)
+
+
+def _plan_steps(
+    chain: list[StepPlan],
+    steps: Sequence[Json],
+    planning: Planning,
+    opener: Opener,
+    *,
+    before: int = 0,
+    within: str = "",
+) -> tuple[StepPlan, ...]:
+    """Plan ``steps`` behind ``chain``; ``within`` stands before their numbers in messages."""
     planning.upstream = lambda: opener.stream(tuple(chain))
     for number, params in enumerate(steps, before + 1):
         name = str(params["name"])
-        planning.step = f"step {number} ({params.get('use', name)})"
+        planning.step = f"{within}step {number} ({params.get('use', name)})"
         try:
             chain.append(STEPS[name].plan(chain[-1].raster, given(params), planning))
         except GeobatchError as error:
-            if len(steps) + before > 1:
+            if len(steps) + before > 1 and not within:
                 error.args = (f"{planning.step}: {error.message}",)
             raise
         planning.source = None
@@ -139,6 +158,15 @@ class Stream:
             if len(self.chain) == 1:
                 return Block(*source_pixels.copy_window(self.opened, self.raster, window, {}))
             return STEPS[self.step.name].compute(self.step, self.before, window)
+
+    def side(self, side: Json, window: Window) -> Block:
+        """Raises as :meth:`block`, and SourceChangedError if its file is another."""
+        with side_chain.reading(side):
+            known = self.built.get("side")
+            if not isinstance(known, Stream):
+                opened, chain = side_chain.open_side(side, self.opened)
+                known = self.built["side"] = Stream(opened, chain, self.stage)
+            return known.block(window)
 
     def ranges(self, bands: Sequence[int]) -> list[tuple[float, float] | None]:
         """Raises CorruptSourceError if pixels cannot be read."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
 from geobatch_tui.execution.raster.source_facts import Facts
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import Raster, StepPlan
     from geobatch_tui.execution.raster.source_facts import PixelSource
@@ -58,6 +60,10 @@ class Upstream(Protocol):
         """Return the pixels of ``window``, which lies in the raster."""
         ...
 
+    def side(self, side: Json, window: Window) -> Block:
+        """Return ``window`` of the second raster that a step was planned with."""
+        ...
+
     def ranges(self, bands: Sequence[int]) -> list[tuple[float, float] | None]:
         """Return the least and the greatest value of the valid pixels of each of ``bands``, by
         computing all of them; None: there is none. NaN is left out."""
@@ -73,6 +79,16 @@ class Source:
     placed: PixelGrid
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A second raster as it was planned: the values that read it, JSON-ready, and the bytes
+    that a pixel of a window takes."""
+
+    values: dict[str, Any]
+    raster: Raster
+    pixel_bytes: int
+
+
 @dataclass(slots=True)
 class Planning:
     """The planning of a chain for one item.
@@ -83,6 +99,8 @@ class Planning:
         source: the file, as long as no step has changed it.
         step: which step is planned, as messages name it.
         upstream: opens what the step gets, for one that has to look at its pixels.
+        beside: plans a second raster of the step, by the name of its parameter, what that asks
+            for, and the state of its file.
         item: key of the item.
     """
 
@@ -91,7 +109,15 @@ class Planning:
     source: Source | None = None
     step: str = ""
     upstream: Callable[[], Upstream] | None = None
+    beside: Callable[[str, str | Json, str], Side] | None = None
     item: str = ""
+
+    def side(self, name: str, asked: str | Json, state: str) -> Side:
+        """Plan a second raster beside what the step gets. Raises SchemaError in a chain that is one
+        itself."""
+        if self.beside is None:
+            raise SchemaError(f"{name}: a chain beside another has none beside itself")
+        return self.beside(name, asked, state)
 
     def warn(self, text: str) -> None:
         """Add a warning about the step that is planned."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geobatch_tui.execution.protocol.window import Window
+from geobatch_tui.execution.raster.plan import unpack_chain
 from geobatch_tui.execution.raster.steps.band_steps import (
     Edit,
     Materialize,
@@ -22,6 +24,7 @@ from geobatch_tui.execution.raster.steps.grids.resize_step import Resize
 from geobatch_tui.execution.raster.steps.own.function_step import Function
 from geobatch_tui.execution.raster.steps.reclassify_step import Reclassify
 from geobatch_tui.execution.raster.steps.reproject_step import Reproject
+from geobatch_tui.execution.raster.steps.second.blend_step import Blend
 from geobatch_tui.execution.raster.steps.terrain.terrain_steps import (
     Aspect,
     Hillshade,
@@ -33,7 +36,6 @@ from geobatch_tui.execution.raster.steps.terrain.terrain_steps import (
 from geobatch_tui.execution.raster.steps.value_steps import Scale, Unscale
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import Raster, StepPlan
     from geobatch_tui.execution.raster.steps.step import Step
 
@@ -45,6 +47,7 @@ STEPS: dict[str, Step] = {
     step.name: step
     for step in (
         Aspect(),
+        Blend(),
         Calc(),
         Clip(),
         ColorMap(),
@@ -72,9 +75,19 @@ STEPS: dict[str, Step] = {
 
 
 def needed_source(chain: tuple[StepPlan, ...], window: Window) -> Window:
-    """Return the pixels of the source that ``window`` of the last step is computed from."""
+    """Return the pixels of the source that ``window`` of the last step is computed from; what a
+    second raster needs of it, too."""
+    also: list[Window] = []
     for step, up in zip(reversed(chain[1:]), reversed(chain[:-1]), strict=True):
+        side = step.values.get("side")
+        if side is not None and "facts" not in side:
+            also.append(needed_source(unpack_chain(side["chain"]), window))
         window = STEPS[step.name].need(step, up.raster, window)
+    for other in also:
+        low = min(window.col_off, other.col_off), min(window.row_off, other.row_off)
+        window = Window.between(
+            *low, max(window.right, other.right), max(window.bottom, other.bottom)
+        )
     return window
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from assembling import publish
-from chains import EXAMPLES, VALIDITIES, chain_item, raster, whole_of, window_of
+from chains import BESIDE, EXAMPLES, VALIDITIES, chain_item, raster, whole_of, window_of
 from pyproj import CRS
 
 from geobatch_tui.errors import InvalidInputError
@@ -54,7 +54,7 @@ def _said(whole, field):
 
 def test_every_step_has_parameters_and_an_example():
     """Nothing is left out of the laws."""
-    assert set(STEPS) == {step["name"] for step in EXAMPLES.values()}
+    assert set(STEPS) == {step["name"] for step in EXAMPLES.values()} | BESIDE
     assert set(STEPS) == set(STEP_PARAMS) - COMBINING
 
 
