@@ -18,6 +18,7 @@ from data import WORLD, basemap_image, open_picture
 from rasterio.enums import Resampling
 from rasterio.transform import from_bounds, from_origin
 from rasterio.warp import reproject
+from rasterio.windows import Window
 from rasterio.windows import from_bounds as window_from_bounds
 
 TARGET = Path(__file__).parents[1] / "sample_configs" / "data"
@@ -35,6 +36,15 @@ BORDERS = "tests/fixtures/naturalearth_lowres/naturalearth_lowres.shp"
 COLUMNS = ["name", "iso_a3", "continent", "pop_est"]
 #: degrees: coordinates rounded so coarsely cross their own lines here and there
 COARSE = 0.5
+#: scenes/: name, first column and row in nile.tif, and columns, rows and radii of its clouds
+SCENES = {
+    "west_20240105.tif": (300, 150, ((40, 50, 34), (120, 110, 28))),
+    "west_20240117.tif": (300, 150, ((90, 40, 38),)),
+    "west_20240129.tif": (300, 150, ((30, 130, 30), (110, 60, 24))),
+    "east_20240105.tif": (420, 150, ((80, 90, 30),)),
+}
+SIDE = 160
+ALPINE = ("Switzerland", "Austria")
 
 
 def crop(picture: str, bounds: tuple[float, float, float, float]) -> tuple[np.ndarray, Any]:
@@ -92,6 +102,32 @@ def _rounded(xy: np.ndarray) -> np.ndarray:
     return np.round(xy / COARSE) * COARSE
 
 
+def scenes() -> None:
+    """Cut scenes out of the picture of the Nile, with clouds masked: pixels of 0 are no data."""
+    rows, cols = np.mgrid[:SIDE, :SIDE]
+    with rasterio.open(TARGET / "nile.tif") as nile:
+        for name, (left, top, clouds) in SCENES.items():
+            window = Window(left, top, SIDE, SIDE)
+            pixels = np.maximum(nile.read(window=window), 1)
+            for col, row, radius in clouds:
+                pixels[:, (cols - col) ** 2 + (rows - row) ** 2 < radius**2] = 0
+            write(
+                TARGET / "scenes" / name,
+                pixels,
+                crs=nile.crs,
+                transform=nile.window_transform(window),
+                nodata=0,
+            )
+
+
+def alpine() -> None:
+    """Write two countries as GeoJSON, for clips."""
+    borders = pyogrio.read_dataframe(TARGET / "countries.fgb")
+    chosen = borders[borders["name"].isin(ALPINE)][["name", "geometry"]]
+    (TARGET / "alpine.geojson").unlink(missing_ok=True)
+    pyogrio.write_dataframe(chosen, TARGET / "alpine.geojson", driver="GeoJSON")
+
+
 def truncate(path: Path, share: float) -> None:
     """Cut a file: what an interrupted download leaves."""
     content = path.read_bytes()
@@ -99,8 +135,8 @@ def truncate(path: Path, share: float) -> None:
 
 
 def main() -> None:
-    """Write the six files and say how large they are."""
-    TARGET.mkdir(parents=True, exist_ok=True)
+    """Write the files and say how large they are."""
+    (TARGET / "scenes").mkdir(parents=True, exist_ok=True)
     for name, (picture, bounds) in CROPS.items():
         pixels, transform = crop(picture, bounds)
         options = {"crs": "EPSG:4326", "transform": transform, "photometric": "rgb"}
@@ -116,7 +152,9 @@ def main() -> None:
     )
     truncate(TARGET / "broken.tif", KEEP)
     countries()
-    for path in sorted((*TARGET.glob("*.tif"), *TARGET.glob("*.fgb"))):
+    scenes()
+    alpine()
+    for path in sorted((*TARGET.rglob("*.tif"), *TARGET.glob("*.fgb"), *TARGET.glob("*.geojson"))):
         print(f"{path.name}: {path.stat().st_size:,} bytes")
 
 

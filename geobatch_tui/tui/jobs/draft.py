@@ -281,11 +281,11 @@ def _masked(loaded: LoadedJob) -> dict[str, str]:
 
 
 def text_of(value: object) -> str:
-    """Return a value as it is typed: text as it is, all else as TOML on one line."""
+    """Return a value as it is typed: text as it is if it has one line, all else as TOML on one."""
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return _toml(value) if "\n" in value or "\r" in value else value
     if isinstance(value, Mapping):
         inner = ", ".join(f"{name} = {_toml(entry)}" for name, entry in value.items())
         return f"{{ {inner} }}" if inner else "{}"

@@ -136,6 +136,7 @@ def test_values_on_one_line():
     """As TOML has them; text as it is."""
     assert text_of(["a b", 'c"']) == '["a b", "c\\""]'
     assert text_of({"compress": "zstd", "level": 3}) == '{ compress = "zstd", level = 3 }'
+    assert text_of("a\nb") == '"a\\nb"'
     assert text_of(None) == ""
     assert text_of(value=True) == "true"
 
@@ -418,9 +419,13 @@ async def test_an_example_is_chosen(opened):
     async with opened() as (console, pilot):
         await pilot.press("ctrl+n")
         await pilot.pause()
-        assert "reproject" in console.text()
+        assert "buffer" in console.text()
+        assert "chain" in console.text()
+        await pilot.press(*"columns")
+        await pilot.pause()
         assert "columns, as lines of GeoJSON." in console.text()  # no sentence is cut off
-        await pilot.press("down", "enter")
+        assert "buffer" not in console.text()
+        await pilot.press("enter")
         await console.app.workers.wait_for_complete()
         await pilot.pause()
         assert "not saved yet" in console.text()

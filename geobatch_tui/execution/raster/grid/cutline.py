@@ -41,8 +41,8 @@ _HALVINGS = 16
 #: Coordinates beyond this, in pixels, are none of a place on the Earth.
 _FAR = 2.0**48
 _EWKT = re.compile(r"\s*SRID\s*=\s*(\d+)\s*;\s*", re.IGNORECASE)
-#: Types of GEOS: polygons, multipolygons, collections.
-_POLYGONS, _COLLECTION = (3, 6), 7
+#: Types of GEOS: polygons and multipolygons; from this one on, geometries have several parts.
+_POLYGONS, _MANY = (3, 6), 4
 
 
 def parse(text: str) -> tuple[Geometry, str]:
@@ -79,7 +79,7 @@ def _area(shape: Geometry | None) -> Geometry:
     if shape is None or shape.is_empty:
         raise PreflightError("geometry is empty: there would be no pixel left")
     parts = shapely.get_parts(shape)
-    while (shapely.get_type_id(parts) >= _COLLECTION).any():
+    while (shapely.get_type_id(parts) >= _MANY).any():  # parts of parts: countries of islands
         parts = shapely.get_parts(parts)
     others = sorted({str(part.geom_type) for part in parts if part.geom_type != "Polygon"})
     if others:

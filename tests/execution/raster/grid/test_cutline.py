@@ -113,6 +113,10 @@ def test_text_is_wkt_or_geojson_and_names_its_crs():
     assert cutline.parse(feature)[0].area == 4
     both = f"GEOMETRYCOLLECTION({square},POLYGON((1 1,3 1,3 3,1 3,1 1)))"
     assert cutline.parse(both)[0].area == 7
+    islands = (
+        f"GEOMETRYCOLLECTION({square},MULTIPOLYGON(((1 1,3 1,3 3,1 3,1 1)),((5 5,6 5,6 6,5 5))))"
+    )
+    assert cutline.parse(islands)[0].area == 7.5
     assert cutline.is_rectangle(shape)
     assert not cutline.is_rectangle(shapely.from_wkt("POLYGON((0 0,2 0,2 1,0 2,0 0))"))
 
