@@ -16,7 +16,9 @@ OWN = "geobatch_tui"
 
 def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = (re.match(r"[\w-]+", line)[0].lower() for line in project["dependencies"])
+    extras = (line for lines in project["optional-dependencies"].values() for line in lines)
+    lines = (*project["dependencies"], *extras)
+    names = (re.match(r"[\w-]+", line)[0].lower() for line in lines)
     return {MODULES.get(name, name.replace("-", "_")) for name in names}
 
 

@@ -29,6 +29,7 @@ from geobatch_tui.config.sections import (
     Section,
     SourceSection,
 )
+from geobatch_tui.config.storage.store_section import STORAGE, StorageSection
 from geobatch_tui.execution.ops.registry import get_operation, operation_names
 from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.observability.redact import redact_value
@@ -82,6 +83,7 @@ class Job(Section):
     retry: RetrySection = Field(default_factory=RetrySection)
     failures: FailuresSection = Field(default_factory=FailuresSection)
     log: LogSection = Field(default_factory=LogSection)
+    storage: StorageSection = Field(default_factory=StorageSection)
 
     @model_validator(mode="before")
     @classmethod
@@ -224,6 +226,7 @@ def json_schema(operation: str | None = None) -> Json:
             }
         )
     schema["properties"]["op"] = {"oneOf": choices}
+    schema["properties"][STORAGE] = definitions.pop("StorageSection")["properties"]["stores"]
     chains = [
         choice["properties"]["steps"] for choice in choices if step_kinds.steps_of(choice["title"])
     ]

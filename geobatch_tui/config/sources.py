@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from geobatch_tui.config.chains.gdalg import read_gdalg
 from geobatch_tui.config.chains.pipeline import Pipeline, read_pipeline
 from geobatch_tui.config.problems import MEANT, Problem, nearest
+from geobatch_tui.config.storage.store_section import STORAGE, STORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -140,6 +141,11 @@ def from_file(file: JobFile, notes: Notes) -> Iterator[Given]:
             continue
         if section == STEP and "op" not in file.values:
             yield Given(STEPS, values, where)
+            continue
+        if section == STORAGE:
+            # A dumped job has them by the name that the schema gives them.
+            inner = values.get("stores", values) if isinstance(values, dict) else values
+            yield Given(STORES, inner, where)
             continue
         if not isinstance(values, dict):
             yield Given(section, values, where)

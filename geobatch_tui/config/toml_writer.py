@@ -12,6 +12,7 @@ from geobatch_tui.config.chains import step_kinds, written_steps
 from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.schema import dump_job
 from geobatch_tui.config.sources import STEP, STEPS
+from geobatch_tui.config.storage.store_section import STORES, written
 from geobatch_tui.config.toml_lines import TEXT_OR_COMMENT
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.execution.io.disk import replacing
@@ -46,7 +47,7 @@ def job_toml(job: Job, folder: Path | None = None, *, defaults: bool = False) ->
             if value is None or leaf.found or leaf.key == STEPS:
                 continue
             if defaults or leaf.required or decides or value != leaf.default:
-                kept[name] = value
+                kept |= written(value) if leaf.key == STORES else {name: value}
         if is_chain and section == "op":
             texts += _chain(written_steps.tables(job, folder, defaults=defaults), kept)
         elif kept:

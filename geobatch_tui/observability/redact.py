@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 MASK = "***"
+#: A reference to a variable that holds a secret, which is no secret itself.
+ENV_REFERENCE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
 #: Cheap test before any pattern: without one of these no pattern can match.
 _TRIGGERS = (
@@ -99,5 +101,6 @@ def redact_value(value: object, name: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [redact_value(entry, name) for entry in value]
     if name and secret_name(name) and value not in ("", None) and not isinstance(value, bool):
-        return MASK
+        reference = isinstance(value, str) and ENV_REFERENCE.fullmatch(value)
+        return value if reference else MASK
     return redact(value) if isinstance(value, str) else value

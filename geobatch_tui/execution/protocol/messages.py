@@ -73,7 +73,8 @@ class ChunkGrid:
 class SourceIdentity:
     """Identity of a source: ``size`` in bytes, ``mtime_ns``, and a BLAKE2b-128 hex digest over its
     first and last 64 KiB and its size; of one of several files, the sum of their sizes, the latest
-    of their times, and a digest over all."""
+    of their times, and a digest over all. The digest of an object is followed by ``:`` and its
+    ETag."""
 
     size: int
     mtime_ns: int

@@ -16,7 +16,7 @@ from geobatch_tui.execution.raster.geotiff import assembly, spool
 from geobatch_tui.execution.raster.group import mosaic_tiles
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
-from geobatch_tui.execution.raster.source import opened_source, source_pixels
+from geobatch_tui.execution.raster.source import object_source, opened_source, source_pixels
 from geobatch_tui.execution.raster.source.blocks import unreadable
 from geobatch_tui.execution.raster.steps import chain, mosaic_step, step_table
 from geobatch_tui.execution.raster.steps.own import function_step, seam_check
@@ -25,6 +25,7 @@ from geobatch_tui.execution.raster.warp import warp_window
 from geobatch_tui.execution.runtime import recorder
 from geobatch_tui.execution.sources import source_files
 from geobatch_tui.execution.sources.source_list import is_source_list
+from geobatch_tui.execution.stores.object_url import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
+#: Pixels of an object that are fetched ahead, for each that is computed.
+MOST_AHEAD = 64
 #: The kernel's count of bytes read by a thread, from the page cache too.
 _IO = "/proc/thread-self/io"
 
@@ -70,6 +73,7 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
     if task.whole:
         whole = assembly.write_whole(item, plan, pixels, valid, task.epoch, stage, encoded)
         segment, bytes_out = Segment(task.index, "", 0, 0, 0), whole.size
+        object_source.drop_copy(item.source, item.source_id)
     else:
         segment, bytes_out = spool.write_chunk(
             item, plan, task.index, pixels, valid, task.epoch, stage, encoded
@@ -116,7 +120,9 @@ def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
     """Assemble the item from its segments."""
     opened_source.release()
     plan = RasterPlan.from_json(task.item.plan.detail).stored()
-    return assembly.assemble(task.item, plan, task.segments, task.epoch, stage)
+    receipt = assembly.assemble(task.item, plan, task.segments, task.epoch, stage)
+    object_source.drop_copy(task.item.source, task.item.source_id)
+    return receipt
 
 
 def read_pixels(
@@ -135,6 +141,8 @@ def read_pixels(
     """
     before = _bytes_read()
     with stage("read"), opened_source.source_of(item) as opened:
+        if is_url(item.source):
+            _fetch_ahead(opened, plan, window)
         if not subdivide:
             pixels, valid = _compute_window(item, opened, plan, window, stage)
         else:
@@ -142,6 +150,16 @@ def read_pixels(
     if valid is None and plan.validity == "mask":
         valid = np.ones(window.shape, bool)
     return pixels, valid, max(_bytes_read() - before, 0)
+
+
+def _fetch_ahead(opened: OpenSource, plan: RasterPlan, window: Window) -> None:
+    """Begin to fetch the blocks that ``window`` is computed from, if it is known which."""
+    by_gdal = plan.warp is not None and plan.warp.path == "exact"
+    if opened.blocks is None or by_gdal:
+        return
+    needed = _needed_source(opened, plan, window)
+    if needed.size <= MOST_AHEAD * window.size:  # else it may be the whole, for want of a better
+        opened.blocks.turn_to(needed)
 
 
 def _compute_quarters(

@@ -14,7 +14,7 @@ from geobatch_tui.execution.raster.encode import encoding
 from geobatch_tui.execution.raster.grid import pixel_grid, projection
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
-from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source import size_checks
 from geobatch_tui.execution.raster.steps import step_table
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _passed_through(task: ProbeTask, draft: Draft, plan: RasterPlan) -> RasterPl
 def _note_amplification(draft: Draft, times: float) -> None:
     dataset = draft.dataset
     draft.notes["read_amplification"] = round(times, 2)
-    raw_source = dataset.width * dataset.height * opened_source.pixel_bytes(dataset)
+    raw_source = dataset.width * dataset.height * size_checks.pixel_bytes(dataset)
     if times >= _AMPLIFIED and raw_source > _CACHED:
         cols, rows = draft.facts.block
         draft.warnings.append(
@@ -161,7 +161,7 @@ def _chunks(task: ProbeTask, draft: Draft, plan: RasterPlan) -> tuple[ChunkGrid,
     overhead = 16 * 2**20 if draft.is_copy else chunking.OVERHEAD
     cost = chunking.Cost(
         max(_stored_bytes(plan), -(-draft.pixel_bytes // chunking.COPIES)),
-        overhead + 2 * opened_source.block_bytes(draft.dataset),
+        overhead + 2 * size_checks.block_bytes(draft.dataset),
     )
     block = (plan.encoding.block_width, plan.encoding.block_height)
     chunks, noted = chunking.cut(

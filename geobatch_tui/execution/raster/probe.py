@@ -15,7 +15,7 @@ from geobatch_tui.execution.raster.grid import georeference
 from geobatch_tui.execution.raster.group import group_probe
 from geobatch_tui.execution.raster.group.file_looks import Looks, look
 from geobatch_tui.execution.raster.plan import StepPlan
-from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source import opened_source, size_checks
 from geobatch_tui.execution.raster.steps import chain, step_table
 from geobatch_tui.execution.raster.steps.step import Planning, Source, facts_of, grid_of
 from geobatch_tui.execution.raster.warp import warp_plan
@@ -186,12 +186,12 @@ def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict
         with stage("open"):
             stack.enter_context(opened_source.gdal_options())
             dataset = stack.enter_context(
-                opened_source.open_source(task.source, allow_vrt=allow_vrt)
+                opened_source.open_source(task.source, allow_vrt=allow_vrt, head=True)
             )
             source_raster.check_types(task.source, dataset)
-            opened_source.refuse_bomb(task.source, dataset, task.chunking.max_bytes)
+            size_checks.refuse_bomb(task.source, dataset, task.chunking.max_bytes)
             if dataset.driver == "GTiff":
-                opened_source.refuse_missing_blocks(task.source)
+                size_checks.refuse_missing_blocks(task.source)
         try:
             yield dataset, known
         except GeobatchError as error:

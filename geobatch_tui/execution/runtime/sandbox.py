@@ -19,7 +19,7 @@ from pathlib import Path
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same on every architecture
 _NO_NEW_PRIVILEGES = 38
-_BENEATH = 1
+_BENEATH, _PORT = 1, 2
 _VERSION = 1
 #: LANDLOCK_ACCESS_FS_*: to write to a file, to remove and make entries of a directory; and what
 #: later versions added: to move between directories, to cut a file.
@@ -27,7 +27,7 @@ _WRITE = 1 << 1
 _ENTRIES = sum(1 << bit for bit in range(4, 13))
 _MOVE, _CUT = (2, 1 << 13), (3, 1 << 14)
 #: To listen and to connect by TCP, from this version on.
-_NET, _TCP = 4, 0b11
+_NET, _TCP, _CONNECT = 4, 0b11, 0b10
 #: To connect to abstract sockets and to signal processes of others, from this version on.
 _SCOPES, _OTHERS = 6, 0b11
 #: Folders that this worker may write to, once it is confined.
@@ -48,6 +48,10 @@ class _Beneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("fd", ctypes.c_int32))
 
 
+class _ToPort(ctypes.Structure):
+    _fields_ = (("allowed", ctypes.c_uint64), ("port", ctypes.c_uint64))
+
+
 @cache
 def landlock() -> int:
     """Return the version of Landlock's interface in this kernel; 0: there is none, or it is off."""
@@ -60,10 +64,11 @@ def landlock() -> int:
 @dataclass(frozen=True, slots=True)
 class Sandbox:
     """The limits of a worker, which may write in and below the directories ``write``; one of them,
-    ``temporary``, is for temporary files."""
+    ``temporary``, is for temporary files. ``ports``: those that it may connect to by TCP."""
 
     write: tuple[str, ...]
     temporary: str
+    ports: tuple[int, ...] = ()
 
     def apply(self, *more: str) -> None:
         """Restrict this thread, and all that it starts, for good, if there is Landlock; it may
@@ -85,6 +90,8 @@ class Sandbox:
             # A thread's name is set in /proc/self.
             for path in (*_DEVICES, "/proc/self"):
                 _allow(libc, rules, path, on_files)
+            for port in self.ports if version >= _NET else ():
+                _call(libc, _ADD, rules, _PORT, ctypes.byref(_ToPort(_CONNECT, port)), 0)
             if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
                 raise OSError(ctypes.get_errno(), "no_new_privs")
             _call(libc, _RESTRICT, rules, 0)
@@ -139,4 +146,4 @@ def words(state: str) -> str:
     """Add to the text of :func:`state` what it means for workers."""
     if not state.startswith("Landlock"):
         return state
-    return f"{state}: workers write only where their job does, and use no TCP"
+    return f"{state}: workers write only where their job does, and use no TCP but to its stores"

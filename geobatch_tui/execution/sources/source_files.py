@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.errors import GeobatchError, SourceChangedError, SourceNotFoundError
 from geobatch_tui.execution.sources import vrt
 from geobatch_tui.execution.sources.source_list import is_source_list, members_of
+from geobatch_tui.execution.stores.object_url import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -160,7 +161,10 @@ def total(statuses: Iterable[tuple[int, int]]) -> tuple[int, int]:
 
 
 def check_identity(path: str, expected: SourceIdentity) -> None:
-    """Raises SourceChangedError if size or time of ``path`` are not ``expected`` any more."""
+    """Raises SourceChangedError if size or time of ``path`` are not ``expected`` any more. Objects
+    of stores are not asked for: each read of them says which version it wants."""
+    if is_url(path):
+        return
     try:
         size, mtime_ns = status(path)
     except FileNotFoundError as error:

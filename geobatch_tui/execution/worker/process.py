@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.forkserver import get_inherited_fds
 from pathlib import Path
@@ -31,6 +31,8 @@ from geobatch_tui.execution.protocol.messages import Failure, InspectTask, Outco
 from geobatch_tui.execution.runtime import classify
 from geobatch_tui.execution.runtime.meter import Meter, resident
 from geobatch_tui.execution.runtime.recorder import ErrorFile, Recorder
+from geobatch_tui.execution.stores import store_settings
+from geobatch_tui.execution.stores.store_settings import Stores
 from geobatch_tui.execution.worker.answers import Answers
 from geobatch_tui.execution.worker.tasks import enter_gdal, needs_gdal, run_task
 
@@ -64,6 +66,7 @@ class WorkerProcess:
         scratch: directory for GDAL's temporary files.
         ops: the engine's GEOBATCH_OPS, which may have changed since the fork server started.
         sandbox: its limits; None: those of its user.
+        stores: settings of the stores that it reads.
     """
 
     number: int
@@ -71,6 +74,7 @@ class WorkerProcess:
     scratch: str
     ops: str
     sandbox: Sandbox | None = None
+    stores: Stores = field(default_factory=Stores, repr=False)
 
     def _bootstrap(self, parent_sentinel: int) -> int:
         pipe, page = get_inherited_fds() or (-1, -1)
@@ -102,6 +106,7 @@ class WorkerProcess:
         # Under the fork server this was imported already; nothing happens then.
         from geobatch_tui.execution.worker import preload  # noqa: F401
 
+        store_settings.use(self.stores)
         os.environ["CPL_TMPDIR"] = self.scratch
         os.environ["GDAL_PAM_PROXY_DIR"] = self.scratch
         if os.environ.get("GEOBATCH_OPS", "") != self.ops:

@@ -15,14 +15,18 @@ from geobatch_tui.errors import (
     InvalidInputError,
     Reaction,
     RemoteIOError,
+    SourceChangedError,
     SourceNotFoundError,
+    TransientError,
 )
 from geobatch_tui.execution.io.digest import alike
 from geobatch_tui.execution.protocol.messages import Failure, SourceIdentity
 from geobatch_tui.execution.runtime.classify import BY_ERRNO
 from geobatch_tui.execution.sources import source_files
-from geobatch_tui.execution.sources.file_identity import identify_file
+from geobatch_tui.execution.sources.file_identity import EDGE, identify_file
+from geobatch_tui.execution.sources.object_sources import content_of, identify_object, is_still
 from geobatch_tui.execution.sources.source_list import is_large, is_source_list
+from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -69,6 +73,8 @@ def identify(path: str) -> SourceIdentity:
         UnsafeInputError: it is a pipe or a device.
         RemoteIOError: it cannot be read now.
     """
+    if is_url(path):
+        return identify_object(path, EDGE)
     try:
         files, named = source_files.files(path), source_files.named(path)
         if files == [Path(path)] and not named:
@@ -97,12 +103,19 @@ def identify_all(paths: Sequence[str], rows: Sequence[ItemRow | None]) -> list[I
     return [_identify_known(path, row) for path, row in zip(paths, rows, strict=True)]
 
 
+def _is_still(path: str, row: ItemRow) -> bool:
+    """Whether a source is the one of its row in the ledger, as far as can be told unread."""
+    if is_url(path):
+        return ":" in row.src_digest and is_still(path, identity_of(row))
+    return source_files.status(path) == (row.src_size, row.src_mtime_ns)
+
+
 def _identify_known(path: str, row: ItemRow | None) -> Identified:
     try:
-        if row is not None and source_files.status(path) == (row.src_size, row.src_mtime_ns):
+        if row is not None and _is_still(path, row):
             return identity_of(row)
         return UNSEEN if is_large(path) else identify(path)
-    except (InvalidInputError, RemoteIOError) as error:
+    except (InvalidInputError, TransientError, SourceChangedError) as error:
         failed: GeobatchError = error
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) else None
@@ -141,7 +154,7 @@ def item_fingerprint(
     """Return the fingerprint of an item, embedded in its output. The source's mtime and place are
     not part of it: a copied source gives the same bytes. ``layer``: of a source whose layers are
     items."""
-    values = [SCHEMA, params_digest, code_digest, source.size, source.digest, key]
+    values = [SCHEMA, params_digest, code_digest, source.size, content_of(source), key]
     return digest([*values, layer] if layer else values)
 
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.sources.source_list import write_source_list
+from geobatch_tui.execution.stores.object_url import is_url, shown
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.inputs import SUFFIXES, Input, Names, expand
+from geobatch_tui.orchestration.plan.object_inputs import enter_stores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +34,20 @@ def is_combined(job: Job) -> bool:
 def inputs_of(job: Job) -> list[Input]:
     """Return the input files of a job. Raises PreflightError, as :func:`expand` does."""
     out = Path(job.output.dir)
-    return expand(job.source.inputs, out, job.output.format, own_names=not is_combined(job))
+    enter_stores(job)
+    inputs = expand(job.source.inputs, out, job.output.format, own_names=not is_combined(job))
+    if get_operation(job.op.name).data == "vector":
+        _refuse_urls(job.op.name, inputs)
+    return inputs
+
+
+def _refuse_urls(name: str, inputs: Sequence[Input]) -> None:
+    """Raise PreflightError where an operation is given objects of stores and reads only files."""
+    if remote := [one.path for one in inputs if is_url(one.path)]:
+        raise PreflightError(
+            f"{name} does not read URLs yet: {shown(remote[0])}",
+            hint="fetch the files to a local disk first",
+        )
 
 
 def combined(job: Job, inputs: Sequence[Input], directory: Path) -> list[Input]:
@@ -46,6 +62,7 @@ def combined(job: Job, inputs: Sequence[Input], directory: Path) -> list[Input]:
     step = _combining(job)
     if step is None:
         return list(inputs)
+    _refuse_urls(step.name, inputs)
     groups = _groups(inputs, step.by, job.job.name or step.name)
     names = Names(inputs, Path(job.output.dir))
     items = []

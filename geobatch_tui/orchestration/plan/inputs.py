@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.sources import source_files
 from geobatch_tui.execution.sources.source_list import is_source_list
+from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.ledger.place.regular_file import read
-from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.plan.object_inputs import walk_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -69,7 +70,7 @@ _KINDS = frozenset("LMN")
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input: its absolute ``path`` and the ``key``, its output's name below the output
+    """An input: its absolute ``path``, or URL, and the ``key``, its output's name below the output
     directory. Both may hold any bytes (``surrogateescape``). ``layer``: the layer to take of
     several; empty: the only one."""
 
@@ -89,9 +90,9 @@ def expand(
     of its own name.
 
     Raises:
-        PreflightError: an unreadable list, or one that is no file, a URL, two inputs with one
-            output name (also where names differ only by case), an output that is its own input, or
-            no input at all.
+        PreflightError: an unreadable list, or one that is no file, two inputs with one
+            output name (also where names differ only by case), an output that is its own input, a
+            store that cannot be listed, or no input at all.
     """
     suffix = SUFFIXES[output_format]
     suffixes = RASTER_SUFFIXES if suffix == ".tif" else VECTOR_SUFFIXES
@@ -114,12 +115,9 @@ def _walk(
 ) -> Iterator[tuple[str, str]]:
     """Yield (absolute path, path of the output without suffix change) of each input."""
     for entry in inputs:
-        if "://" in entry:
-            raise PreflightError(
-                f"remote sources are not supported yet: {safe(redact(entry))}",
-                hint="copy the file to a local disk first",
-            )
-        if entry.startswith("@"):
+        if is_url(entry):
+            yield from walk_objects(entry, suffixes)
+        elif entry.startswith("@"):
             yield from _walk(_read_list(Path(entry[1:])), output_dir, suffixes)
         elif Path(entry).is_dir() and not _is_dataset(Path(entry), suffixes):
             yield from _walk_directory(Path(entry), output_dir, suffixes)
@@ -146,7 +144,7 @@ def _read_list(path: Path) -> list[str]:
     base = path.parent
     entries = (os.fsdecode(line.strip()) for line in lines)
     return [
-        entry if "://" in entry else os.path.join(base, entry)  # noqa: PTH118 - odd bytes
+        entry if is_url(entry) else os.path.join(base, entry)  # noqa: PTH118 - odd bytes
         for entry in entries
         if entry and not entry.startswith("#")
     ]

@@ -25,6 +25,7 @@ from geobatch_tui.execution.protocol.messages import (
     SourceIdentity,
 )
 from geobatch_tui.execution.sources.file_identity import EDGE
+from geobatch_tui.execution.sources.object_sources import tag_of
 from geobatch_tui.execution.sources.source_list import is_source_list
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.redact import redact_value
@@ -265,6 +266,9 @@ class Planner(Listener):
             return replace(base, reason="code_changed", detail=recipe.operation.name)
         # The hash of a large source covers only its head and tail.
         touched = base.identity.mtime_ns != row.src_mtime_ns and base.identity.size > 2 * EDGE
+        # Chunks of an object are read on the condition that it has the tag of its row.
+        now, then = tag_of(base.identity), tag_of(identity_of(row))
+        touched |= bool(now and then != now and row.state is not ItemState.PUBLISHED)
         if row.fingerprint != base.fingerprint or touched:
             return replace(base, reason="source_changed", detail=base.source)
         return None

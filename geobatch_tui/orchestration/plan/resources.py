@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.runtime.sandbox import state
+from geobatch_tui.execution.stores import store_settings
 from geobatch_tui.ledger.place.owner import followed_links
 from geobatch_tui.orchestration.plan.machine import cores, memory_limit, open_files
 from geobatch_tui.orchestration.plan.plan_report import WORKER_BYTES
@@ -105,16 +106,20 @@ class Resources:
             )
         )
 
-    def make_pool(self, directory: Path, write: Sequence[str]) -> Pool:
+    def make_pool(
+        self, directory: Path, write: Sequence[str], inputs: Sequence[Input] = ()
+    ) -> Pool:
         """Make the pool of workers for ``engine.executor``; they write their fd 2 to ``directory``.
-        ``write``: more directories that they may write to, if they are confined."""
+        ``write``: more directories that they may write to, if they are confined. They may connect
+        to the stores of ``inputs``."""
         if self.executor == "thread":
             from geobatch_tui.orchestration.workers.thread_pool import ThreadPool
 
             return ThreadPool()
         from geobatch_tui.orchestration.workers.process_pool import ProcessPool
 
-        return ProcessPool(directory, write=write if self.confined else None)
+        ports = store_settings.current().ports(each.path for each in inputs)
+        return ProcessPool(directory, write=write if self.confined else None, ports=ports)
 
     def sandbox(self) -> str:
         """Return the confinement of the workers, or why there is none."""

@@ -16,6 +16,7 @@ from geobatch_tui.ledger.write.publish import ItemPublishError
 from geobatch_tui.observability.log import versions
 from geobatch_tui.orchestration.plan.groups import inputs_of
 from geobatch_tui.orchestration.plan.machine import shortage
+from geobatch_tui.orchestration.plan.object_inputs import enter_stores
 from geobatch_tui.orchestration.plan.planner import existing
 from geobatch_tui.orchestration.plan.planning import error_of
 from geobatch_tui.orchestration.plan.resources import (
@@ -89,6 +90,7 @@ class Run:
     """A run of a job. Use :func:`execute`."""
 
     def __init__(self, session: Session, options: Options, inputs: Sequence[Input]) -> None:
+        enter_stores(session.job)
         self._inputs = inputs
         self._session = session
         self._job = session.job
@@ -130,7 +132,7 @@ class Run:
                     write = [str(self._session.output_dir), str(self._session.state.root)]
                     write += written_by_workers(self._job, self._inputs)
                     write += linked_for_outputs(self._session.output_dir, self._inputs)
-                    pool = self._resources.make_pool(self._session.state.root, write)
+                    pool = self._resources.make_pool(self._session.state.root, write, self._inputs)
                     finish = await self._phases(pool)
                 except GeobatchError as error:
                     self._fatal = self._fatal or error

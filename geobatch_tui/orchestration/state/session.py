@@ -19,6 +19,7 @@ from geobatch_tui.errors import (
     PreflightError,
     StateError,
 )
+from geobatch_tui.execution.stores.local_copy import OBJECTS
 from geobatch_tui.ledger.place.durable import Reserve, write_json_atomic
 from geobatch_tui.ledger.place.filesystem import type_of
 from geobatch_tui.ledger.place.lock import RunLock
@@ -91,10 +92,13 @@ class Session:
     def sweep(self) -> int:
         """Remove part files of earlier epochs; return their number. Only the lock's holder may. A
         worker of a dead engine can leave only such parts. Leavings of the engine itself go, too:
-        files for fd 2 of workers, and files that it had not renamed yet."""
+        files for fd 2 of workers, files that it had not renamed yet, and
+        copies of objects."""
         removed = 0
         _remove_dead(self.output_dir, PROBE)
         _remove_dead(self.state.root, UNNAMED)
+        if (copies := self.state.root / OBJECTS).is_dir() and not copies.is_symlink():
+            remove_tree(copies)
         for directory, names, files in os.walk(self.output_dir):
             names[:] = [name for name in names if name != ".geobatch"]
             for name in files:

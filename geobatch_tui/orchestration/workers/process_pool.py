@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
@@ -27,6 +27,8 @@ from geobatch_tui.execution.protocol import wire
 from geobatch_tui.execution.protocol.messages import Failure, Outcome
 from geobatch_tui.execution.runtime import classify, evidence
 from geobatch_tui.execution.runtime.sandbox import Sandbox, landlock
+from geobatch_tui.execution.stores import store_settings
+from geobatch_tui.execution.stores.local_copy import OBJECTS
 from geobatch_tui.execution.worker.process import (
     COMPILING,
     CONTROL,
@@ -80,6 +82,8 @@ class ProcessPool(Roster[_Worker]):
         growth: bytes over its baseline at which a worker is replaced after a task.
         kill_after: seconds that a worker has to end after SIGTERM.
         write: the only directories that workers may write to, beside that; None: any.
+        ports: those that they may connect to, if they are confined. They have the settings of
+            stores that hold where the pool is made.
     """
 
     def __init__(
@@ -89,8 +93,12 @@ class ProcessPool(Roster[_Worker]):
         growth: int = GROWTH,
         kill_after: float = KILL_AFTER,
         write: Sequence[str] | None = None,
+        ports: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        self._ports = tuple(ports)
+        scratch = os.fspath(err_dir / OBJECTS)
+        self._stores = replace(store_settings.current(), scratch=scratch)
         start_fork_server()
         self._err_dir = err_dir
         self._growth = growth
@@ -216,6 +224,7 @@ class ProcessPool(Roster[_Worker]):
                     os.fspath(self._err_dir),
                     os.environ.get("GEOBATCH_OPS", ""),
                     self._sandbox(),
+                    self._stores,
                 )
                 outcome = launch(body, [theirs.fileno(), page])
             except Exception as error:  # noqa: BLE001 - boundary: told by Lost, on the loop
@@ -237,7 +246,7 @@ class ProcessPool(Roster[_Worker]):
                 prefix="geobatch-", ignore_cleanup_errors=True
             )
         own = (os.fspath(self._err_dir), self._temporary.name)
-        return Sandbox((*self._write, *own), self._temporary.name)
+        return Sandbox((*self._write, *own), self._temporary.name, self._ports)
 
     def _started(self, worker: _Worker, outcome: Process | Exception) -> None:
         if isinstance(outcome, Exception):

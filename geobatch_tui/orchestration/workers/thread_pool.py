@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.execution.runtime import classify, environment
 from geobatch_tui.execution.runtime.meter import ThreadMeter, resident
 from geobatch_tui.execution.runtime.recorder import Recorder
+from geobatch_tui.execution.stores import store_settings
 from geobatch_tui.execution.worker.tasks import enter_gdal, run_task
 from geobatch_tui.orchestration.schedule.events import WorkerUp
 from geobatch_tui.orchestration.workers.deaths import death
@@ -59,6 +60,10 @@ class _Worker:
 
 class ThreadPool(Roster[_Worker]):
     """Worker threads. They are daemons: one that hangs does not keep the process from ending."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stores = store_settings.current()
 
     def spawn(self) -> int:
         self._count += 1
@@ -123,6 +128,7 @@ class ThreadPool(Roster[_Worker]):
                 worker.stop = True
 
         try:
+            store_settings.use(self._stores)
             _warm_up()
             enter_gdal()
             recorder, meter = Recorder(worker.note_compiling), ThreadMeter()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.sources import source_files
+from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.ledger.place.owner import is_ours
 from geobatch_tui.observability.text import harmless, harmless_lines, proper
 from geobatch_tui.tui.log.entry import line_of, lines_about
@@ -145,6 +146,9 @@ def changed_sources(reader: LedgerReader, items: Iterable[int]) -> set[int]:
 
 def _source(item: ItemRow) -> tuple[str, bool]:
     """Return the state of a source, and whether it is not as planned."""
+    if is_url(item.source):  # a console asks no store
+        planned = _size_and_time(item.src_size, item.src_mtime_ns / 1e9)
+        return f"{planned}, when it was planned", False
     try:
         size, mtime_ns = source_files.status(item.source)
     except OSError as error:

@@ -185,12 +185,6 @@ def test_nothing_matched_is_refused(tmp_path: Path) -> None:
         expand([str(tmp_path / "*.tif")], tmp_path / "out", "COG")
 
 
-def test_url_is_refused_with_a_reason(tmp_path: Path) -> None:
-    """What is not built yet says so."""
-    with pytest.raises(PreflightError, match="not supported yet"):
-        expand(["https://example.org/a.tif"], tmp_path / "out", "COG")
-
-
 def test_the_same_file_twice_is_one_item(tmp_path: Path) -> None:
     """A file named by itself and by a glob is processed once."""
     scene = touch(tmp_path / "a.tif")

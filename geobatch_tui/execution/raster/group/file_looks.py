@@ -17,7 +17,7 @@ import numpy as np
 from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster import source_raster
 from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
-from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source import opened_source, size_checks
 from geobatch_tui.execution.raster.source.member_files import packed, unpacked
 from geobatch_tui.execution.raster.source.twin_files import Twins
 from geobatch_tui.execution.raster.source_facts import Facts
@@ -157,13 +157,13 @@ class _Looking:
     def _open(self, path: str) -> tuple[int, tuple[float, float]]:
         with opened_source.open_source(path, allow_vrt=self.allow_vrt) as dataset:
             source_raster.check_types(path, dataset)
-            opened_source.refuse_bomb(path, dataset, sys.maxsize)
+            size_checks.refuse_bomb(path, dataset, sys.maxsize)
             facts, warnings = source_raster.facts_of_source(dataset)
             known: dict[str, object] = {}
             placed = self.place(dataset, warnings, known)
             a, b, x, d, e, y = placed.transform
             own = replace(facts, transform=(*facts.transform[:2], 0.0, *facts.transform[3:5], 0.0))
-            block, wkt = opened_source.block_bytes(dataset), crs_lookup.wkt_of(placed.crs)
+            block, wkt = size_checks.block_bytes(dataset), crs_lookup.wkt_of(placed.crs)
             kind = Kind(own, wkt, (a, b, d, e), block, known, tuple(warnings))
         text = json.dumps(kind.to_json(), sort_keys=True)
         if text not in self.numbers:

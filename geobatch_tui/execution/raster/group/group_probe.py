@@ -12,7 +12,7 @@ from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster import source_raster, validity
 from geobatch_tui.execution.raster.plan import Raster, StepPlan
-from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source import size_checks
 from geobatch_tui.execution.raster.source.member_files import packed
 from geobatch_tui.execution.raster.steps.band_steps import TYPES, picked_bands, typed
 from geobatch_tui.execution.raster.steps.mosaic_step import STACK, VERSION
@@ -77,9 +77,7 @@ class Group:
         for number, kind in enumerate(self.looks.kinds):
             if kind.block_bytes > max_bytes:
                 path = self.paths[int(np.argmax(self.looks.kind == number))]
-                opened_source.refuse_large_block(
-                    path, kind.block_bytes, kind.facts.block, max_bytes
-                )
+                size_checks.refuse_large_block(path, kind.block_bytes, kind.facts.block, max_bytes)
 
     def windows(self) -> tuple[Indices, list[str]]:
         """Return (files, 4): column and row from the corner of the first file's grid, width and

@@ -110,7 +110,7 @@ def _decoded(
     for plane, block in enumerate(table.planes_of(number)):
         if table.length(block) < TRAILER:
             return None
-        data = table.read(blocks.fd, block)
+        data = table.read(blocks.file, block)
         try:
             tile = codec.decode(data, shape, form.dtype, foreign=True)
         except VerifyError:

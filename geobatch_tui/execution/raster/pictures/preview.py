@@ -22,7 +22,7 @@ from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.grid import kernel_scale
 from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
-from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source import opened_source, size_checks
 from geobatch_tui.execution.raster.source_facts import Facts
 from geobatch_tui.execution.raster.steps import step_table
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
@@ -52,9 +52,9 @@ def preview(task: PreviewTask, stage: Stage) -> PreviewReceipt:
     with stage("open"), opened_source.gdal_options():
         # Its own dataset: what a failed read leaves behind must not reach a chunk.
         opened_source.release()
-        opened = opened_source.open_source(task.source, allow_vrt=task.allow_vrt)
+        opened = opened_source.open_source(task.source, allow_vrt=task.allow_vrt, head=True)
         with opened as dataset, contextlib.ExitStack() as stack:
-            opened_source.refuse_bomb(task.source, dataset, task.max_bytes)
+            size_checks.refuse_bomb(task.source, dataset, task.max_bytes)
             facts = Facts.of(dataset)
             plan = RasterPlan.from_json(task.detail) if task.detail else None
             window = _source_window(task, facts, plan)

@@ -103,7 +103,10 @@ def read_tiles(
     whole = np.empty((*window.shape, plan.count), form.dtype)
     encoded: dict[tuple[int, int], EncodedTile] = {}
     damaged: dict[tuple[int, int], VerifyError] = {}
-    for number in grid.under(window):
+    numbers = grid.under(window)
+    planes = (block for number in numbers for block in blocks.table.planes_of(number))
+    blocks.file.expect(blocks.table.places(planes))
+    for number in numbers:
         at = grid.window(number)
         rows, cols = at.slices_in(window)
         for plane, block in enumerate(blocks.table.planes_of(number)):
@@ -111,7 +114,7 @@ def read_tiles(
             if blocks.table.length(block) < TRAILER:
                 whole[rows, cols, bands] = np.moveaxis(by_gdal(at)[bands], 0, -1)
                 continue
-            data = blocks.table.read(blocks.fd, block)
+            data = blocks.table.read(blocks.file, block)
             try:
                 tile = codec.decode(data, shape, form.dtype, foreign=True)
             except VerifyError as error:

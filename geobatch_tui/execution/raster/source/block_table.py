@@ -5,9 +5,7 @@ GDAL knows them too, but has no interface for them.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +16,9 @@ from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.source.tiff_directory import first_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from geobatch_tui.execution.raster.source.object_source import BlockFile
     from geobatch_tui.execution.raster.source.tiff_directory import Table, Tags
     from geobatch_tui.execution.raster.source_facts import Facts
 
@@ -58,7 +59,7 @@ class BlockTable:
         if facts.driver != "GTiff":
             return None
         try:
-            order, tags = first_directory(Path(path), _WANTED)
+            order, tags = first_directory(path, _WANTED)
         except CorruptSourceError:
             return None  # GDAL will report it
         return _table(order, tags, facts)
@@ -79,10 +80,15 @@ class BlockTable:
         length = int(self.counts[at])
         return length if length <= 2 * self.full_size + 1024 else 0
 
-    def read(self, fd: int, at: int) -> bytes:
-        """Read block ``at`` of the open file ``fd`` as it is stored, as far as the file reaches."""
+    def read(self, file: BlockFile, at: int) -> bytes:
+        """Read block ``at`` as it is stored, as far as the file reaches."""
         length = self.length(at)
-        return os.pread(fd, length, int(self.offsets[at])) if length else b""
+        return file.pread(length, int(self.offsets[at])) if length else b""
+
+    def places(self, blocks: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Yield where ``blocks`` begin and end, without those that are left out."""
+        starts = ((int(self.offsets[at]), self.length(at)) for at in blocks)
+        return ((start, start + length) for start, length in starts if length)
 
     def planes_of(self, number: int) -> range:
         """Return the blocks at the place ``number`` of the grid, one for each plane."""

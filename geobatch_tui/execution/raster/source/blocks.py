@@ -22,12 +22,13 @@ from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.source.checksums import ends_well
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.source.block_table import BlockTable
+    from geobatch_tui.execution.raster.source.object_source import BlockFile
     from geobatch_tui.execution.raster.types import DType, Pixels
 
 #: Bytes of decoded blocks in the cache: the next window often needs blocks at its rim again. Of
@@ -41,9 +42,9 @@ MOST_LISTED = 1000
 
 @dataclass(slots=True)
 class Blocks:
-    """The plain blocks of the open file ``fd``, for one thread; ``dataset`` opens it by GDAL."""
+    """The plain blocks of an open ``file``, for one thread; ``dataset`` opens it by GDAL."""
 
-    fd: int
+    file: BlockFile
     table: BlockTable
     dtype: DType
     dataset: Callable[[], DatasetReader]
@@ -60,6 +61,7 @@ class Blocks:
         table, grid = self.table, self.table.grid
         out = np.empty((table.planes * table.samples, *window.shape), self.dtype)
         bad: dict[tuple[int, int], None] = {}
+        self.file.expect(self._places(window))
         for number in grid.under(window):
             whole = grid.window(number)
             part = whole.clip(window)
@@ -72,6 +74,16 @@ class Blocks:
                 bands = slice(plane * table.samples, (plane + 1) * table.samples)
                 out[bands, *target] = block[:, *source]
         return out, list(bad)
+
+    def turn_to(self, window: Window) -> None:
+        """Prepare for a window whose parts are read next."""
+        self.file.turn_to(self._places(window))
+
+    def _places(self, window: Window) -> Iterator[tuple[int, int]]:
+        """Yield the places of the blocks under a window that are not in the cache."""
+        numbers = self.table.grid.under(window)
+        wanted = (at for number in numbers for at in self.table.planes_of(number))
+        return self.table.places(at for at in wanted if at not in self.cached)
 
     def _block(self, at: int, plane: int, window: Window) -> Pixels | None:
         """Return a decoded block (samples, h, w), from the cache or read; None if it is damaged."""
@@ -92,7 +104,7 @@ class Blocks:
         table = self.table
         height = window.height if table.strips else table.grid.chunk_height
         shape = height, table.grid.chunk_width, table.samples
-        data = table.read(self.fd, at)
+        data = table.read(self.file, at)
         raw = np.empty(math.prod(shape) * self.dtype.itemsize, np.uint8)
         try:
             lossless.expand(table.compress, data, raw)

@@ -18,6 +18,7 @@ import imagecodecs
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.source.block_table import BlockTable
+    from geobatch_tui.execution.raster.source.object_source import BlockFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +26,17 @@ class Checksums:
     """The blocks of one open source; belongs to one thread. ``seen`` has a byte for each block: 1
     if its checksum was right."""
 
-    fd: int
+    file: BlockFile
     table: BlockTable
     seen: bytearray
 
     @classmethod
-    def of(cls, fd: int, table: BlockTable) -> Checksums | None:
-        """Return the checksums; None if blocks do not end in one. ``fd`` stays the caller's."""
+    def of(cls, file: BlockFile, table: BlockTable) -> Checksums | None:
+        """Return the checksums; None if blocks do not end in one. ``file`` stays the
+        caller's."""
         if table.compress != "DEFLATE":
             return None
-        return cls(fd, table, bytearray(len(table.counts)))
+        return cls(file, table, bytearray(len(table.counts)))
 
     def damaged(self, window: Window) -> list[tuple[int, int]]:
         """Return row and column of each block under ``window`` whose checksum is wrong."""
@@ -47,7 +49,7 @@ class Checksums:
 
     def _is_good(self, at: int) -> bool:
         if not self.seen[at]:
-            length, data = self.table.length(at), self.table.read(self.fd, at)
+            length, data = self.table.length(at), self.table.read(self.file, at)
             size = self.table.full_size
             try:
                 # GDAL judges blocks that are left out, or claim more than any encoder makes.

@@ -25,7 +25,6 @@ from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import (
     CorruptSourceError,
-    MemoryBudgetError,
     RemoteIOError,
     SchemaError,
     SourceNotFoundError,
@@ -33,15 +32,25 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
 )
 from geobatch_tui.execution.protocol.messages import ChunkGrid
-from geobatch_tui.execution.raster.source import hdf5, magic, sidecars, tiff_directory
+from geobatch_tui.execution.raster.source import (
+    hdf5,
+    magic,
+    object_source,
+    sidecars,
+    size_checks,
+    tiff_directory,
+)
 from geobatch_tui.execution.raster.source.block_table import BlockTable
-from geobatch_tui.execution.raster.source.blocks import Blocks, attach_blocks, unreadable
+from geobatch_tui.execution.raster.source.blocks import Blocks, unreadable
 from geobatch_tui.execution.raster.source.checksums import Checksums
 from geobatch_tui.execution.raster.source_facts import Facts
 from geobatch_tui.execution.runtime import classify
 from geobatch_tui.execution.runtime.recorder import filters
 from geobatch_tui.execution.sources import source_files, vrt
+from geobatch_tui.execution.sources.object_sources import version_in
 from geobatch_tui.execution.sources.source_list import is_source_list
+from geobatch_tui.execution.stores.network_faults import RangesRefusedError
+from geobatch_tui.execution.stores.object_url import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,10 +60,8 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.types import Pixels, Valid
+    from geobatch_tui.execution.stores.store_client import Version
 
-#: A header that claims more raw bytes than this, and BOMB_RATIO times the file, is not believed.
-BOMB_BYTES = 2**36
-BOMB_RATIO = 10_000
 #: A damaged JPEG is an error, not a grey area. Files beside a source are found by their names, in
 #: lower or upper case: a list of its directory, which GDAL compares in any case, would make it open
 #: names that `sidecars` did not look at, and takes longer than to open a small file.
@@ -80,8 +87,11 @@ def gdal_options() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def open_source(path: str, *, allow_vrt: bool = False) -> Iterator[DatasetReader]:
-    """Open the dataset at ``path``, an absolute name of a file, for as long as the context lasts.
+def open_source(
+    path: str, *, allow_vrt: bool = False, head: bool = False
+) -> Iterator[DatasetReader]:
+    """Open the dataset at ``path``, an absolute name of a file or a URL, for as long as the context
+    lasts. With ``head`` the pixels of a URL may not be read.
 
     Raises:
         SourceNotFoundError, UnsupportedFormatError, UnsafeInputError, CorruptSourceError,
@@ -89,6 +99,8 @@ def open_source(path: str, *, allow_vrt: bool = False) -> Iterator[DatasetReader
             subdatasets.
     """
     with contextlib.ExitStack() as stack:
+        if is_url(path):
+            path = stack.enter_context(object_source.as_file(path, head=head))
         yield _open(path, stack, allow_vrt=allow_vrt)
 
 
@@ -173,12 +185,12 @@ def _open_pinned(path: str, name: str, driver: str) -> DatasetReader:
             raise RemoteIOError(f"{path}: {error}") from error
         if _NO_CODEC.search(str(error)):
             raise UnsupportedFormatError(
-                f"{path} is compressed by {tiff_directory.compression_of(Path(path))}, which this "
+                f"{path} is compressed by {tiff_directory.compression_of(path)}, which this "
                 f"GDAL cannot decode ({error})",
                 hint="decode it with software that can, and write it with another compression",
             ) from error
         if driver == "GTiff":
-            refuse_missing_blocks(path)
+            size_checks.refuse_missing_blocks(path)
         raise CorruptSourceError(f"{path} cannot be opened as {driver}: {error}") from error
 
 
@@ -190,65 +202,6 @@ def _refuse_subdatasets(path: str, dataset: DatasetReader) -> None:
         f"{path} has no bands of its own, only {len(names)} subdatasets: {', '.join(names[:20])}",
         hint="extract one to a GeoTIFF with gdal_translate first",
     )
-
-
-def refuse_missing_blocks(path: str) -> None:
-    """Raise CorruptSourceError if blocks of the TIFF at ``path`` lie beyond its end.
-
-    Its evidence lists them as [directory, index].
-    """
-    missing = tiff_directory.missing_blocks(Path(path))
-    if not missing:
-        return
-    first = missing[0]
-    error = CorruptSourceError(
-        f"{path} is cut off at {Path(path).stat().st_size} bytes: {len(first.blocks)} of "
-        f"{first.total} blocks lie beyond its end",
-        hint="fetch the file again: it is shorter than its own directory says",
-    )
-    attach_blocks(error, [(part.directory, index) for part in missing for index in part.blocks])
-    raise error
-
-
-def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:
-    """Raise UnsafeInputError if the header claims far more pixels than the file can hold.
-
-    ``max_bytes`` is the budget of one chunk.
-    """
-    raw = dataset.width * dataset.height * pixel_bytes(dataset)
-    size = max(os.stat(path).st_size, 1)  # noqa: PTH116
-    if dataset.driver != "VRT" and raw > BOMB_BYTES and raw // size > BOMB_RATIO:
-        raise UnsafeInputError(
-            f"{path}: {size} bytes claim to hold {dataset.width}x{dataset.height} pixels in "
-            f"{dataset.count} bands, {raw} bytes ({raw // size} times the file)",
-            hint="if the file is what it says, cut it into parts with gdal_translate -srcwin",
-        )
-    rows, cols = dataset.block_shapes[0]
-    refuse_large_block(path, block_bytes(dataset), (cols, rows), max_bytes)
-
-
-def refuse_large_block(path: str, taken: int, block: tuple[int, int], max_bytes: int) -> None:
-    """Raise MemoryBudgetError if a block of ``taken`` bytes takes more than ``max_bytes``."""
-    if taken > max_bytes:
-        raise MemoryBudgetError(
-            f"{path}: one of its blocks ({block[0]}x{block[1]} pixels) takes {taken} bytes, a "
-            f"chunk may take {max_bytes}",
-            hint="rewrite it in tiles (gdal_translate -co TILED=YES), or raise memory_budget",
-        )
-
-
-def pixel_bytes(dataset: DatasetReader) -> int:
-    """Return the bytes of one pixel over all bands."""
-    return int(sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes))
-
-
-def block_bytes(dataset: DatasetReader) -> int:
-    """Return the bytes of one decoded block, over all bands in it."""
-    rows, cols = dataset.block_shapes[0]
-    one = int(rows) * int(cols)
-    if dataset.interleaving is not None and dataset.interleaving.name == "pixel":
-        return one * pixel_bytes(dataset)
-    return one * int(max(np.dtype(dtype).itemsize for dtype in dataset.dtypes))
 
 
 @dataclass(slots=True)
@@ -263,6 +216,7 @@ class OpenSource:
     path: str
     facts: Facts
     stack: contextlib.ExitStack
+    wanted: Version | None = None
     _dataset: DatasetReader | None = None
     blocks: Blocks | None = None
     checksums: Checksums | None = None
@@ -275,25 +229,55 @@ class OpenSource:
         facts: Facts,
         stack: contextlib.ExitStack,
         dataset: DatasetReader | None = None,
+        wanted: Version | None = None,
     ) -> OpenSource:
         """Return the source; ``stack`` closes the files that are opened here. ``dataset`` is the
-        source, if it is open already."""
-        opened = cls(path, facts, stack, dataset)
-        table = BlockTable.of(path, facts)
-        if table is not None and table.compress:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            stack.callback(os.close, fd)
-            if table.plain:
-                dtype = np.dtype(facts.dtype)
-                opened.blocks = Blocks(fd, table, dtype, lambda: opened.dataset)
-            opened.checksums = Checksums.of(fd, table)
+        source, if it is open already. ``wanted``: the version of an object."""
+        opened = cls(path, facts, stack, wanted)
+        if is_url(path):  # what is open may be its head alone
+            opened._take_object()
+        else:
+            opened._dataset = dataset
+            opened._take_blocks(path)
         return opened
+
+    def _take_object(self) -> None:
+        """Read blocks from the store if they are plain, else from a copy."""
+        if self.facts.driver == "GTiff":
+            with contextlib.suppress(RangesRefusedError):
+                file = object_source.object_at(self.path, self.wanted)
+                self.wanted = file.version
+                table = BlockTable.of(self.path, self.facts)
+                if table is not None and table.compress and table.plain:
+                    dtype = np.dtype(self.facts.dtype)
+                    self.blocks = Blocks(file, table, dtype, lambda: self.dataset)
+                    return
+        self._take_blocks(self._local())
+
+    def _take_blocks(self, path: str) -> None:
+        table = BlockTable.of(path, self.facts)
+        if table is None or not table.compress:
+            return
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.stack.callback(os.close, fd)
+        file = object_source.LocalBlocks(fd)
+        if table.plain:
+            self.blocks = Blocks(file, table, np.dtype(self.facts.dtype), lambda: self.dataset)
+        self.checksums = Checksums.of(file, table)
+
+    def _local(self) -> str:
+        """Return the path of the source on the disk, of an object that of a whole copy."""
+        if not is_url(self.path):
+            return self.path
+        wanted = self.wanted
+        return self.stack.enter_context(object_source.as_file(self.path, head=False, wanted=wanted))
 
     @property
     def dataset(self) -> DatasetReader:
         """The source, opened by GDAL. Raises: as :func:`open_source`."""
         if self._dataset is None:
-            self._dataset = _open(self.path, self.stack, allow_vrt=self.facts.driver == "VRT")
+            vrt = self.facts.driver == "VRT"
+            self._dataset = _open(self._local(), self.stack, allow_vrt=vrt)
         return self._dataset
 
     def read_window(self, window: Window) -> Pixels:
@@ -382,7 +366,8 @@ def _opened(item: ItemContext, stack: contextlib.ExitStack) -> OpenSource:
         allow_vrt = item.plan.notes.get("driver") == "VRT"
         dataset = _open(item.source, stack, allow_vrt=allow_vrt)
         facts = Facts.of(dataset)
-    return OpenSource.of(item.source, facts, stack, dataset)
+    wanted = version_in(item.source_id) if is_url(item.source) else None
+    return OpenSource.of(item.source, facts, stack, dataset, wanted)
 
 
 def release() -> None:
@@ -390,3 +375,4 @@ def release() -> None:
     opened, _current.opened, _current.key = _current.opened, None, None
     if opened is not None:
         opened.stack.close()
+    object_source.forget()

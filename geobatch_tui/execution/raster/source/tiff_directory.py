@@ -6,23 +6,28 @@ directory lists offset and length of every block, so this is known before.
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.encode.tiff_tag import TiffForm
+from geobatch_tui.execution.raster.source.object_source import byte_size, open_bytes, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from numpy.typing import NDArray
+
+    from geobatch_tui.execution.stores.object_file import ObjectFile
+
+    type ByteFile = BinaryIO | ObjectFile
 
 #: Values by the code of their tag.
 type Table = NDArray[np.unsignedinteger]
@@ -55,13 +60,13 @@ class MissingBlocks:
     total: int
 
 
-def missing_blocks(path: Path) -> list[MissingBlocks]:
+def missing_blocks(path: str | Path) -> list[MissingBlocks]:
     """Return the directories of the TIFF at ``path`` with blocks beyond the end of the file.
 
     Raises:
         CorruptSourceError: a directory, or one of its tables, is itself beyond the end.
     """
-    size = path.stat().st_size
+    size = size_of(str(path))
     found = [
         _missing(tables, size, number)
         for number, (_, tables) in enumerate(_directories(path, _WANTED))
@@ -69,7 +74,7 @@ def missing_blocks(path: Path) -> list[MissingBlocks]:
     return [missing for missing in found if missing is not None]
 
 
-def first_directory(path: Path, wanted: frozenset[int]) -> tuple[str, Tags]:
+def first_directory(path: str | Path, wanted: frozenset[int]) -> tuple[str, Tags]:
     """Read the first directory of the TIFF at ``path``: its byte order, ``<`` or ``>``, and the
     ``wanted`` tags that hold whole numbers.
 
@@ -81,7 +86,7 @@ def first_directory(path: Path, wanted: frozenset[int]) -> tuple[str, Tags]:
     raise CorruptSourceError(f"{path} has no directory")
 
 
-def compression_of(path: Path) -> str:
+def compression_of(path: str | Path) -> str:
     """Return the compression of the first directory of the TIFF at ``path``, for a message."""
     try:
         _, tags = first_directory(path, frozenset({tag.COMPRESSION}))
@@ -91,9 +96,10 @@ def compression_of(path: Path) -> str:
     return f"{_COMPRESSIONS.get(number, 'an unknown codec')} (TIFF compression {number})"
 
 
-def _directories(path: Path, wanted: frozenset[int]) -> Iterator[tuple[TiffForm, Tags]]:
+def _directories(path: str | Path, wanted: frozenset[int]) -> Iterator[tuple[TiffForm, Tags]]:
     """Yield the form of the file and the ``wanted`` tags of each directory."""
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
+        file.seek(0)
         head = file.read(4)
         order = "<" if head[:2] == b"II" else ">"
         form = TiffForm(order, struct.unpack(order + "H", head[2:4])[0] == 43)
@@ -108,31 +114,27 @@ def _directories(path: Path, wanted: frozenset[int]) -> Iterator[tuple[TiffForm,
             yield form, tags
 
 
-def _size(file: BinaryIO) -> int:
-    return os.fstat(file.fileno()).st_size
-
-
-def _unpack(file: BinaryIO, form: str, path: Path, what: str) -> int:
+def _unpack(file: ByteFile, form: str, path: str | Path, what: str) -> int:
     data = file.read(struct.calcsize(form))
     if len(data) < struct.calcsize(form):
         raise CorruptSourceError(f"{path} is cut off: {what} lies beyond the end of the file")
     return int(struct.unpack(form, data)[0])
 
 
-def _seek(file: BinaryIO, offset: int, path: Path, what: str) -> None:
+def _seek(file: ByteFile, offset: int, path: str | Path, what: str) -> None:
     """Go to ``offset``, which a hostile file puts anywhere within 64 bits."""
-    if offset > _size(file):
+    if offset > byte_size(file):
         raise CorruptSourceError(f"{path} is cut off: {what} lies beyond the end of the file")
     file.seek(offset)
 
 
 def _directory(
-    file: BinaryIO, form: TiffForm, offset: int, path: Path, wanted: frozenset[int]
+    file: ByteFile, form: TiffForm, offset: int, path: str | Path, wanted: frozenset[int]
 ) -> tuple[Tags, int]:
     _seek(file, offset, path, "a directory")
     count = _unpack(file, form.counter, path, "a directory")
     step = struct.calcsize(form.entry)
-    entries = file.read(count * step) if count * step <= _size(file) else b""
+    entries = file.read(count * step) if count * step <= byte_size(file) else b""
     if len(entries) < count * step:
         raise CorruptSourceError(f"{path} is cut off inside a directory")
     next_offset = _unpack(file, form.pointer, path, "the end of a directory")
@@ -144,7 +146,9 @@ def _directory(
     return tables, next_offset
 
 
-def _table(file: BinaryIO, form: TiffForm, entry: tuple[int, int, bytes], path: Path) -> Table:
+def _table(
+    file: ByteFile, form: TiffForm, entry: tuple[int, int, bytes], path: str | Path
+) -> Table:
     kind, values, inline = entry
     dtype = np.dtype(form.order + _SIZES[kind])
     length = values * dtype.itemsize
@@ -152,7 +156,7 @@ def _table(file: BinaryIO, form: TiffForm, entry: tuple[int, int, bytes], path: 
         return np.frombuffer(inline[:length], dtype)
     offset = struct.unpack(form.pointer, inline)[0]
     _seek(file, offset, path, f"the table of its {values} blocks")
-    remaining = _size(file) - file.tell()
+    remaining = byte_size(file) - file.tell()
     if length > remaining:
         raise CorruptSourceError(
             f"{path} is cut off: the table of its {values} blocks needs {length} bytes, "

@@ -18,6 +18,7 @@ from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.source.block_table import BlockTable
 from geobatch_tui.execution.raster.source.checksums import Checksums
+from geobatch_tui.execution.raster.source.object_source import LocalBlocks
 from geobatch_tui.execution.raster.source_facts import Facts
 
 LAYOUTS = [
@@ -40,7 +41,7 @@ def checked(path):
         table = BlockTable.of(str(path), Facts.of(src))
     fd = os.open(path, os.O_RDONLY)
     try:
-        yield Checksums.of(fd, table)
+        yield Checksums.of(LocalBlocks(fd), table)
     finally:
         os.close(fd)
 

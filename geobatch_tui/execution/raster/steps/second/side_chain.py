@@ -29,7 +29,7 @@ from geobatch_tui.execution.proj import assigned_crs, crs_lookup
 from geobatch_tui.execution.raster import source_raster, validity
 from geobatch_tui.execution.raster.grid import georeference, projection
 from geobatch_tui.execution.raster.plan import StepPlan, pack_chain, unpack_chain
-from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source import opened_source, size_checks
 from geobatch_tui.execution.raster.source.opened_source import OpenSource
 from geobatch_tui.execution.raster.source_facts import Facts
 from geobatch_tui.execution.raster.steps.step import Planning, Side, Source, grid_of
@@ -100,9 +100,9 @@ class SidePlanner:
         stack.enter_context(opened_source.gdal_options())
         dataset = stack.enter_context(opened_source.open_source(path))
         source_raster.check_types(path, dataset)
-        opened_source.refuse_bomb(path, dataset, _MOST_BLOCK)
+        size_checks.refuse_bomb(path, dataset, _MOST_BLOCK)
         if dataset.driver == "GTiff":
-            opened_source.refuse_missing_blocks(path)
+            size_checks.refuse_missing_blocks(path)
         facts, notices = source_raster.facts_of_source(dataset)
         placed, _ = georeference.place(dataset, assigned_crs.Assigned("", "", name), notices)
         choice = validity.choose(

@@ -1,0 +1,60 @@
+"""Sources that are objects of a store: their identity, and whether it still holds."""
+
+from __future__ import annotations
+
+import hashlib
+
+from geobatch_tui.errors import SourceChangedError
+from geobatch_tui.execution.protocol.messages import SourceIdentity
+from geobatch_tui.execution.stores import store_client
+from geobatch_tui.execution.stores.network_faults import RangesRefusedError
+from geobatch_tui.execution.stores.object_url import ObjectUrl
+from geobatch_tui.execution.stores.store_client import Version
+
+
+def identify_object(text: str, edge: int) -> SourceIdentity:
+    """Return the identity of the object at a URL, by two requests: its first and last ``edge``
+    bytes are hashed as those of a file, so that a copy on a disk gives the same outputs.
+
+    Raises: as the client's ``read``.
+    """
+    url = ObjectUrl.of(text)
+    client = store_client.client_of(url)
+    try:
+        head, version = client.read(url, 0, edge, None)
+    except (SourceChangedError, RangesRefusedError):  # an empty one, or a server without ranges
+        version = client.version(url)
+        whole = f"{version.size} {version.mtime_ns} {version.tag}".encode()
+        return _identity(version, hashlib.blake2b(whole, digest_size=16).hexdigest())
+    state = hashlib.blake2b(str(version.size).encode(), digest_size=16)
+    state.update(head)
+    if version.size > edge:
+        start = max(edge, version.size - edge)
+        state.update(client.read_bytes(url, start, version.size, wanted=version))
+    return _identity(version, state.hexdigest())
+
+
+def _identity(version: Version, digest: str) -> SourceIdentity:
+    return SourceIdentity(version.size, version.mtime_ns, f"{digest}:{version.tag}")
+
+
+def content_of(identity: SourceIdentity) -> str:
+    """Return the digest alone: a copy of the source has the same, wherever it is."""
+    return identity.digest.partition(":")[0]
+
+
+def tag_of(identity: SourceIdentity) -> str:
+    """Return the ETag of an object; empty: it has none, or is a file."""
+    return identity.digest.partition(":")[2]
+
+
+def version_in(identity: SourceIdentity) -> Version:
+    """Return the version of an object that an identity says."""
+    return Version(identity.size, identity.mtime_ns, tag_of(identity))
+
+
+def is_still(text: str, known: SourceIdentity) -> bool:
+    """Whether the object at a URL is the one that is ``known``, by one request; errors as
+    :func:`identify_object`."""
+    url = ObjectUrl.of(text)
+    return store_client.client_of(url).version(url).is_same(version_in(known))

@@ -1,0 +1,126 @@
+"""Copies of objects on the local disk, for readers that know only files.
+
+A copy is of one version of an object. It is written under another name, continued where an answer
+broke off, and renamed once it has all its bytes; workers that need the same one wait for whoever
+fetches it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import DiskFullError
+from geobatch_tui.execution.stores import store_client, store_settings
+from geobatch_tui.execution.stores.network_faults import RangesRefusedError
+from geobatch_tui.execution.stores.object_url import ObjectUrl, relative_name, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geobatch_tui.execution.stores.store_client import StoreClient, Version
+
+#: Copies take at most this share of what the disk has left: spools and outputs need the rest.
+SHARE = 0.5
+#: Directory of the copies of a run, in its state.
+OBJECTS = "objects"
+_SUFFIX = 24
+
+
+def directory() -> Path:
+    """Return the directory of copies, made if missing: that of the run, else one of this user for
+    temporary files."""
+    chosen = store_settings.current().scratch
+    place = Path(chosen or Path(tempfile.gettempdir(), f"geobatch-objects-{os.getuid()}"))
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if place.stat().st_uid != os.getuid() or place.is_symlink():
+        raise PermissionError(errno.EPERM, "it is another user's", str(place))
+    return place
+
+
+def _place(url: ObjectUrl, version: Version) -> Path:
+    """Return the path of the copy; its name is ours, but for a plain suffix."""
+    named = f"{url}\n{version.size}\n{version.mtime_ns}\n{version.tag}"
+    digest = hashlib.blake2b(named.encode(), digest_size=16).hexdigest()
+    suffix = Path(relative_name(url.name)).suffix.lower()
+    plain = suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) < _SUFFIX else ""
+    return directory() / f"{digest}{plain}"
+
+
+def local_copy(url: ObjectUrl, version: Version) -> Path:
+    """Return the path of a whole copy of an object; it is fetched if it is not there.
+
+    Raises:
+        SourceChangedError: it is another object now.
+        DiskFullError: the disk has no room for it.
+        SourceNotFoundError, RemoteIOError and its kin: it cannot be read.
+    """
+    path = _place(url, version)
+    if not path.is_file():
+        with _alone(path):
+            if not path.is_file():
+                _fetch(url, version, path)
+    return path
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other worker fetches to ``path``."""
+    fd = os.open(f"{path}.lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _fetch(url: ObjectUrl, version: Version, path: Path) -> None:
+    part = path.with_name(f"{path.name}.part")
+    with part.open("ab") as file:
+        done = file.tell()
+        _refuse_without_room(url, version.size - done, path)
+        client = store_client.client_of(url)
+        try:
+            _append(file.fileno(), url, version, client, done)
+        except RangesRefusedError:
+            file.truncate(0)
+            for data in client.stream(url, version):
+                os.write(file.fileno(), data)
+    part.rename(path)
+
+
+def _append(fd: int, url: ObjectUrl, version: Version, client: StoreClient, done: int) -> None:
+    """Fetch what is missing, some requests ahead of what is written."""
+    starts = range(done, version.size, store_client.LONGEST)
+    ranges = [(start, min(start + store_client.LONGEST, version.size)) for start in starts]
+    for first in range(0, len(ranges), store_client.TOGETHER):
+        group = ranges[first : first + store_client.TOGETHER]
+        reads = [
+            store_client.submit(client.read_bytes, url, *each, wanted=version) for each in group
+        ]
+        for read in reads:
+            os.write(fd, read.result())
+
+
+def _refuse_without_room(url: ObjectUrl, size: int, path: Path) -> None:
+    free = shutil.disk_usage(path.parent).free
+    if size > free * SHARE:
+        raise DiskFullError(
+            f"{shown(str(url))} has to be copied to {path.parent}, {size} bytes, and {free} are "
+            "free there"
+        )
+
+
+def drop(url: ObjectUrl, version: Version) -> None:
+    """Remove the copy of an object, if there is one: nothing will need it any more."""
+    path = _place(url, version)
+    for suffix in ("", ".lock", ".aux.xml"):
+        with contextlib.suppress(OSError):
+            path.with_name(path.name + suffix).unlink()

@@ -1,0 +1,301 @@
+"""The one client of all stores: conditional reads of ranges, many at a time, and listings.
+
+Every read of an object says which version it wants, and what comes is held against it once more:
+its version, its size, and the number of bytes. A server that ignores a condition is found out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import (
+    InvalidInputError,
+    PreflightError,
+    RemoteIOError,
+    SourceNotFoundError,
+)
+from geobatch_tui.execution.stores import network_faults, store_settings
+from geobatch_tui.execution.stores.object_url import BUCKETS, ObjectUrl, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from geobatch_tui.execution.stores.store_settings import StoreSettings
+
+#: Requests at once of one process: latency is hidden by their number.
+TOGETHER = 8
+#: Ranges nearer than this are one request: it is less than what a request takes to come back.
+GAP = 64 * 1024
+#: The longest request: a slow store still gives it within its time limit.
+LONGEST = 4 * 2**20
+#: Attempts at what broke in the middle of an answer; the client itself tries answers of 5xx and
+#: refused connections again, this often.
+ATTEMPTS, RETRIES = 3, 2
+_BACKOFF = {
+    "init_backoff": timedelta(milliseconds=100),
+    "max_backoff": timedelta(seconds=2),
+    "base": 2,
+}
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What tells an object from another of its name: size, time of change (ns), and ``tag``, its
+    ETag or version; empty where the store has none."""
+
+    size: int
+    mtime_ns: int
+    tag: str
+
+    @classmethod
+    def of(cls, meta: Any, url: ObjectUrl) -> Version:
+        """Read the version in an answer. Raises InvalidInputError if there is none."""
+        tag = str(meta.get("e_tag") or meta.get("version") or "")
+        moment: datetime = meta["last_modified"]
+        if not tag and moment == _EPOCH:
+            raise InvalidInputError(
+                f"{shown(str(url))}: {url.host} tells neither ETag nor time of change, so that "
+                "nobody knows whether the object changes while it is read",
+                hint="fetch it to a local file",
+            )
+        return cls(int(meta["size"]), _nanoseconds(moment), tag)
+
+    def is_same(self, other: Version) -> bool:
+        """Whether two versions are one: by their tags, or by their times where there is none."""
+        if self.tag or other.tag:
+            return (self.size, self.tag) == (other.size, other.tag)
+        return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
+
+    def condition(self) -> dict[str, object]:
+        """Return the condition of a request that wants this version."""
+        if self.tag.startswith('"'):
+            return {"if_match": self.tag}
+        if self.tag or not self.mtime_ns:  # a weak tag matches nothing, by the rules of HTTP
+            return {}
+        return {"if_unmodified_since": _EPOCH + timedelta(microseconds=self.mtime_ns // 1000)}
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Requests and bytes of this process."""
+
+    requests: int = 0
+    bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def count(self, size: int) -> None:
+        with self._lock:
+            self.requests += 1
+            self.bytes += size
+
+
+traffic = Traffic()
+
+
+class StoreClient:
+    """A store, as the client library has it."""
+
+    def __init__(
+        self, root: str, settings: StoreSettings, proxy: tuple[str, str] = ("", "")
+    ) -> None:
+        self._library = _library()
+        self._store = _opened(root, settings, *proxy)
+
+    def version(self, url: ObjectUrl) -> Version:
+        """Ask for the version of an object without its bytes."""
+        try:
+            meta = self._library.head(self._store, url.key)
+        except Exception as error:  # noqa: BLE001 - boundary: of the client library
+            raise network_faults.fault(error, url) from None
+        traffic.count(0)
+        return Version.of(meta, url)
+
+    def version_if_there(self, url: ObjectUrl) -> Version | None:
+        """Ask for the version of an object; None if there is none that may be read."""
+        try:
+            return self.version(url)
+        except SourceNotFoundError:
+            return None
+
+    def read(
+        self, url: ObjectUrl, start: int, end: int, wanted: Version | None
+    ) -> tuple[bytes, Version]:
+        """Read the bytes from ``start`` to ``end``, or to the end of the object, of the version
+        that is ``wanted`` (None: any); return them and their version.
+
+        Raises:
+            SourceChangedError: the object is another one.
+            SourceNotFoundError, RemoteIOError and its kin: it cannot be read; see
+                :mod:`.network_faults`.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._read(url, start, end, wanted)
+            except RemoteIOError:
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError
+
+    def _read(
+        self, url: ObjectUrl, start: int, end: int, wanted: Version | None
+    ) -> tuple[bytes, Version]:
+        options = {"range": (start, end), **(wanted.condition() if wanted else {})}
+        try:
+            answer = self._library.get(self._store, url.key, options=options)
+            data, meta = bytes(answer.bytes()), answer.meta
+        except Exception as error:  # noqa: BLE001 - boundary: of the client library
+            raise network_faults.fault(error, url) from None
+        traffic.count(len(data))
+        version = Version.of(meta, url)
+        if wanted is not None and not version.is_same(wanted):
+            raise network_faults.changed(url)
+        if tuple(answer.range) != (start, min(end, version.size)):
+            raise network_faults.cut_short(url, len(data), end - start)
+        if len(data) != min(end, version.size) - start:
+            raise network_faults.cut_short(url, len(data), min(end, version.size) - start)
+        return data, version
+
+    def read_bytes(self, url: ObjectUrl, start: int, end: int, *, wanted: Version) -> bytes:
+        """Read the bytes from ``start`` to ``end`` of the version that is ``wanted``; errors as
+        :meth:`read`, and CorruptSourceError if they lie beyond the end."""
+        if end > wanted.size:
+            raise network_faults.beyond(url, wanted.size)
+        return self.read(url, start, end, wanted)[0]
+
+    def stream(self, url: ObjectUrl, wanted: Version) -> Iterator[bytes]:
+        """Yield the bytes of a whole object, from a server that gives no parts; errors as
+        :meth:`read`."""
+        got = 0
+        try:
+            answer = self._library.get(self._store, url.key, options=wanted.condition())
+            same = Version.of(answer.meta, url).is_same(wanted)
+            for data in answer.stream(min_chunk_size=1 << 20) if same else ():
+                got += len(data)
+                yield bytes(data)
+        except Exception as error:  # noqa: BLE001 - boundary: of the client library
+            raise network_faults.fault(error, url) from None
+        traffic.count(got)
+        if not same:
+            raise network_faults.changed(url)
+        if got != wanted.size:
+            raise network_faults.cut_short(url, got, wanted.size)
+
+    def list(self, url: ObjectUrl) -> Iterator[Sequence[Any]]:
+        """Yield what the store has below the prefix ``url``, a page at a time."""
+        try:
+            yield from self._library.list(self._store, url.key or None, chunk_size=1000)
+        except Exception as error:  # noqa: BLE001 - boundary: of the client library
+            raise network_faults.fault(error, url) from None
+
+
+def coalesced(ranges: Sequence[Range]) -> list[Range]:
+    """Join ranges that lie near each other, up to the longest request."""
+    joined: list[Range] = []
+    for start, end in sorted(ranges):
+        if joined and start - joined[-1][1] <= GAP and end - joined[-1][0] <= LONGEST:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((start, end))
+    return joined
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(TOGETHER, thread_name_prefix="store")
+
+
+def submit[**P, T](call: Callable[P, T], *args: P.args, **named: P.kwargs) -> Future[T]:
+    """Begin a request, beside others."""
+    return _pool().submit(call, *args, **named)
+
+
+def client_of(url: ObjectUrl) -> StoreClient:
+    """Return this process's client of the store of ``url``, by the settings that hold here."""
+    stores = store_settings.current()
+    return _client(url.root, stores.of(url.root), (stores.proxy, stores.no_proxy))
+
+
+@lru_cache(maxsize=64)
+def _client(root: str, settings: StoreSettings, proxy: tuple[str, str]) -> StoreClient:
+    return StoreClient(root, settings, proxy)
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("obstore")
+    except ImportError:
+        raise PreflightError(
+            "reading URLs needs the package obstore, which is not installed",
+            hint='pip install "geobatch-tui[cloud]"',
+        ) from None
+
+
+def _opened(root: str, settings: StoreSettings, proxy: str, no_proxy: str) -> Any:
+    store: Any = importlib.import_module("obstore.store")
+    scheme, _, host = root.partition("://")
+    place = settings.endpoint or ("" if scheme in BUCKETS else root)
+    client: dict[str, object] = {
+        "timeout": timedelta(seconds=settings.timeout),
+        "connect_timeout": timedelta(seconds=min(10.0, settings.timeout)),
+        "allow_http": place.startswith("http://"),
+        "pool_max_idle_per_host": str(TOGETHER),
+        **_given(proxy_url=proxy, proxy_excludes=no_proxy if proxy else ""),
+    }
+    if scheme not in BUCKETS and settings.token:
+        client["default_headers"] = {"authorization": f"Bearer {settings.token}"}
+    common = {
+        "client_options": client,
+        "retry_config": {
+            "max_retries": RETRIES,
+            "retry_timeout": timedelta(seconds=settings.timeout),
+            "backoff": _BACKOFF,
+        },
+    }
+    match scheme:
+        case "s3":
+            return store.S3Store(host, **_s3(settings), **common)
+        case "gs":
+            return store.GCSStore(host, **_given(skip_signature=settings.anonymous), **common)
+        case "az":
+            return store.AzureStore(host, **_azure(settings), **common)
+    return store.HTTPStore.from_url(place, **common)
+
+
+def _s3(settings: StoreSettings) -> dict[str, object]:
+    return _given(
+        endpoint=settings.endpoint,
+        region=settings.region,
+        access_key_id=settings.access_key,
+        secret_access_key=settings.secret_key,
+        session_token=settings.token,
+        skip_signature=settings.anonymous,
+    )
+
+
+def _azure(settings: StoreSettings) -> dict[str, object]:
+    return _given(
+        endpoint=settings.endpoint,
+        account_name=settings.account,
+        account_key=settings.secret_key,
+        bearer_token=settings.token,
+        skip_signature=settings.anonymous,
+    )
+
+
+def _given(**values: object) -> dict[str, object]:
+    """Return the settings that are set: the others are the environment's."""
+    return {name: value for name, value in values.items() if value}

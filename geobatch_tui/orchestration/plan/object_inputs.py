@@ -1,0 +1,92 @@
+"""Inputs in stores: single objects, and what a store lists below a prefix or for a pattern.
+
+What a store lists is names that strangers chose: they are held against the pattern here, and become
+names of outputs only as ``relative_name`` allows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import GeobatchError, PreflightError
+from geobatch_tui.execution.stores import object_url, store_client, store_settings
+from geobatch_tui.execution.stores.object_url import BUCKETS, ObjectUrl, relative_name, shown
+from geobatch_tui.execution.stores.store_settings import Stores, StoreSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geobatch_tui.config.schema import Job
+
+#: Objects that one entry may stand for; a listing that goes on is ended.
+MOST_LISTED = 1_000_000
+_MAGIC = re.compile(r"[*?]")
+_WORDS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+def enter_stores(job: Job) -> None:
+    """Let the settings of a job's stores hold in this context. Raises PreflightError if a variable
+    that they name is not set."""
+    named = {
+        root: StoreSettings(**section.model_dump()) for root, section in job.storage.stores.items()
+    }
+    store_settings.use(Stores(named).resolved(os.environ))
+
+
+def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Yield the URL of each object that ``entry`` stands for, and the path of its output without
+    change of suffix. Below a prefix, objects of other ``suffixes`` and hidden ones are left out.
+
+    Raises:
+        PreflightError: the store cannot be listed.
+    """
+    try:
+        scheme, host, path = object_url.split(entry)
+    except GeobatchError as error:
+        raise PreflightError(error.message, hint=error.hint) from error
+    root = f"{scheme}://{host}"
+    pattern = _MAGIC.search(path) if scheme in BUCKETS or "*" in path else None
+    if pattern is None and not path.endswith("/") and path:
+        # What is wrong with a key is wrong with this one item.
+        yield entry, relative_name(path.rpartition("/")[2])
+        return
+    if scheme not in BUCKETS:
+        raise PreflightError(
+            f"{shown(entry)}: a server of {scheme}:// has no list of its objects",
+            hint="name each object, in a text file as @list.txt if they are many",
+        )
+    base = path[: pattern.start()].rpartition("/")[0] if pattern else path.rstrip("/")
+    matches = re.compile(_translated(path)) if pattern else None
+    for key in _listed(root, base, entry):
+        relative = key[len(base) :].lstrip("/")
+        hidden = any(part.startswith(".") for part in relative.split("/"))
+        suffix = os.path.splitext(key)[1].lower()  # noqa: PTH122 - a key is no path
+        wanted = matches.fullmatch(key) if matches else suffix in suffixes and not hidden
+        if wanted:
+            yield f"{root}/{key}", relative_name(relative)
+
+
+def _translated(pattern: str) -> str:
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
+    return "(?s:" + "".join(_WORDS.get(part) or re.escape(part) for part in parts) + ")"
+
+
+def _listed(root: str, prefix: str, entry: str) -> Iterator[str]:
+    """Yield the keys below ``prefix``, sorted."""
+    keys: list[str] = []
+    try:
+        client = store_client.client_of(ObjectUrl(root, prefix))
+        for some in client.list(ObjectUrl(root, prefix)):
+            keys += (str(one["path"]) for one in some)
+            if len(keys) > MOST_LISTED:
+                break
+    except GeobatchError as error:
+        raise PreflightError(f"cannot list {error.message}", hint=error.hint) from error
+    if len(keys) > MOST_LISTED:
+        raise PreflightError(
+            f"{shown(entry)}: there are more than {MOST_LISTED:,} objects",
+            hint="name a longer prefix, or list the objects in a text file, @list.txt",
+        )
+    yield from sorted(keys)

@@ -1,0 +1,176 @@
+"""A server of objects on loopback, with ETags and ranges, that can be told to behave badly."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_TIME = formatdate(1_780_000_000, usegmt=True)
+
+
+@dataclass
+class Objects:
+    """The objects of a server, by path.
+
+    ``fault`` is asked at each request, by method, path and the number of the request (from 0), and
+    names what to do wrong, or "" for nothing: a status ("503"), or one of the words in ``_BODIES``.
+    """
+
+    data: dict[str, bytes] = field(default_factory=dict)
+    fault: Callable[[str, str, int], str] = lambda method, path, number: ""
+    latency: float = 0.0
+    etags: bool = True
+    page: int = 1000
+    seen: list[tuple[str, str, str]] = field(default_factory=list)
+    port: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+    def etag(self, path: str) -> str:
+        return f'"{hashlib.md5(self.data[path], usedforsecurity=False).hexdigest()}"'
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    objects: Objects
+    disable_nagle_algorithm = True
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        objects, (path, _, query) = self.objects, self.path.partition("?")
+        path = unquote(path).lstrip("/")
+        with objects.lock:
+            number = len(objects.seen)
+            objects.seen.append((self.command, path, self.headers.get("Range", "")))
+        time.sleep(objects.latency)
+        fault = objects.fault(self.command, path, number)
+        if not fault and "list-type=2" in query:
+            self._list(path, {name: values[0] for name, values in parse_qs(query).items()})
+        elif fault.isdecimal():
+            self._say(int(fault), b"an answer of the server", {"Retry-After": "1"})
+        elif path not in objects.data:
+            self._say(404, b"no such object")
+        else:
+            self._object(path, fault)
+
+    def _list(self, bucket: str, asked: dict[str, str]) -> None:
+        """Answer as S3 lists a bucket, ``page`` keys at a time."""
+        root = f"{bucket.rstrip('/')}/"
+        keys = sorted(
+            name.removeprefix(root) for name in self.objects.data if name.startswith(root)
+        )
+        keys = [key for key in keys if key.startswith(asked.get("prefix", ""))]
+        since = int(asked.get("continuation-token", "0"))
+        listed = keys[since : since + self.objects.page]
+        more = since + len(listed) < len(keys)
+        contents = "".join(
+            f"<Contents><Key>{escape(key)}</Key><LastModified>2026-05-28T00:00:00.000Z"
+            f"</LastModified><ETag>&quot;x&quot;</ETag><Size>1</Size></Contents>"
+            for key in listed
+        )
+        token = f"<NextContinuationToken>{since + len(listed)}</NextContinuationToken>"
+        body = (
+            f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><IsTruncated>'
+            f"{str(more).lower()}</IsTruncated>{token if more else ''}{contents}</ListBucketResult>"
+        )
+        self._say(200, body.encode(), {"Content-Type": "application/xml"})
+
+    def _say(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _object(self, path: str, fault: str) -> None:
+        objects = self.objects
+        data, headers = objects.data[path], {"Last-Modified": _TIME}
+        if objects.etags:
+            headers["ETag"] = '"other"' if fault == "other" else objects.etag(path)
+        wanted = self.headers.get("If-Match")
+        if wanted and wanted != headers.get("ETag") and fault != "other":
+            self._say(412, b"")
+            return
+        if fault == "html":
+            self._say(200, b"<!DOCTYPE html><html>log in</html>", headers)
+            return
+        found = _RANGE.fullmatch(self.headers.get("Range", ""))
+        if found is None or fault == "whole":
+            self._say(200, data, headers | {"Accept-Ranges": "none"})
+            return
+        start, end = int(found[1]), min(int(found[2] or len(data)) + 1, len(data))
+        if start >= len(data):
+            self._say(416, b"")
+            return
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+        self._part(data[start:end], headers, fault)
+
+    def _part(self, body: bytes, headers: dict[str, str], fault: str) -> None:
+        sent = {"short": body[:-3], "shifted": body[:1] + body[:-1]}.get(fault, body)
+        self.send_response(206)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(sent) + 7 * (fault == "long")))
+        self.end_headers()
+        if fault == "reset":
+            self.wfile.write(sent[: len(sent) // 2])
+            self.wfile.flush()
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.close_connection = True
+            self.connection.close()
+        elif fault == "stall":
+            with contextlib.suppress(OSError):
+                for at in range(len(sent)):
+                    self.wfile.write(sent[at : at + 1])
+                    time.sleep(0.05)
+        else:
+            self.wfile.write(sent)
+            self.close_connection = fault == "long"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def served(**data: bytes) -> Iterator[Objects]:
+    """Serve objects, by names, on a free port of loopback."""
+    objects = Objects(dict(data))
+    handler = type("Handler", (_Handler,), {"objects": objects})
+    with _Server(("127.0.0.1", 0), handler) as server:
+        objects.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield objects
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,228 @@
+"""Runs on objects of a store: the bytes of a run on files, or an error, whatever a network does."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import rasterio
+from object_server import served
+from rasterio.transform import from_origin
+
+import geobatch_tui
+from geobatch_tui.config.layers import make_job
+from geobatch_tui.errors import PreflightError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from object_server import Objects
+
+WARP = {"name": "raster.reproject", "dst_crs": "EPSG:3857"}
+CONVERT = {"name": "raster.convert"}
+HILLSHADE = {"name": "raster.pipeline", "steps": [{"name": "hillshade"}]}
+#: How sources are stored, and whether their blocks are read in ranges: others are copied whole.
+FORMS: dict[str, tuple[dict[str, Any], bool]] = {
+    "cog.tif": ({"driver": "COG", "compress": "deflate", "blocksize": 128}, True),
+    "strips.tif": ({"driver": "GTiff", "compress": "lzw", "predictor": 2}, True),
+    "planes.tif": ({"driver": "GTiff", "compress": "zstd", "tiled": True, "interleave": "band",
+                    "blockxsize": 64, "blockysize": 64, "count": 2}, True),
+    "jpeg.tif": ({"driver": "GTiff", "compress": "jpeg", "tiled": True, "blockxsize": 128,
+                  "blockysize": 128}, False),
+    "masked.tif": ({"driver": "COG", "compress": "deflate", "blocksize": 128, "mask": True}, True),
+    "picture.png": ({"driver": "PNG"}, False),
+}  # fmt: skip
+QUICK = ("cog.tif", "jpeg.tif")
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> Path:
+    """The same relief in each form, in degrees."""
+    root = tmp_path_factory.mktemp("sources")
+    rows, cols = np.mgrid[0:300, 0:400]
+    noise = np.random.default_rng(8).integers(0, 9, rows.shape)
+    pixels = (100 + 50 * np.sin(rows / 20) + 40 * np.cos(cols / 30) + noise).astype(np.uint8)
+    for name, (options, _) in FORMS.items():
+        given = dict(options)
+        masked, count = given.pop("mask", False), given.pop("count", 1)
+        profile = {"width": 400, "height": 300, "count": count, "dtype": "uint8"}
+        profile |= {"crs": "EPSG:4326", "transform": from_origin(7, 47, 0.001, 0.001)}
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.open(root / name, "w", **profile, **given) as out,
+        ):
+            for band in range(1, count + 1):
+                out.write(pixels + band - 1, band)
+            if masked:
+                out.write_mask(pixels % 11 > 0)
+    return root
+
+
+@pytest.fixture
+def server(sources):
+    """All of them in a store."""
+    with served() as objects:
+        for path in sources.iterdir():
+            objects.data[path.name] = path.read_bytes()
+        yield objects
+
+
+def job(source: str, out: Path, op: dict[str, Any], **sections: dict[str, Any]) -> Any:
+    values: dict[str, Any] = {
+        "source": {"inputs": [source]},
+        "op": op,
+        "output": {"dir": str(out)},
+        "engine": {"max_workers": 2, "executor": "thread", "chunk_cols": 128, "chunk_rows": 128},
+        "retry": {"backoff_base": "1ms", "backoff_cap": "2ms"},
+    }
+    for name, section in sections.items():
+        values[name] = values.get(name, {}) | section
+    return make_job(values)
+
+
+def published(out: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.glob("*.tif")}
+
+
+async def run_both(sources: Path, server: Objects, tmp_path: Path, name: str, op: Any) -> None:
+    """Run a job on a file and on the object; both must publish the same bytes."""
+    for source, out in ((str(sources / name), "local"), (server.url(name), "remote")):
+        result = await geobatch_tui.run(job(source, tmp_path / out, op))
+        assert result.exit_code == 0
+    assert published(tmp_path / "remote") == published(tmp_path / "local") != {}
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=SLOW) for name in FORMS]
+)
+async def test_a_url_gives_the_bytes_of_a_file(sources, server, tmp_path, name):
+    """In ranges where the blocks are plain, from a copy elsewhere, which is removed."""
+    await run_both(sources, server, tmp_path, name, CONVERT)
+    whole = max(len(server.data[name]) - 1, 0)
+    asked = [span for _, path, span in server.seen if path == name]
+    copied = any(span == f"bytes=0-{whole}" for span in asked)
+    assert copied is (not FORMS[name][1] or name == "masked.tif")  # the mask is GDAL's to read
+    assert not list((tmp_path / "remote" / ".geobatch").glob("objects/*"))
+
+
+@pytest.mark.parametrize(
+    "op", [WARP, pytest.param(HILLSHADE, marks=SLOW)], ids=["warp", "hillshade"]
+)
+async def test_steps_give_the_same_bytes(sources, server, tmp_path, op):
+    """A warp reads by cells, a chain by windows with a margin."""
+    if op is HILLSHADE:
+        op = {**HILLSHADE, "steps": [{"name": "hillshade", "xscale": 111120.0, "yscale": 111120.0}]}
+    await run_both(sources, server, tmp_path, "cog.tif", op)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "short",
+        "other",
+        *(pytest.param(one, marks=SLOW) for one in ("503", "reset", "long", "whole", "html")),
+    ],
+)
+async def test_faults_in_mid_run_change_no_pixel(sources, server, tmp_path, fault):
+    """Every third request of a run goes wrong. It publishes the right bytes, or says why not."""
+    await geobatch_tui.run(job(str(sources / "cog.tif"), tmp_path / "local", WARP))
+    server.fault = lambda method, path, number: fault if number % 3 == 2 else ""
+    result = await geobatch_tui.run(job(server.url("cog.tif"), tmp_path / "remote", WARP))
+    if fault in {"503", "reset", "short", "long"}:
+        assert result.exit_code == 0
+        assert published(tmp_path / "remote") == published(tmp_path / "local")
+    elif result.exit_code == 0:
+        assert published(tmp_path / "remote") == published(tmp_path / "local")
+    else:
+        assert not published(tmp_path / "remote")
+
+
+async def test_an_object_that_is_replaced_midway_is_a_dead_letter(server, tmp_path):
+    """Never two versions in one output; the next run takes the new one."""
+
+    def replaced(method: str, path: str, number: int) -> str:
+        if [one[:2] for one in server.seen].count(("GET", "cog.tif")) == 4:
+            server.data["cog.tif"] = server.data["strips.tif"]
+        return ""
+
+    server.fault = replaced
+    out = tmp_path / "out"
+    result = await geobatch_tui.run(job(server.url("cog.tif"), out, CONVERT))
+    assert {letter["error_class"] for letter in result.dead_letters} == {"SourceChangedError"}
+    assert not published(out)
+    result = await geobatch_tui.run(job(server.url("cog.tif"), out, CONVERT))
+    assert result.exit_code == 0
+    assert len(published(out)) == 1
+
+
+async def test_a_run_again_asks_once_an_object(server, tmp_path):
+    """Whether it is still the one that was read: by its ETag, without its bytes."""
+    planned = job(server.url("cog.tif"), tmp_path / "out", CONVERT)
+    await geobatch_tui.run(planned)
+    server.seen.clear()
+    report = await geobatch_tui.plan(planned)
+    assert dict(report.reasons).keys() == {"current"}
+    assert [method for method, _, _ in server.seen] == ["HEAD"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "kind"),
+    [
+        ("none.tif", "", "SourceNotFoundError"),
+        ("empty.tif", "", "UnsupportedFormatError"),
+        ("page.tif", "", "UnsupportedFormatError"),
+        ("cog.tif", "403", "SourceNotFoundError"),
+        ("half.tif", "", "CorruptSourceError"),
+        ("files.vrt", "", "UnsafeInputError"),
+        ("beside.tif", "", "UnsupportedFormatError"),
+    ],
+)
+async def test_what_cannot_be_read_is_a_dead_letter(server, tmp_path, name, fault, kind):
+    """With a class, and the URL."""
+    server.data |= {
+        "empty.tif": b"",
+        "page.tif": b"<!DOCTYPE html><html></html>",
+        "half.tif": server.data["cog.tif"][:40_000],
+        "beside.tif": server.data["cog.tif"],
+        "beside.tif.msk": b"II*",
+        "files.vrt": b"<VRTDataset><SourceFilename>/etc/passwd</SourceFilename></VRTDataset>",
+    }
+    server.fault = lambda *_: fault
+    result = await geobatch_tui.run(job(server.url(name), tmp_path / "out", CONVERT))
+    (letter,) = result.dead_letters
+    assert letter["error_class"] == kind
+    assert server.url(name) in str(letter["error_message"])
+
+
+async def test_a_secret_is_in_no_artefact(server, tmp_path, monkeypatch):
+    """Not in the ledger, the log, the kept plan, nor an output; workers that are processes get it
+    by their pipe, and reach the port of the store."""
+    monkeypatch.setenv("MY_TOKEN", "hunter2-canary")
+    root = server.url("").rstrip("/")
+    planned = job(
+        server.url("cog.tif"),
+        tmp_path / "out",
+        CONVERT,
+        storage={root: {"token": "env:MY_TOKEN"}},
+        engine={"executor": "process"},
+    )
+    result = await geobatch_tui.run(planned)
+    assert result.exit_code == 0
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 3
+    assert not [path for path in files if b"hunter2" in path.read_bytes()]
+
+
+async def test_features_and_groups_are_refused_by_name(server, tmp_path):
+    """Until they are read from stores too."""
+    planned = job(server.url("a.fgb"), tmp_path, {"name": "vector.convert"})
+    with pytest.raises(PreflightError, match="does not read URLs yet"):
+        await geobatch_tui.plan(planned)
+    mosaic = {"name": "raster.pipeline", "steps": [{"name": "mosaic"}]}
+    with pytest.raises(PreflightError, match="mosaic does not read URLs yet"):
+        await geobatch_tui.plan(job(server.url("cog.tif"), tmp_path, mosaic))
