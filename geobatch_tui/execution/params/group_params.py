@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
 
+from geobatch_tui.execution.params.frozen import Resampling, pixel_of
 from geobatch_tui.execution.params.param_fields import semantic
-from geobatch_tui.execution.params.step_params import DataType, StepParams
+from geobatch_tui.execution.params.step_params import Bounds, DataType, StepParams
 
+#: Which size of pixels a mosaic has.
+Mode = Literal["same", "highest", "lowest", "average", "common"]
 #: What becomes of a pixel that several files have.
 Rule = Literal["last", "first", "min", "max", "mean", "median", "sum", "count"]
 
@@ -36,12 +39,40 @@ class MosaicStep(StepParams):
         "the same in its parentheses, become one output of that name; empty: all inputs do.",
     )
     rule: Rule = semantic("last", "Which value a pixel has that several files have.")
-    resolution: Literal["same"] = semantic(
-        "same", "Sizes of pixels: the same in all files, which lie on one grid."
+    resolution: Mode | tuple[float, float] | float = semantic(
+        "same",
+        "Size of a pixel: the same in all files; the smallest, the largest, the mean of all, one "
+        "that all are multiples of; or one number or x and y.",
+        "units of the CRS",
+    )
+    bbox: Bounds | None = semantic(
+        None, "Extent: minx, miny, maxx, maxy; empty: that of all files.", "units of the CRS"
+    )
+    target_aligned_pixels: bool = semantic(False, "Grow the extent to multiples of the resolution.")
+    resampling: Resampling | None = semantic(
+        None,
+        "How files on other grids are brought onto that of the mosaic; empty: nearest if a grid is "
+        "asked for, else such files are refused.",
+    )
+    output_crs: str = semantic(
+        "", "CRS of the mosaic: files in others are warped; empty: that of all files."
     )
     output_data_type: DataType | None = semantic(
-        None, "Type of the pixels, for rules that compute values; empty: that of the inputs."
+        None,
+        "Type of the pixels: for rules that compute values, and for files of several types; empty: "
+        "that of the inputs.",
     )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        pixel = pixel_of(None if isinstance(self.resolution, str) else self.resolution)
+        if pixel is not None and not all(size > 0 for size in pixel):
+            raise ValueError("resolution must be above 0")
+        if self.bbox is not None:
+            minx, miny, maxx, maxy = self.bbox
+            if not (minx < maxx and miny < maxy):
+                raise ValueError("bbox must be minx, miny, maxx, maxy, with an area")
+        return self
 
 
 class StackStep(StepParams):

@@ -78,9 +78,15 @@ def _chain_command(item: ItemContext, steps: Sequence[Json], write: Sequence[str
             files = list(source_list.members_of(item.source))
         except (OSError, GeobatchError):
             return ""
-        if len(files) > _MOST_FILES or steps[0].get("rule", "last") != "last":
+        if len(files) > _MOST_FILES or not _is_gdals(steps[0]):
             return ""
     return pipeline(files, steps, write)
+
+
+def _is_gdals(combining: Json) -> bool:
+    """Whether GDAL's mosaic or stack does the same with files."""
+    ours = {"rule": "last", "resampling": "nearest", "output_crs": "", "output_data_type": None}
+    return all((combining.get(name) or value) == value for name, value in ours.items())
 
 
 def pipeline(files: Sequence[str], steps: Sequence[Json], write: Sequence[str]) -> str:

@@ -80,7 +80,8 @@ def _copied(files: MemberFiles, plan: RasterPlan, form: TileForm, place: Window)
     number = mosaic_step.top_of(plan.chain[0], numbers)
     within = files.window_of(number)
     left, top = place.col_off - within.col_off, place.row_off - within.row_off
-    if place.clip(within) != place or left % form.width or top % form.height:
+    lies = place.clip(within) == place and not (left % form.width or top % form.height)
+    if not lies or not files.is_stored(number):
         return None
     opened = files.opened(number)
     blocks = opened.blocks

@@ -13,6 +13,7 @@ import numpy as np
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.raster.source.member_files import MemberFiles, unpacked
 from geobatch_tui.execution.raster.steps.conversion import block_of
+from geobatch_tui.execution.raster.steps.grids.member_warps import WarpedFiles
 from geobatch_tui.execution.raster.steps.step import Block
 from geobatch_tui.execution.sources.source_list import members_of
 
@@ -64,11 +65,14 @@ def files_of(step: StepPlan, opened: OpenSource) -> MemberFiles:
     """Return the files of a group; they are kept with the open source."""
     files = opened.built.get("members")
     if not isinstance(files, MemberFiles):
-        files = opened.built["members"] = MemberFiles(
+        several = "warps" in step.values
+        files = opened.built["members"] = (WarpedFiles if several else MemberFiles)(
             members_of(opened.path),
             unpacked(step.values["files"]),
             allow_vrt=step.values["allow_vrt"],
         )
+        if isinstance(files, WarpedFiles):
+            files.prepare(step)
         opened.stack.callback(files.close)
     return files
 
