@@ -137,7 +137,7 @@ def probe_chain(task: ProbeTask, params: VectorParams, stage: Stage) -> ItemPlan
         )
         divisible = any(step.divisible for step in steps)
         planned = feature_chunks.with_chunks(task, draft, layer, warnings, divisible=divisible)
-        return replace(planned, notes={**planned.notes, **known})
+        return replace(planned, notes={**planned.notes, **known, **planning.notes})
 
 
 def _read_layer(layer: Layer, crs: str) -> LayerPlan:

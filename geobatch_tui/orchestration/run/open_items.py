@@ -116,6 +116,7 @@ class OpenItems:
             strikes=row.strikes,
             divisible=bool(item.context.plan.notes.get("divisible")),
             strip=item.strip(row.chunk_id),
+            unmeasured=bool(item.context.plan.notes.get("unmeasured")),
         )
 
     def _rows(self, count: int) -> list[ChunkRow]:

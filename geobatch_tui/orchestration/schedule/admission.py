@@ -43,14 +43,23 @@ class Prediction:
     against the largest of late: a few MiB of caches are many times the plan of a small unit, and
     must not inflate what is reserved for large ones. It rises faster than it falls, as too little
     memory is worse than too few workers, and stays within 0.5 to 4.
+
+    The plan of an ``unmeasured`` unit is a guess. So the first of them run alone, and what they
+    took, however much that was, holds from then on for those that follow.
     """
 
     RISE, FALL = 0.3, 0.05
     LEAST, MOST = 0.5, 4.0
     FADE = 0.99
+    #: Units that run alone, and the factor that they may show at most.
+    ALONE, MOST_ALONE = 3, 100.0
+    #: Bytes of libraries and caches, which are in no plan: a small unit says nothing of large ones.
+    ASIDE = 64 * MIB
 
     def __init__(self, baseline: int) -> None:
         self.baseline = baseline
+        self._alone = self._to_learn = self.ALONE
+        self._guessed = 0.0
         self.factor = dict.fromkeys(Kind, 1.0)
         self._scale = dict.fromkeys(Kind, 0.0)
 
@@ -65,6 +74,10 @@ class Prediction:
         # A subdivided unit ran in quarters: it says nothing of whole ones.
         if unit.bytes <= 0 or rss_peak <= 0 or unit.subdivide:
             return
+        if unit.unmeasured and self._to_learn:
+            self._to_learn -= 1
+            taken = max(rss_peak - self.baseline - self.ASIDE, 0) / unit.bytes
+            self._guessed = max(self._guessed, min(taken, self.MOST_ALONE))
         kind, factor = unit.kind, self.factor[unit.kind]
         ratio = max(rss_peak - self.baseline, 0) / unit.bytes
         ratio = min(max(ratio, self.LEAST), self.MOST)
@@ -75,7 +88,18 @@ class Prediction:
     def bytes_of(self, unit: Unit) -> int:
         """Return the bytes to reserve. A unit that ran short before reserves 2, 4, then 8 times its
         prediction, which it evidently exceeded: fewer run beside it, at last none."""
-        return int(unit.bytes * self.factor[unit.kind]) << unit.subdivide
+        factor = self.factor[unit.kind]
+        if unit.unmeasured:
+            factor = max(factor, self._guessed)
+        return int(unit.bytes * factor) << unit.subdivide
+
+    def runs_alone(self, unit: Unit) -> bool:
+        """Whether a unit is among the first of its kind, and so to run alone."""
+        return unit.unmeasured and self._alone > 0
+
+    def began_alone(self) -> None:
+        """Note that one of these was sent; what fails tells nothing, but is not waited for."""
+        self._alone -= 1
 
 
 class Reservation:

@@ -30,7 +30,8 @@ class Unit:
     to the lane of suspects. ``attempts`` and ``crashes`` are those of earlier runs. ``divisible``:
     each crash tells the operation which part to leave out, so that crashes do not condemn the unit.
     ``strip``: units of the same one that follow each other read some of the same bytes, which the
-    worker that did the one before has at hand; None: they do not.
+    worker that did the one before has at hand; None: they do not. ``unmeasured``: a function of the
+    user is in it that does not say what memory it takes, so that ``bytes`` is a guess.
     """
 
     kind: Kind
@@ -43,6 +44,7 @@ class Unit:
     subdivide: int = 0
     divisible: bool = False
     strip: int | None = None
+    unmeasured: bool = False
 
     @property
     def key(self) -> Key:

@@ -68,6 +68,8 @@ class Placement:
         self.durations = Durations(config.max_prefetch)
         #: Units with workers, running or prefetched.
         self.sent = 0
+        #: The one of them that is to run alone.
+        self._alone: Entry | None = None
         self._lane = Lane()
         self._make_room = False
         self._decide = decide
@@ -81,6 +83,7 @@ class Placement:
         entry = worker.queue.popleft()
         worker.since = now
         self.sent -= 1
+        self._ended(entry)
         self.admission.give_back(worker.reservation, entry.size, entry.handles)
         if worker.lane:
             self._lane.closed(now)
@@ -99,8 +102,14 @@ class Placement:
         """Drop a worker that was up; its queue is left to the caller."""
         self.admission.forget(worker.reservation)
         self.sent -= len(worker.queue)
+        for entry in worker.queue:
+            self._ended(entry)
         if worker.lane and worker is self._lane.worker:
             self._lane.closed(now)
+
+    def _ended(self, entry: Entry) -> None:
+        if entry is self._alone:
+            self._alone = None
 
     def retire(self, worker: Worker) -> None:
         """Let an idle worker end, unless it is on its way already."""
@@ -209,6 +218,8 @@ class Placement:
 
     def _admit(self, worker: Worker, entry: Entry) -> bool:
         """Reserve the needs of a unit. The only unit is always admitted, or it never would be."""
+        if self.sent and (self._alone is not None or self.prediction.runs_alone(entry.unit)):
+            return False
         self._measure(entry)
         held = worker.reservation
         if self.sent and not self.admission.fits(
@@ -232,6 +243,9 @@ class Placement:
         worker.queue.append(entry)
         self.sent += 1
         unit = entry.unit
+        if self.prediction.runs_alone(unit):
+            self.prediction.began_alone()
+            self._alone = entry
         worker.strip = unit.strip
         self._decide(u.Dispatch(worker.number, unit, unit.attempts + 1, worker.lane))
 

@@ -60,8 +60,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         strikes=st.sampled_from([0, 0, 0, 1, 3]),
         crashes=st.sampled_from([0, 0, 0, 1]),
         attempts=st.sampled_from([0, 0, 2]),
+        unmeasured=st.booleans(),
     )
-    def offer(self, kinds, size, handles, strikes, crashes, attempts) -> None:
+    def offer(self, kinds, size, handles, strikes, crashes, attempts, unmeasured) -> None:
         offered = [
             u.Unit(
                 kind,
@@ -71,6 +72,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 attempts=attempts,
                 crashes=crashes,
                 strikes=strikes,
+                unmeasured=unmeasured and kind is u.Kind.CHUNK,
             )
             for n, kind in enumerate(kinds)
         ]

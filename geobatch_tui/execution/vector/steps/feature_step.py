@@ -56,6 +56,7 @@ class ChainPlanning:
         warnings: sentences for the operator.
         step: which step is planned, as messages name it.
         item: key of the item.
+        notes: facts for ``plan --json``.
         first: the first features of the source, with the plan that they are read by, and whether
             they are all; None: there is none to look at.
         sample: some of them as they come to the step that is planned, and whether these are all.
@@ -65,6 +66,7 @@ class ChainPlanning:
     warnings: list[str] = field(default_factory=list)
     step: str = ""
     item: str = ""
+    notes: dict[str, object] = field(default_factory=dict)
     first: Callable[[], FirstFeatures] | None = None
     sample: Callable[[], tuple[Features, bool]] | None = None
 

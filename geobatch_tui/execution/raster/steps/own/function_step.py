@@ -51,6 +51,8 @@ class Function(LocalStep):
         said = declaration_of(function.call)
         asked = Declared(use, said, given)
         halo, memory = asked.halo(), asked.memory()
+        if memory is None:
+            planning.notes["unmeasured"] = True
         wants = function.code.given
         if halo and up.validity != "none" and not {"valid", "nodata"} & set(wants):
             planning.warn(

@@ -60,6 +60,8 @@ class FeatureFunction(ShapeStep):
         declared = DeclaredLayer(use, declaration_of(function.call), given)
         wants = function.code.given
         memory = declared.memory()
+        if memory is None:
+            planning.notes["unmeasured"] = True
         values: Json = {
             "use": use,
             "file": code["file"],

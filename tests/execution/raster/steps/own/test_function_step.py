@@ -215,3 +215,12 @@ def test_memory_is_told(item):
     assert scratch("memory=0") == 8
     assert scratch("") == 40
     assert scratch("memory=1, halo=512") == 64
+
+
+@pytest.mark.parametrize("said", ["", "(memory=2.5)"])
+def test_memory_that_is_not_declared_is_to_be_measured(item, said):
+    """By the first chunks of a run; what is declared is taken."""
+    planned = item(f"@step{said}\ndef f(block): return block").plan
+    assert planned.notes.get("unmeasured") is (None if said else True)
+    step = RasterPlan.from_json(planned.detail).chain[-1]
+    assert step.values["memory"] == (2.5 if said else 4.0)

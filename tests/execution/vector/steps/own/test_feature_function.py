@@ -98,6 +98,7 @@ def test_fields_are_learnt_from_the_first_features_and_told(tmp_path):
     assert told.endswith("by the first features they are size (int32)")
     plan = VectorPlan.from_json(planned.detail)
     assert plan.fields == ("size",)
+    assert planned.notes["unmeasured"]
     assert plan.id_is_key
     done = vectorjobs.run("vector.pipeline", source, tmp_path / "out", params=params, form="GPKG")
     assert gpd.read_file(done.path).columns.tolist() == ["size", "geometry"]
