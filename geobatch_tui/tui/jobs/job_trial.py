@@ -90,9 +90,18 @@ async def _end(child: Process, scratch: str) -> None:
     try:
         await asyncio.wait_for(child.wait(), _PATIENCE)
     except TimeoutError:
+        await _kill(child)
+    except asyncio.CancelledError:  # the console's loop ends, and waits for this alone
+        await _kill(child)
+        raise
+    finally:
+        shutil.rmtree(Path(scratch), ignore_errors=True)
+
+
+async def _kill(child: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
         child.kill()
-        await child.wait()
-    shutil.rmtree(Path(scratch), ignore_errors=True)
+    await child.wait()
 
 
 def verdict(trial: Trial) -> list[Content]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ from geobatch_tui.orchestration.dry_run import CHUNKS
 from geobatch_tui.tui.console.app import HomeApp
 from geobatch_tui.tui.jobs.draft import Draft, text_of
 from geobatch_tui.tui.jobs.forecast import against_last
+from geobatch_tui.tui.jobs.job_trial import dry_run
 from geobatch_tui.tui.kit.endings import Start
 from geobatch_tui.tui.map.picture.codes import Code
 from geobatch_tui.tui.map.plan_map import PlanMap
@@ -384,6 +386,23 @@ async def test_another_value_ends_a_dry_run(opened, job):
             await console.app.workers.wait_for_complete()
         assert "F5 plans" in str(pane.query_one("#plan Static", Static).content)
         assert not list(Path(tempfile.gettempdir()).glob("geobatch-trial-*"))
+
+
+def test_a_dry_run_ends_with_the_console(job, tmp_path):
+    """The loop cancels what is left: the process is ended and waited for, its scratch removed."""
+
+    async def close_at_once():
+        loaded = load_job(job, environ={})
+        task = asyncio.create_task(dry_run(loaded, {"alps.tif": [0]}, 1, lambda done: None))
+        while not list(tmp_path.glob("geobatch-trial-*")):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        task.cancel()
+        await asyncio.sleep(0)
+
+    asyncio.run(close_at_once())
+    gc.collect()  # a process that lives would be told here
+    assert not list(tmp_path.glob("geobatch-trial-*"))
 
 
 def test_credentials_of_a_run_are_asked_for(job):
