@@ -29,6 +29,7 @@ import rasterio
 from data import path_of
 from jobs import write_job
 from measure import MB, RESULTS, Measured, checked, geobatch, median, table
+from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 from step_rows import OUTPUT, ROWS
 
@@ -130,7 +131,8 @@ def commands(work: Work, peer: Peer, prefix: Path, target: Path) -> list[str]:
 
 
 def difference(ours: Path, theirs: Path, agreement: Agreement) -> Difference:
-    """Compare all bands of two rasters on the same grid. Ends the benchmark if they are not."""
+    """Compare all bands but alpha of two rasters on the same grid. Ends the benchmark if they are
+    not on the same."""
     unequal = more = total = one_sided = pixels = 0
     most = 0.0
     with rasterio.open(ours) as a, rasterio.open(theirs) as b:
@@ -138,11 +140,12 @@ def difference(ours: Path, theirs: Path, agreement: Agreement) -> Difference:
         if a.shape != b.shape or a.count != b.count or not near:
             forms = [(src.count, *src.shape, *src.transform[:6]) for src in (a, b)]
             raise SystemExit(f"{ours} and {theirs} have other grids: {forms[0]}, {forms[1]}")
+        bands = [band for band in a.indexes if a.colorinterp[band - 1] != ColorInterp.alpha]
         for row in range(0, a.height, 512):
             window = Window(0, row, a.width, min(512, a.height - row))
-            one, other = (src.read(window=window).astype("f8") for src in (a, b))
+            one, other = (src.read(bands, window=window).astype("f8") for src in (a, b))
             seen, seen_other = (
-                (src.read_masks(window=window) > 0) & ~np.isnan(values)
+                (src.read_masks(bands, window=window) > 0) & ~np.isnan(values)
                 for src, values in ((a, one), (b, other))
             )
             one_sided += int(np.count_nonzero((seen != seen_other).any(axis=0)))

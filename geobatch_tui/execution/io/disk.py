@@ -22,7 +22,7 @@ from geobatch_tui.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer, Iterator
+    from collections.abc import Buffer, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -32,6 +32,8 @@ _NO_KERNEL_COPY = frozenset({
     errno.ETXTBSY,
 })  # fmt: skip
 _PIECE = 1 << 20
+#: Parts that one call writes; systems take 1024 of them.
+_AT_ONCE = 512
 _CAUSES = (
     (DISK_FULL, DiskFullError),
     (DISK_GONE, OutputGoneError),
@@ -65,6 +67,18 @@ def write_all(fd: int, data: Buffer) -> None:
     left = memoryview(data).cast("B")
     while left:
         left = left[_nonzero(os.write(fd, left)) :]
+
+
+def write_parts(fd: int, parts: Sequence[bytes]) -> None:
+    """Write ``parts`` one behind the other, as :func:`write_all`, without joining them first."""
+    for first in range(0, len(parts), _AT_ONCE):
+        some = parts[first : first + _AT_ONCE]
+        length = sum(map(len, some))
+        if not length:
+            continue
+        written = _nonzero(os.writev(fd, some))
+        if written < length:
+            write_all(fd, memoryview(b"".join(some))[written:])
 
 
 def write_at(fd: int, offset: int, data: Buffer) -> None:

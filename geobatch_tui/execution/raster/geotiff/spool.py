@@ -25,12 +25,14 @@ import numpy as np
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io.digest import crc32
-from geobatch_tui.execution.io.disk import disk_errors, open_spool, read_exactly, write_all
+from geobatch_tui.execution.io.disk import disk_errors, fill, open_spool, read_exactly, write_parts
 from geobatch_tui.execution.protocol.messages import Segment
 from geobatch_tui.execution.raster.geotiff.tile_stores import SpoolStore
 from geobatch_tui.execution.raster.pyramid.encode_chunk import ROW, Rows, encode_chunk
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.raster.plan import RasterPlan
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 MAGIC = b"GBSEG1\r\n"
 _END = struct.Struct("<8s16sQIIIQ")
 _CRC = struct.Struct("<I")
+#: Bytes that are read back at a time.
+_PIECE = 2**20
 #: Bytes of a segment behind its index.
 END_SIZE = _END.size + _CRC.size
 
@@ -76,24 +80,24 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
     """
     with stage("encode"):
         chunk = encode_chunk(plan, item.plan.grid, index, pixels, valid, encoded)
-        footer = _footer(item, index, chunk.rows, len(chunk.payload))
+        parts = [*chunk.parts, _footer(item, index, chunk.rows, chunk.size)]
     name = f"{epoch}-{os.getpid()}-{threading.get_ident()}.spool"
     path = Path(item.work_dir) / name
     with stage("spool"), disk_errors("cannot write the spool", path):
-        offset, crc = _append(path, chunk.payload, footer)
-    length = len(chunk.payload) + len(footer)
+        offset, length, crc = _append(path, parts)
     return Segment(index, name, offset, length, crc), length
 
 
-def _append(path: Path, payload: bytearray, footer: bytes) -> tuple[int, int]:
-    """Append, sync and read back; return the segment's offset and its CRC-32."""
+def _append(path: Path, parts: Sequence[bytes]) -> tuple[int, int, int]:
+    """Append, sync and read back; return the segment's offset, its length and its CRC-32."""
     fd, start = open_spool(path)
     try:
-        write_all(fd, payload)
-        write_all(fd, footer)
+        write_parts(fd, parts)
         os.fsync(fd)
-        crc = crc32(footer, crc32(payload))
-        _read_back(fd, path, start, len(payload) + len(footer), crc)
+        length, crc = sum(map(len, parts)), 0
+        for part in parts:
+            crc = crc32(part, crc)
+        _read_back(fd, path, start, length, crc)
     except BaseException:
         # Room is given back at once; the error that counts is the first one.
         with suppress(OSError):
@@ -101,12 +105,22 @@ def _append(path: Path, payload: bytearray, footer: bytes) -> tuple[int, int]:
         raise
     finally:
         os.close(fd)
-    return start, crc
+    return start, length, crc
 
 
 def _read_back(fd: int, path: Path, offset: int, length: int, crc: int) -> None:
-    if crc32(read_exactly(fd, offset, length)) != crc:
+    if _crc_of(fd, offset, length) != crc:
         raise VerifyError(f"{path.name!r} reads back other bytes than were written to it")
+
+
+def _crc_of(fd: int, offset: int, length: int) -> int:
+    """Return the CRC-32 of bytes of a file, which are read piece by piece."""
+    buffer, crc = memoryview(bytearray(min(length, _PIECE))), 0
+    for done in range(0, length, _PIECE):
+        piece = buffer[: min(_PIECE, length - done)]
+        fill(fd, offset + done, piece)
+        crc = crc32(piece, crc)
+    return crc
 
 
 def _footer(item: ItemContext, index: int, rows: Rows, length: int) -> bytes:
@@ -157,6 +171,6 @@ def is_intact(item: ItemContext, segment: Segment) -> bool:
     try:
         with store.opened() as fd:
             read_rows(fd, item, segment)
-            return crc32(read_exactly(fd, segment.offset, segment.length)) == segment.crc32
+            return _crc_of(fd, segment.offset, segment.length) == segment.crc32
     except VerifyError:
         return False

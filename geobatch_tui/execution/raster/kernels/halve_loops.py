@@ -7,6 +7,9 @@ import numpy as np
 
 from geobatch_tui.execution.native.jit import jit
 
+#: Means of a row that are made at a time, by the way that their children allow.
+_PART = 128
+
 
 @jit
 def _four(upper, lower, out):
@@ -32,25 +35,52 @@ def average_whole(band, seen, masked, nodata, excluded, out):
     height, width = band.shape
     for r in range(out.shape[0]):
         top, below = 2 * r, min(2 * r + 1, height - 1)
-        if not masked and not excluded:
-            _four(band[top], band[below], out[r])
-            continue
-        for k in range(out.shape[1]):
-            total, number = np.int64(0), np.int64(0)
-            for y in (top, below):
-                for x in (2 * k, min(2 * k + 1, width - 1)):
-                    if masked and not seen[y, x]:
-                        continue
-                    if excluded and band[y, x] == nodata[0]:
-                        continue
-                    total += np.int64(band[y, x])
-                    number += 1
-            if number == 0:
-                out[r, k] = band[top, 2 * k]
+        for first in range(0, out.shape[1], _PART):
+            line = out[r, first : first + _PART]
+            start, stop = 2 * first, min(2 * (first + len(line)), width)
+            upper, lower = band[top, start:stop], band[below, start:stop]
+            hidden = masked and _hold(seen[top, start:stop], seen[below, start:stop], np.uint8(0))
+            if hidden or (excluded and _hold(upper, lower, nodata[0])):
+                _some(band, seen, masked, nodata, excluded, r, first, line)
                 continue
-            out[r, k] = (2 * total + number) // (2 * number)
-            if excluded and out[r, k] == nodata[0]:
-                out[r, k] = nodata[1]
+            _four(upper, lower, line)
+            if excluded:
+                for k in range(len(line)):
+                    line[k] = nodata[1] if line[k] == nodata[0] else line[k]
+
+
+@jit
+def _hold(upper, lower, wanted):
+    """Whether two rows have a value; without branches, for many at a time."""
+    found = np.uint8(0)
+    for k in range(len(upper)):
+        found |= np.uint8(upper[k] == wanted) | np.uint8(lower[k] == wanted)
+    return found != 0
+
+
+@jit
+def _some(band, seen, masked, nodata, excluded, r, first, line):
+    """Means of whole numbers from column ``first`` of row ``r`` on, some of whose children do not
+    count; see :func:`average_whole`."""
+    height, width = band.shape
+    top, below = 2 * r, min(2 * r + 1, height - 1)
+    for k in range(len(line)):
+        column = 2 * (first + k)
+        total, number = np.int64(0), np.int64(0)
+        for y in (top, below):
+            for x in (column, min(column + 1, width - 1)):
+                if masked and not seen[y, x]:
+                    continue
+                if excluded and band[y, x] == nodata[0]:
+                    continue
+                total += np.int64(band[y, x])
+                number += 1
+        if number == 0:
+            line[k] = band[top, column]
+            continue
+        line[k] = (2 * total + number) // (2 * number)
+        if excluded and line[k] == nodata[0]:
+            line[k] = nodata[1]
 
 
 @jit

@@ -70,16 +70,23 @@ def raw_codec_of(plan: RasterPlan) -> Codec:
 
 
 class TileWriter:
-    """Encodes tiles one after the other into ``payload``, and keeps their index."""
+    """Encodes tiles one after the other into ``parts``, of ``size`` bytes together, and keeps their
+    index."""
 
     def __init__(self, plan: RasterPlan, *, sparse: bool | None = None) -> None:
-        self.payload = bytearray()
+        self.parts: list[bytes] = []
+        self.size = 0
         self.form = TileForm.of(plan)
         self.codec = codec_of(plan)
         self._rows: list[tuple[int, ...]] = []
         self._raw_codec = raw_codec_of(plan)
         self._framed = plan.encoding.format == "COG"
         self._sparse = plan.encoding.sparse if sparse is None else sparse
+
+    @property
+    def payload(self) -> bytes:
+        """The tiles as one."""
+        return b"".join(self.parts)
 
     @property
     def rows(self) -> Rows:
@@ -122,12 +129,13 @@ class TileWriter:
     def _append(
         self, place: tuple[int, int, int, int], data: bytes, crc_raw: int, *, empty: bool
     ) -> None:
-        if data and self._framed:
-            self.payload += len(data).to_bytes(LEADER, "little")
-        offset = len(self.payload)
-        self.payload += data
-        if data and self._framed:
-            self.payload += data[-TRAILER:]
+        frames = data and self._framed
+        offset = self.size + (LEADER if frames else 0)
+        if frames:
+            self.parts += [len(data).to_bytes(LEADER, "little"), data, data[-TRAILER:]]
+        else:
+            self.parts.append(data)
+        self.size = offset + len(data) + (TRAILER if frames else 0)
         self._rows.append((*place, offset, len(data), crc32(data), crc_raw, empty))
 
 

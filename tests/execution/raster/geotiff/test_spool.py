@@ -63,7 +63,12 @@ def test_short_writes_go_on(item, monkeypatch):
     """A write that takes a few bytes is continued behind them."""
     write = os.write
     chance = random.Random(1)
-    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[: chance.randint(1, 999)]))
+
+    def some(fd, data):
+        return write(fd, data[: chance.randint(1, 999)])
+
+    monkeypatch.setattr(os, "write", some)
+    monkeypatch.setattr(os, "writev", lambda fd, parts: some(fd, b"".join(parts)))
     segments = write_segments(item, PLAN, noise(PLAN))
     assert all(spool.is_intact(item, segment) for segment in segments)
 
@@ -85,6 +90,7 @@ def test_a_full_disk_leaves_the_spool_as_it_was(item, monkeypatch, code, after):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", fill)
+        patch.setattr(os, "writev", lambda fd, parts: fill(fd, b"".join(parts)))
         with pytest.raises(DiskFullError):
             spool.write_chunk(item, PLAN, 1, noise(PLAN)[:, :64, 64:128], None, 1, no_stage)
     assert path.read_bytes() == before
@@ -126,7 +132,7 @@ def test_a_vanished_disk_ends_the_run(item, monkeypatch):
     def fail(_fd, _data):
         raise OSError(errno.EROFS, "read-only")
 
-    monkeypatch.setattr(os, "write", fail)
+    monkeypatch.setattr(os, "writev", fail)
     with pytest.raises(OutputGoneError):
         spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
 
@@ -139,7 +145,7 @@ def test_lost_bytes_are_noticed(item, monkeypatch):
         write(fd, bytes(len(data)))
         return len(data)
 
-    monkeypatch.setattr(os, "write", lose)
+    monkeypatch.setattr(os, "writev", lambda fd, parts: lose(fd, b"".join(parts)))
     with pytest.raises(VerifyError):
         spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
     assert [path.stat().st_size for path in Path(item.work_dir).iterdir()] == [0]

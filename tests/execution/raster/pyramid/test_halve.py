@@ -186,3 +186,26 @@ def test_compiled_averages(name, monkeypatch):
             patch.setattr(halve, "_COMPILED", frozenset())
             expected = reduce(band[np.newaxis], seen, resampling="average", nodata=nodata)[0]
         assert found.tobytes() == expected.tobytes(), (shape, nodata, masked)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (3, 255), (2, 256), (4, 700)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_one_child_that_does_not_count_changes_one_mean(place, masked):
+    """Most of a row is averaged many at a time, and the rest is not."""
+    band = np.full((5, 701), 7, np.uint8)
+    band[::2], seen = 9, np.ones(band.shape, bool)
+    band[place], seen[place] = 200, False
+    whole = reduce(np.where(seen, band, 7)[np.newaxis], None, resampling="average")[0]
+    half = reduce(
+        band[np.newaxis],
+        seen if masked else None,
+        resampling="average",
+        nodata=None if masked else 200,
+    )[0]
+    row, col = place[0] // 2, place[1] // 2
+    others = [(r, c) for r in {2 * row, min(2 * row + 1, 4)} for c in (2 * col, 2 * col + 1)]
+    counted = [int(band[at]) for at in others if at != place and at[1] < 701]
+    expected = (2 * sum(counted) + len(counted)) // (2 * len(counted)) if counted else 200
+    assert half[0, row, col] == expected
+    whole[0, row, col] = expected
+    assert np.array_equal(half, whole)
