@@ -131,7 +131,8 @@ class EngineSection(Section):
     )
     space_wait: Duration = operational(
         "30m",
-        "How long a run waits for space on a full disk, without progress, before it ends.",
+        "How long a run waits for space on a full disk, or for a store that is away, without "
+        "progress, before it ends.",
         "s",
     )
     max_duration: NoDuration = operational(

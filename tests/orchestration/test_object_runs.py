@@ -14,6 +14,8 @@ from rasterio.transform import from_origin
 import geobatch_tui
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.stores import store_client
+from geobatch_tui.orchestration.run import watchdogs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,6 +160,53 @@ async def test_an_object_that_is_replaced_midway_is_a_dead_letter(server, tmp_pa
     result = await geobatch_tui.run(job(server.url("cog.tif"), out, CONVERT))
     assert result.exit_code == 0
     assert len(published(out)) == 1
+
+
+@pytest.mark.parametrize("fault", ["503", "429"])
+async def test_a_store_that_is_away_pauses_its_run(sources, server, tmp_path, monkeypatch, fault):
+    """Nothing is given up and no attempt counted: it is asked now and then, and the run goes on."""
+    monkeypatch.setattr(watchdogs, "STORE_PERIOD", 0.05)
+    monkeypatch.setattr(store_client, "RETRIES", 0)
+    await geobatch_tui.run(job(str(sources / "cog.tif"), tmp_path / "local", CONVERT))
+    questions = 0
+
+    def away(method: str, path: str, number: int) -> str:
+        nonlocal questions
+        questions += "if-you-are-there" in path
+        planned = [span for _, _, span in server.seen].count("bytes=0-32767") > 1
+        return fault if planned and questions < 3 else ""
+
+    server.fault = away
+    out = tmp_path / "remote"
+    planned = job(server.url("cog.tif"), out, CONVERT, retry={"max_attempts": 1})
+    result = await geobatch_tui.run(planned)
+    assert result.exit_code == 0
+    assert questions >= 3
+    assert published(out) == published(tmp_path / "local")
+    log = (out / ".geobatch" / "log.jsonl").read_text()
+    assert "is away, or asks to slow down" in log
+    assert "chunk.retry" not in log
+
+
+async def test_a_store_that_stays_away_ends_its_run(server, tmp_path, monkeypatch):
+    """After engine.space_wait, with nothing given up: the same command resumes."""
+    monkeypatch.setattr(watchdogs, "STORE_PERIOD", 0.02)
+    monkeypatch.setattr(store_client, "RETRIES", 0)
+    server.fault = lambda method, path, number: "503" if number > 9 else ""
+    planned = job(server.url("cog.tif"), tmp_path / "out", CONVERT, engine={"space_wait": "0.1s"})
+    result = await geobatch_tui.run(planned)
+    assert (result.reason, result.exit_code) == ("store", 17)
+    assert not result.dead_letters
+    server.fault = lambda *_: ""
+    assert (await geobatch_tui.run(planned)).exit_code == 0
+
+
+async def test_a_store_that_is_away_before_the_run_gives_up_no_item(tmp_path):
+    """The plan says which, and nothing becomes a dead letter."""
+    with served() as objects:
+        url = objects.url("a.tif")
+    with pytest.raises(PreflightError, match="cannot be reached"):
+        await geobatch_tui.plan(job(url, tmp_path / "out", CONVERT, retry={"max_attempts": 1}))
 
 
 async def test_a_run_again_asks_once_an_object(server, tmp_path):

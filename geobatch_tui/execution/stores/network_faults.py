@@ -69,7 +69,14 @@ def fault(error: Exception, url: ObjectUrl) -> GeobatchError:
         return SourceNotFoundError(f"{shown(str(url))}: {told}", hint=_ask(url))
     kind = _KIND.search(text)
     told = _WORDS.get(kind[1] if kind else "", "the connection failed")
-    return RemoteIOError(f"{shown(str(url))}: {url.host}: {told}", hint="it is tried again")
+    broken = RemoteIOError(f"{shown(str(url))}: {url.host}: {told}", hint="it is tried again")
+    return _away(broken, url) if kind and kind[1] == "Connect" else broken
+
+
+def _away(error: GeobatchError, url: ObjectUrl) -> GeobatchError:
+    """Say that it is the store that fails and no object of it: the run pauses until it answers."""
+    error.evidence = {"store": url.root}
+    return error
 
 
 def _by_client(error: Exception, text: str, where: str) -> GeobatchError | None:
@@ -103,7 +110,7 @@ def _by_status(status: int, text: str, url: ObjectUrl) -> GeobatchError:
     if _EXPIRED.search(text):
         return AuthExpiredError(f"{where}: the credentials have expired ({status})")
     if status in _THROTTLED or _SLOW.search(text):
-        return ThrottledError(f"{where}: {url.host} asks to slow down ({status})")
+        return _away(ThrottledError(f"{where}: {url.host} asks to slow down ({status})"), url)
     if status >= 500 or status == 408:
         return RemoteIOError(f"{where}: {url.host} answers {status}", hint="it is tried again")
     return _refusal(status, text, url)

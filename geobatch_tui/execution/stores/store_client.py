@@ -15,10 +15,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import (
+    GeobatchError,
     InvalidInputError,
     PreflightError,
     RemoteIOError,
     SourceNotFoundError,
+    TransientError,
 )
 from geobatch_tui.execution.stores import network_faults, store_settings
 from geobatch_tui.execution.stores.object_url import BUCKETS, ObjectUrl, shown
@@ -227,6 +229,19 @@ def client_of(url: ObjectUrl) -> StoreClient:
     """Return this process's client of the store of ``url``, by the settings that hold here."""
     stores = store_settings.current()
     return _client(url.root, stores.of(url.root), (stores.proxy, stores.no_proxy))
+
+
+def answers(root: str) -> bool:
+    """Whether a store can be reached, and does not ask to slow down: it is asked for an object that
+    it need not have."""
+    url = ObjectUrl(root, "geobatch-asks-if-you-are-there")
+    try:
+        client_of(url).version(url)
+    except TransientError:
+        return False
+    except GeobatchError:
+        return True
+    return True
 
 
 @lru_cache(maxsize=64)

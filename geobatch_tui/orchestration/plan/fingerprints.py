@@ -122,7 +122,12 @@ def _identify_known(path: str, row: ItemRow | None) -> Identified:
         kind = RemoteIOError if number in PASSING else SourceNotFoundError
         failed = kind(f"{path}: {error.strerror if isinstance(error, OSError) else error}")
     return Failure(
-        type(failed).__name__, failed.reaction, failed.message, stage="open", hint=failed.hint
+        type(failed).__name__,
+        failed.reaction,
+        failed.message,
+        stage="open",
+        hint=failed.hint,
+        evidence=failed.evidence,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui import errors
-from geobatch_tui.errors import GeobatchError, Reaction
+from geobatch_tui.errors import GeobatchError, PreflightError, Reaction
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.figures import plural
@@ -142,6 +142,12 @@ class Planning:
 
     async def _decide(self, inputs: Sequence[Input], take: Callable[[Decision], None]) -> None:
         async for decision in self._planner.decide(inputs):
+            if decision.failure is not None and decision.failure.evidence.get("store"):
+                # No fault of the item: its dead letter would be one of thousands.
+                raise PreflightError(
+                    f"{decision.failure.message}: the run cannot be planned now",
+                    hint="run again when the store is back; what is done stays",
+                )
             self._keys.add(decision.key)
             self.report.add(decision)
             take(decision)

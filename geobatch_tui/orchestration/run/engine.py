@@ -23,6 +23,7 @@ from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.run.item_finisher import ItemFinisher
 from geobatch_tui.orchestration.run.open_items import OpenItems
 from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule.suspensions import AWAY
 from geobatch_tui.orchestration.state.letters import chunk_letter, feature_letter
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher, Listener
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import Outcome, Task
     from geobatch_tui.orchestration.run.monitor import Monitor
-    from geobatch_tui.orchestration.run.watchdogs import SpaceWatch
+    from geobatch_tui.orchestration.run.watchdogs import SpaceWatch, StoreWatch
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
     from geobatch_tui.orchestration.state.session import Session
     from geobatch_tui.orchestration.workers.pool import Lost, Pool
@@ -75,13 +76,16 @@ class Engine(Listener):
         self._operation = get_operation(session.job.op.name)
         self._rates = monitor.rates
         self._space: SpaceWatch | None = None
+        self._stores: StoreWatch | None = None
         self._running: set[int] = set()
         self._debug = session.job.log.level == "debug"
 
-    async def run(self, planned: Dispatcher, space: SpaceWatch) -> u.Finish:
+    async def run(
+        self, planned: Dispatcher, space: SpaceWatch, stores: StoreWatch | None = None
+    ) -> u.Finish:
         """Work off everything that the ledger holds open, with the workers of the dispatcher that
         ``planned``."""
-        dispatcher, self._space = self.dispatcher, space
+        dispatcher, self._space, self._stores = self.dispatcher, space, stores
         await self._redo_unpublished()
         # Opened before the dispatcher asks for chunks, or it would find nothing to wait for.
         complete = self._open_items.complete()
@@ -150,6 +154,8 @@ class Engine(Listener):
         receipt = outcome.receipt
         if self._space is not None:
             self._space.progressed()
+        if self._stores is not None:
+            self._stores.progressed()
         if isinstance(receipt, ChunkReceipt):
             self._chunk_done(unit, worker, outcome, receipt)
         elif isinstance(receipt, ItemReceipt):
@@ -276,9 +282,13 @@ class Engine(Listener):
     def suspended(self, reason: str) -> None:
         if reason == "space" and self._space is not None:
             self._space.suspended()
-        self._session.log.emit(
-            "run.suspend", level="warning", message=_SUSPENDED.get(reason, reason)
-        )
+        message = _SUSPENDED.get(reason, reason)
+        if reason.startswith(AWAY):
+            root = reason.removeprefix(AWAY)
+            message = f"{root} is away, or asks to slow down: nothing starts until it answers"
+            if self._stores is not None:
+                self._stores.suspended(root)
+        self._session.log.emit("run.suspend", level="warning", message=message)
         self._session.put(lu.Noted("suspend", {"reason": reason}))
 
     def unsuspended(self, reason: str) -> None:

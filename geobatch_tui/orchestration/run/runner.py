@@ -30,7 +30,12 @@ from geobatch_tui.orchestration.run.engine import Engine
 from geobatch_tui.orchestration.run.monitor import Monitor
 from geobatch_tui.orchestration.run.plan_phase import PlanPhase
 from geobatch_tui.orchestration.run.signals import handled
-from geobatch_tui.orchestration.run.watchdogs import LedgerWatch, MemoryWatch, SpaceWatch
+from geobatch_tui.orchestration.run.watchdogs import (
+    LedgerWatch,
+    MemoryWatch,
+    SpaceWatch,
+    StoreWatch,
+)
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.dismissal import dismissal
 from geobatch_tui.orchestration.state.published import write_manifest
@@ -194,12 +199,14 @@ class Run:
         space = SpaceWatch(
             session.output_dir, job.engine.space_wait, dispatcher.tell, self._give_up_on_space
         )
+        stores = StoreWatch(job.engine.space_wait, dispatcher.tell, self._give_up_on_store)
         memory = MemoryWatch(pool, self._resources.budget, dispatcher.tell)
         self._monitor.show(dispatcher, engine.label, memory)
         async with contextlib.AsyncExitStack() as stack:
             self._every(stack, memory.run())
             self._every(stack, space.run())
-            finish = await engine.run(planned, space)
+            stack.callback(stores.close)
+            finish = await engine.run(planned, space, stores)
         await session.flush()
         if finish.reason == "fatal" and finish.failure is not None:
             error = error_of(finish.failure)
@@ -271,6 +278,10 @@ class Run:
 
     def _give_up_on_space(self) -> None:
         self._stop = self._stop or "space"
+        self._command(u.Verb.CANCEL)
+
+    def _give_up_on_store(self) -> None:
+        self._stop = self._stop or "store"
         self._command(u.Verb.CANCEL)
 
     def steer(self, verb: str, arguments: Json, origin: str) -> dict[str, object]:

@@ -9,9 +9,11 @@ import time
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, GeobatchError
+from geobatch_tui.execution.stores import store_client
 from geobatch_tui.orchestration.plan.machine import disk_size, free_disk
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.admission import pressure_level
+from geobatch_tui.orchestration.schedule.suspensions import AWAY
 from geobatch_tui.orchestration.workers import procfs
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ MEMORY_PERIOD = 0.2
 SPACE_PERIOD = 1.0
 LEDGER_RETRY = 1.0
 """Seconds between two tries to write a ledger on a full disk."""
+STORE_PERIOD, MOST_STORE_PERIOD = 1.0, 30.0
+"""Seconds from a store's failure to the first question whether it is back, and between the last."""
 LOW_WATER = 64 * 1024 * 1024
 LOW_SHARE = 50
 """Admission stops under 64 MiB of free disk, or a 50th of a smaller filesystem."""
@@ -102,6 +106,53 @@ class SpaceWatch:
             # ``_since`` stays: until a chunk is written, patience goes on running out.
             self._suspended = False
             self._tell(u.Space(ok=True))
+
+
+class StoreWatch:
+    """Asks stores that were away, one question at a time, until they answer; then the scheduler
+    goes on. It calls ``give_up`` once ``patience`` seconds passed without a finished chunk.
+
+    Questions come further apart as long as no chunk is finished: also where a store answers them
+    and fails at its objects.
+    """
+
+    def __init__(
+        self, patience: float, tell: Callable[[u.Event], None], give_up: Callable[[], None]
+    ) -> None:
+        self._patience = patience
+        self._tell = tell
+        self._give_up = give_up
+        self._since: float | None = None
+        self._period = STORE_PERIOD
+        self._asking: dict[str, asyncio.Task[None]] = {}
+
+    def suspended(self, root: str) -> None:
+        """Begin to ask: the scheduler stopped admission as this store is away."""
+        if self._since is None:
+            self._since = time.monotonic()
+        if root not in self._asking or self._asking[root].done():
+            self._asking[root] = asyncio.ensure_future(self._ask(root))
+
+    def progressed(self) -> None:
+        """Start patience anew, as a chunk was finished; not for the last ones in flight."""
+        if all(task.done() for task in self._asking.values()):
+            self._since, self._period = None, STORE_PERIOD
+
+    async def _ask(self, root: str) -> None:
+        while True:
+            await asyncio.sleep(self._period)
+            self._period = min(2 * self._period, MOST_STORE_PERIOD)
+            if await asyncio.to_thread(store_client.answers, root):
+                self._tell(u.StoreBack(f"{AWAY}{root}"))
+                return
+            if self._since is not None and time.monotonic() - self._since > self._patience:
+                self._give_up()
+                return
+
+    def close(self) -> None:
+        """Ask no more."""
+        for task in self._asking.values():
+            task.cancel()
 
 
 class LedgerWatch:

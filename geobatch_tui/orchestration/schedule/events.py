@@ -148,6 +148,13 @@ class Space:
     ok: bool
 
 
+@dataclass(frozen=True, slots=True)
+class StoreBack:
+    """A store that was away answers again; ``reason``: that of the suspension."""
+
+    reason: str
+
+
 class Verb(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
@@ -177,6 +184,7 @@ Event = (
     | Tick
     | Pressure
     | Space
+    | StoreBack
     | Command
     | SetWorkers
 )

@@ -25,6 +25,7 @@ from geobatch_tui.orchestration.schedule.backlog import Entry, Refilling
 from geobatch_tui.orchestration.schedule.backoff import RetryBudget
 from geobatch_tui.orchestration.schedule.breaker import Breaker, CrashLoop, exceeds
 from geobatch_tui.orchestration.schedule.placement import Placement, SchedulerConfig
+from geobatch_tui.orchestration.schedule.suspensions import AWAY
 from geobatch_tui.orchestration.schedule.verdicts import (
     FEWER_TRIES,
     Action,
@@ -129,6 +130,8 @@ class Scheduler:
                     place.gate.resume("space")
                 else:
                     place.gate.suspend("space")
+            case u.StoreBack(reason):
+                place.gate.resume(reason)
             case u.Command(verb):
                 self._obey(verb)
             case u.SetWorkers(count):
@@ -227,6 +230,9 @@ class Scheduler:
             case Action.SUSPEND:
                 self._release(entry)
                 self.place.gate.suspend("space")
+            case Action.AWAY:
+                self._release(entry)
+                self.place.gate.suspend(f"{AWAY}{verdict.failure.evidence['store']}")
             case Action.END:
                 self._release(entry)
                 self._stop_now("fatal", verdict.failure)

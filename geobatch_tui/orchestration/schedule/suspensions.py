@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+#: Beginning of the reason for a store that is away; its root follows.
+AWAY = "store "
+
+
 class Gate:
     """Open while there is no reason to suspend admission, and memory pressure is low.
 

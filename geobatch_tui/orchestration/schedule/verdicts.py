@@ -48,6 +48,7 @@ class Action(Enum):
     RELEASE = "release"  #: back to its queue without a mark
     FEWER = "fewer"  #: tried again, after a while, beside fewer workers
     SUSPEND = "suspend"  #: released, and the run pauses for space
+    AWAY = "away"  #: released, and the run pauses until the store answers
     END = "end"  #: released, and the run ends
 
 
@@ -94,6 +95,8 @@ class Judge:
         unit = entry.unit
         if is_limited(failure):
             return Verdict(Action.FEWER, unit, failure, FEWER_WAIT)
+        if failure.evidence.get("store") and unit.kind.value != "probe":
+            return Verdict(Action.AWAY, unit, failure)
         match failure.reaction:
             case Reaction.TRANSIENT:
                 return self._transient(unit, failure)

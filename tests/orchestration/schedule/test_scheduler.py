@@ -3,6 +3,8 @@ events: ``test_scheduler_model``."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from scheduler_shell import Shell, chunk, chunks, death, failure
 
@@ -141,6 +143,20 @@ def test_space_pauses_and_charges_nothing():
     out = made.send(u.Space(ok=True))
     assert out[0] == u.Unsuspend("space")
     assert [(d.unit.ident, d.attempt) for d in of(u.Dispatch, out)] == [(0, 1), (2, 1)]
+
+
+def test_a_store_that_is_away_pauses_and_charges_nothing():
+    """As a full disk does, until it answers; with two of them, until both do."""
+    made = running(3, *chunks(4))
+    for worker, root in ((1, "s3://a"), (2, "s3://b")):
+        away = replace(failure(Reaction.TRANSIENT), evidence={"store": root})
+        out = made.fail(worker, away)
+        assert of(u.Suspend, out) == [u.Suspend(f"store {root}")]
+        assert of(u.Release, out) == [u.Release(chunk(worker - 1))]
+    assert not made.succeed(3)
+    assert made.send(u.StoreBack("store s3://a")) == [u.Unsuspend("store s3://a")]
+    out = made.send(u.StoreBack("store s3://b"))
+    assert {d.attempt for d in of(u.Dispatch, out)} == {1}
 
 
 def test_low_water_suspends():
