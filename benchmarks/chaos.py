@@ -48,6 +48,7 @@ def experiments(given: argparse.Namespace) -> dict[str, Experiment]:
     three = partial(chaos_jobs.raster, columns=4, rows=3, sources=3)
     found: dict[str, Experiment] = {
         "kill-engine": lambda d: kills.kill_engine(chaos_jobs.raster(d), given.kills, seed),
+        "kill-engine-stage": lambda d: kills.kill_engine(chaos_jobs.staged(d), given.kills, seed),
         "kill-workers": lambda d: kills.kill_workers(
             chaos_jobs.raster(d, columns=given.columns, rows=given.columns * 3 // 4),
             given.worker_kills,

@@ -126,9 +126,15 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def choose(report: PlanReport, count: int = CHUNKS) -> tuple[Chosen, int]:
-    """Choose chunks at equal steps over all that a plan has to do; return them by item, and the
-    number of all. Reads the ledger where the chunks of an item differ."""
-    sizes = [len(_open(entry, report)) for entry in report.entries]
+    """Choose chunks at equal steps over all that a plan has to do, but for those that wait for a
+    stage; return them by item, and the number of all that is to be done. Reads the ledger where the
+    chunks of an item differ."""
+    todo = 0
+    sizes = []
+    for entry in report.entries:
+        numbers = _open(entry, report)
+        todo += len(numbers)
+        sizes.append(len(_tried_of(entry, numbers)))
     total = sum(sizes)
     count = min(count, total)
     ranks = [(2 * number + 1) * total // (2 * count) for number in range(count)]
@@ -137,18 +143,24 @@ def choose(report: PlanReport, count: int = CHUNKS) -> tuple[Chosen, int]:
     for entry, size in zip(report.entries, sizes, strict=True):
         here = [rank - start for rank in ranks if start <= rank < start + size]
         if here:
-            numbers = _open(entry, report)
+            numbers = _tried_of(entry, _open(entry, report))
             chosen[entry.key] = [numbers[rank] for rank in here]
         start += size
-    return chosen, total
+    return chosen, todo
+
+
+def _tried_of(entry: ItemReason, numbers: Sequence[int]) -> Sequence[int]:
+    """Return those of ``numbers`` that can be tried: what is behind a stage needs all of it."""
+    first = len(entry.grids[0])
+    return numbers if first == entry.chunks else [one for one in numbers if one < first]
 
 
 def _open(entry: ItemReason, report: PlanReport) -> Sequence[int]:
-    """List the chunks of an item that are to be done, by their numbers in its grid."""
+    """List the chunks of an item that are to be done, by their numbers."""
     if entry.refused:
         return ()
     if entry.item_id is None:
-        return () if entry.reason in _NO_WORK else range(len(entry.grid))
+        return () if entry.reason in _NO_WORK else range(entry.chunks)
     reasons = enumerate(report.reasons_of(entry))
     return [index for index, (reason, _) in reasons if reason not in _NO_WORK]
 
@@ -225,7 +237,7 @@ def _tried(
 ) -> TriedChunk:
     chunk_id, item, label = row.first_chunk + index, safe(row.key), safe(row.key)
     if row.plan:
-        label = safe(chunk_label(row.key, ItemPlan.from_json(row.plan).grid, index))
+        label = safe(chunk_label(row.key, ItemPlan.from_json(row.plan).grids, index))
     error = errors.get((item, label)) or errors.get((item, None), "")
     tried = TriedChunk(item, index, label, None, None, 0, safe(error, 300))
     if index >= row.n_chunks or reader.states(chunk_id, 1)[0] != ChunkState.DONE:

@@ -24,6 +24,7 @@ from geobatch_tui.execution.protocol.messages import (
     ItemPlan,
     ProbeTask,
     SourceIdentity,
+    chunk_place,
 )
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.fingerprints import identify
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.plan.recipe import Recipe
 
 _CHUNK = re.compile(r"(?s)(.+)@(\d+),(\d+)")
+_STAGED = re.compile(r"(?s)(.+)@stage(\d+):(\d+),(\d+)")
 _FEATURE = re.compile(r"(?s)(.+)@(\d+)")
 
 
@@ -177,7 +179,7 @@ def compute(
 
     Args:
         loaded: a job on rasters, or a chain of steps on features.
-        chunk: its key.
+        chunk: its key; of one that is stored on the way, ``item@stage1:row,col``.
         debug: open Python's debugger at the first line of each function of the user, and where it
             raises an error. Without it, functions are tried for seams as well.
 
@@ -191,7 +193,11 @@ def compute(
     if of_features and not getattr(job.op.params, "steps", ()):
         raise ConfigError(f"{job.op.name} has no steps to compute")
     feature = _FEATURE.fullmatch(chunk) if of_features else None
-    key, row, col = (feature[1], 0, 0) if feature else place_of(chunk)
+    staged = None if of_features else _STAGED.fullmatch(chunk)
+    if staged is not None:
+        key, row, col = staged[1], int(staged[3]), int(staged[4])
+    else:
+        key, row, col = (feature[1], 0, 0) if feature else place_of(chunk)
     position = int(feature[2]) if feature else None
     with (
         tempfile.TemporaryDirectory(prefix="geobatch-step-") as scratch,
@@ -202,12 +208,23 @@ def compute(
         plan = lone.known_plan() or operation.probe(lone.probe(), _no_stage)
         if position is not None:
             col = _chunk_of(plan.grid, key, position)
+        index = _index_of(plan, None if staged is None else int(staged[2]), key, row, col)
         # Some formats are read through parts on disk.
         item = replace(lone.context(plan), work_dir=scratch)
-        task = ChunkTask(0, item, index_in(plan.grid, key, row, col), 1, 0, proves=not debug)
+        task = ChunkTask(0, item, index, 1, 0, proves=not debug)
         if of_features:
             return _computed_features(task, chunk, position)
         return _computed(task, chunk)
+
+
+def _index_of(plan: ItemPlan, stage: int | None, key: str, row: int, col: int) -> int:
+    """Return the number of a chunk in its item; ``stage``: the one that it is of, from 1. Raises
+    ConfigError if there is none."""
+    grids, count = plan.grids, len(plan.stages)
+    if stage is not None and not 1 <= stage <= count:
+        raise ConfigError(f"{safe(key)} has {count} stages, counted from 1; there is no {stage}")
+    number = count if stage is None else stage - 1
+    return sum(map(len, grids[:number])) + index_in(grids[number], key, row, col)
 
 
 def _chunk_of(grid: ChunkGrid, key: str, position: int) -> int:
@@ -265,7 +282,8 @@ def _computed(task: ChunkTask, chunk: str) -> ComputedChunk:
     pixels, valid = pixels_of(task, _no_stage)
     seconds = time.perf_counter() - since
     figures = [_range(band) for band in pixels]
-    window = task.item.plan.grid.window(task.index)
+    _, grid, local = chunk_place(task.item.plan.grids, task.index)
+    window = grid.window(local)
     return ComputedChunk(
         safe(chunk),
         window.srcwin,

@@ -16,13 +16,12 @@ from pydantic import BaseModel, ConfigDict
 from geobatch_tui.errors import SourceNotFoundError, VerifyError
 from geobatch_tui.execution.io.part_file import part_path
 from geobatch_tui.execution.params.param_fields import operational, semantic
+from geobatch_tui.execution.protocol.looking import InspectReceipt, InspectTask
 from geobatch_tui.execution.protocol.messages import (
     ChunkGrid,
     ChunkReceipt,
     ChunkTask,
     FinaliseTask,
-    InspectReceipt,
-    InspectTask,
     ItemContext,
     ItemPlan,
     ItemReceipt,

@@ -84,7 +84,7 @@ _REFERENCES: dict[str, Reference] = {}
 @dataclass(slots=True)
 class Fixture:
     """A job file, its tables, its output directory, how many chunks it has, and the mark of one in
-    a spool."""
+    a spool; ``staged``: how many of the chunks are of a stage."""
 
     directory: Path
     path: Path
@@ -92,6 +92,7 @@ class Fixture:
     out: Path
     chunks: int
     magic: bytes = spool.MAGIC
+    staged: int = 0
 
     def write(self, **changes: dict[str, Any]) -> None:
         """Write the job file, with these tables laid over it; the change stays."""
@@ -176,6 +177,28 @@ def raster(
     fixture = Fixture(
         directory, directory / "job.toml", tables, directory / "out", columns * rows * sources
     )
+    fixture.write(**changes)
+    return fixture
+
+
+def staged(directory: Path, *, side: int = 1500, **changes: Any) -> Fixture:
+    """Reproject a synthetic raster, store it in chunks of 256x256, and shade it by GDAL's hillshade
+    in 300 chunks of 128x128."""
+    steps = [
+        {
+            "name": "reproject",
+            "output_crs": "EPSG:3035",
+            "resampling": "cubic",
+            "size": [COLUMNS * CHUNK, ROWS * CHUNK],
+        },
+        {"name": "materialize"},
+        {"name": "hillshade", "zfactor": 3000},
+    ]
+    fixture = raster(directory, side=side, op={"name": "raster.pipeline", "steps": steps})
+    for name in ("dst_crs", "resampling", "size"):
+        del fixture.tables["op"][name]
+    fixture.staged = -(-COLUMNS // 2) * -(-ROWS // 2)
+    fixture.chunks += fixture.staged
     fixture.write(**changes)
     return fixture
 

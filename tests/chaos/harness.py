@@ -262,10 +262,11 @@ def is_part(name: str) -> bool:
 
 
 def parts(out: Path) -> list[str]:
-    """Part files and spools that a finished run must not leave."""
+    """Part files, spools and stages that a finished run must not leave."""
     left = [str(path.relative_to(out)) for path in files(out) if is_part(path.name)]
-    spools = (out / STATE).rglob("*.spool")
-    return left + [str(path.relative_to(out)) for path in spools]
+    state = out / STATE
+    work = [*state.rglob("*.spool"), *state.rglob("stage-*.tif")]
+    return left + [str(path.relative_to(out)) for path in work]
 
 
 def events(out: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import random
 import re
 import sqlite3
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import harness
@@ -35,6 +36,7 @@ def kill_engine(fixture: Fixture, kills: int, seed: int) -> Verdict:
     reference, length = fixture.reference().tree, fixture.reference().seconds
     fixture.forget()
     done = laps = wasted = worst = last = 0
+    phases = Phases()
     slowest, undisturbed = 0.0, True
     while done < kills:
         engine = fixture.start()
@@ -44,6 +46,7 @@ def kill_engine(fixture: Fixture, kills: int, seed: int) -> Verdict:
         if engine.alive():
             engine.kill()
             done, undisturbed = done + 1, False
+            phases.killed(fixture)
             slowest = max(slowest, _after_kill(fixture, verdict, reference, f"kill {done}"))
             epoch, waste = waste_of(fixture)
             # One that was killed before its run began has wasted nothing more.
@@ -66,8 +69,52 @@ def kill_engine(fixture: Fixture, kills: int, seed: int) -> Verdict:
         "chunks redone": wasted,
         "most by one kill": worst,
         "slowest orphan s": round(slowest, 3),
+        **(phases.figures() if fixture.staged else {}),
     }
     return verdict
+
+
+@dataclass
+class Phases:
+    """Counts the kills by what the engine was at, and the chunks that were in hand then."""
+
+    before: int = 0
+    stage: int = 0
+    behind: int = 0
+    in_hand: int = 0
+
+    def killed(self, fixture: Fixture) -> None:
+        """Look at what a killed engine had recorded."""
+        done, running = _chunks_of(fixture)
+        self.in_hand += running
+        if not done:
+            self.before += 1
+        elif done < fixture.staged:
+            self.stage += 1
+        else:
+            self.behind += 1
+
+    def figures(self) -> dict[str, int]:
+        """What the table has of it."""
+        return {
+            "kills before chunks": self.before,
+            "in the stage": self.stage,
+            "behind it": self.behind,
+            "chunks in hand": self.in_hand,
+        }
+
+
+def _chunks_of(fixture: Fixture) -> tuple[int, int]:
+    """How many chunks are done, and how many were being computed when the engine died."""
+    ledger = fixture.out / harness.STATE / "ledger.db"
+    if not ledger.exists():
+        return 0, 0
+    with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as database:
+        try:
+            done, running = database.execute("SELECT n_done, n_running FROM tally").fetchone()
+        except sqlite3.Error:
+            return 0, 0
+    return int(done), int(running)
 
 
 def waste_of(fixture: Fixture) -> tuple[int, int]:

@@ -45,6 +45,13 @@ def test_engine_killed_200_times_in_a_chain(tmp_path):
     assert verdict.faults == [], verdict
 
 
+@pytest.mark.slow
+def test_engine_killed_50_times_in_a_chain_with_a_stage(tmp_path):
+    """50 SIGKILLs over a chain that stores what is before its last step."""
+    verdict = kills.kill_engine(chaos_jobs.staged(tmp_path), 50, SEED)
+    assert verdict.faults == [], verdict
+
+
 def test_workers_killed_6_times(tmp_path):
     """6 SIGKILLs to random workers in one run: same tree, no dead letter."""
     fixture = chaos_jobs.raster(tmp_path, columns=20, rows=15, side=600)

@@ -36,7 +36,7 @@ def report_of(*entries: ItemReason) -> PlanReport:
 
 
 def entry(key: str, chunks: int, reason: str = "new", **more: Any) -> ItemReason:
-    return ItemReason(key, ChunkGrid(chunks, 1, 1, 1), reason, "", **more)
+    return ItemReason(key, (ChunkGrid(chunks, 1, 1, 1),), reason, "", **more)
 
 
 @given(
@@ -89,6 +89,12 @@ def test_chunks_of_an_unfinished_item_are_looked_up() -> None:
     )
     report.chunk_rows = lambda item_id: rows if item_id == 7 else []
     assert choose(report) == ({"a.tif": [1, 3]}, 2)
+
+
+def test_what_is_behind_a_stage_is_not_tried_but_counted() -> None:
+    stage, output = ChunkGrid(3, 1, 1, 1), ChunkGrid(5, 1, 1, 1)
+    report = report_of(ItemReason("a.tif", (stage, output), "new", ""))
+    assert choose(report) == ({"a.tif": [0, 1, 2]}, 8)
 
 
 def test_the_whole_is_estimated_from_what_was_done() -> None:

@@ -14,7 +14,7 @@ from geobatch_tui.execution.params.frozen import given
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from geobatch_tui.execution.protocol import messages
+    from geobatch_tui.execution.protocol import looking, messages
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.protocol.window import Window
 
@@ -41,7 +41,7 @@ class RasterOperation:
 
         return finalise(task, stage)
 
-    def inspect(self, task: messages.InspectTask, stage: Stage) -> messages.InspectReceipt:
+    def inspect(self, task: looking.InspectTask, stage: Stage) -> looking.InspectReceipt:
         from geobatch_tui.execution.raster.geotiff.read_back import inspect
 
         return inspect(task.path, stage)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from geobatch_tui.execution.params.vector_params import VectorParams
-    from geobatch_tui.execution.protocol import messages
+    from geobatch_tui.execution.protocol import looking, messages
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.vector.operations import Work
@@ -72,7 +72,7 @@ class VectorOperation:
 
         return finalise(task, stage)
 
-    def inspect(self, task: messages.InspectTask, stage: Stage) -> messages.InspectReceipt:
+    def inspect(self, task: looking.InspectTask, stage: Stage) -> looking.InspectReceipt:
         from geobatch_tui.execution.vector.write.published_file import inspect
 
         return inspect(task.path, stage)

@@ -1,12 +1,12 @@
-"""Messages about what items are to be made of: the layers of a source, the files of a group.
+"""Messages about what is there: the layers of a source, the files of a group, a published output.
 
-They come before the probes of these items: an engine that opens no file cannot know how many items
-an input has, nor what is in a hundred thousand files.
+Those about sources come before the probes of items: an engine that opens no file cannot know how
+many items an input has, nor what is in a hundred thousand files.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,3 +53,23 @@ class LayersReceipt:
     """The ``names`` of a source's layers, in its order; no two are the same."""
 
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectTask:
+    """Read a published output back: its embedded fingerprint, and every block of it."""
+
+    task_id: int
+    op: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class InspectReceipt:
+    """``fingerprint`` as embedded (empty: not ours), ``size`` and ``digest`` of the file; of its
+    ``facts``, those that the receipt of an item has by the same names, as far as it tells them."""
+
+    fingerprint: str
+    size: int
+    digest: str
+    facts: Json = field(default_factory=dict)

@@ -11,11 +11,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from geobatch_tui.execution.protocol.looking import (
+    InspectReceipt,
+    InspectTask,
     LayersReceipt,
     LayersTask,
     MembersReceipt,
     MembersTask,
 )
+from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt, PreviewTask
 from geobatch_tui.execution.protocol.window import Window
 
 if TYPE_CHECKING:
@@ -69,6 +72,15 @@ class ChunkGrid:
         return [row * self.columns + col for row, col in met.places()]
 
 
+def chunk_place(grids: Sequence[ChunkGrid], index: int) -> tuple[int, ChunkGrid, int]:
+    """Return which of ``grids`` chunk ``index`` of all is in, that grid, and its number there."""
+    for number, grid in enumerate(grids):
+        if index < len(grid):
+            return number, grid, index
+        index -= len(grid)
+    raise IndexError("no such chunk")
+
+
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
     """Identity of a source: ``size`` in bytes, ``mtime_ns``, and a BLAKE2b-128 hex digest over its
@@ -82,10 +94,33 @@ class SourceIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class StagePlan:
+    """A raster within a chain that is stored before anything behind it is computed.
+
+    ``after``: the step of the planned chain that gives it (0: the source); ``steps``: how many of
+    the job do. ``size``: bytes of its file; ``fingerprint``: of its pixels; the engine makes it.
+    """
+
+    grid: ChunkGrid
+    chunk_bytes: int
+    after: int
+    steps: int
+    size: int
+    why: str
+    fingerprint: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """Its name in the item's ``work_dir``."""
+        return f"stage-{self.fingerprint}.tif"
+
+
+@dataclass(frozen=True, slots=True)
 class ItemPlan:
-    """The plan that an operation made for an item.
+    """The plan of an item. Chunks are numbered through its stages, in order, then its output.
 
     Attributes:
+        grid: the chunks of the output.
         chunk_bytes: predicted peak memory of one chunk in a worker, in bytes.
         output_bytes: upper estimate of the published file, in bytes.
         detail: the operation's own plan, JSON-ready (for a raster: destination grid, bands,
@@ -93,6 +128,7 @@ class ItemPlan:
         bounds_lonlat: west, south, east, north of the output in degrees, if known.
         warnings: sentences for the operator.
         notes: JSON-ready facts for ``plan --json`` and the receipt (not in the fingerprint).
+        stages: what is stored on the way.
     """
 
     grid: ChunkGrid
@@ -102,11 +138,26 @@ class ItemPlan:
     bounds_lonlat: tuple[float, float, float, float] | None = None
     warnings: tuple[str, ...] = ()
     notes: Json = field(default_factory=dict)
+    stages: tuple[StagePlan, ...] = ()
+
+    @property
+    def grids(self) -> tuple[ChunkGrid, ...]:
+        return (*(stage.grid for stage in self.stages), self.grid)
+
+    @property
+    def chunks(self) -> int:
+        return sum(map(len, self.grids))
+
+    @property
+    def staged(self) -> int:  # and the number of the output's first chunk
+        return self.chunks - len(self.grid)
 
     def to_json(self) -> dict[str, object]:
         """Return it JSON-ready, for the ledger. Values that are JSON already are shared."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return values | {"grid": asdict(self.grid), "detail": dict(self.detail)}
+        values |= {"grid": asdict(self.grid), "detail": dict(self.detail)}
+        stages = values.pop("stages")  # plans without any are those of versions that knew none
+        return values | {"stages": [asdict(stage) for stage in stages]} if stages else values
 
     @classmethod
     def from_json(cls, data: Json) -> ItemPlan:
@@ -117,6 +168,10 @@ class ItemPlan:
         if values["bounds_lonlat"] is not None:
             west, south, east, north = values["bounds_lonlat"]
             values["bounds_lonlat"] = (west, south, east, north)
+        values["stages"] = tuple(
+            StagePlan(**{**stage, "grid": ChunkGrid(**stage["grid"])})
+            for stage in values.get("stages", ())
+        )
         return cls(**values)
 
 
@@ -220,37 +275,6 @@ class FinaliseTask:
 
 
 @dataclass(frozen=True, slots=True)
-class InspectTask:
-    """Read a published output back: its embedded fingerprint, and every block of it."""
-
-    task_id: int
-    op: str
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class PreviewTask:
-    """Read a window of a source for the eye: small, stretched, with what cannot be read marked.
-
-    ``detail`` is an item's raster plan (``ItemPlan.detail``), or empty where there is none;
-    ``window`` is in its grid, or None for the whole source. ``band`` counts from 1; 0 takes the
-    first three as red, green and blue where there are as many. ``columns`` and ``rows`` limit the
-    picture, in pixels. ``max_bytes`` limits one block of the source, ``max_seconds`` the reading.
-    """
-
-    task_id: int
-    source: str
-    allow_vrt: bool
-    detail: Json
-    window: Window | None
-    band: int
-    columns: int
-    rows: int
-    max_bytes: int = 256 << 20
-    max_seconds: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
 class ResultTask:
     """Compute what step ``step`` of a chain, from 1, gives for chunk ``index`` (0: what the first
     gets), for the eye. ``size`` limits width and height of the picture."""
@@ -316,37 +340,6 @@ class ChunkReceipt:
     seconds: Json
     item: ItemReceipt | None = None
     letters: tuple[FeatureLetter, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class InspectReceipt:
-    """``fingerprint`` as embedded (empty: not ours), ``size`` and ``digest`` of the file; of its
-    ``facts``, those that an :class:`ItemReceipt` has by the same names, as far as it tells them."""
-
-    fingerprint: str
-    size: int
-    digest: str
-    facts: Json = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class PreviewReceipt:
-    """A picture of a window of a source.
-
-    ``pixels`` are ``width`` x ``height`` x 3 bytes, row-major, red before green before blue;
-    ``marks`` has a byte a pixel: 0 a value, 1 nodata, 2 it cannot be read, 3 it was not read, as
-    time ran out. ``facts`` are JSON-ready: ``window`` of the source in pixels, ``size`` of the
-    source, ``bands`` shown, ``count`` of bands, ``dtype``, ``nodata``, ``block``, ``low`` and
-    ``high`` (the values at black and white, by band), ``bad_blocks`` that were met and ``error``,
-    what the first of them said; of a result, in place of the last three, of each band ``ranges``,
-    its least and greatest valid value or None, and ``missing``, the share that is not valid.
-    """
-
-    width: int
-    height: int
-    pixels: bytes
-    marks: bytes
-    facts: Json
 
 
 Receipt = (

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from geobatch_tui.execution.protocol import messages
+    from geobatch_tui.execution.protocol import looking, messages
     from geobatch_tui.execution.protocol.window import Window
 
     #: Names the stage of work that the block inside it is, for a crash's evidence.
@@ -49,7 +49,7 @@ class Operation(Protocol):
         """Assemble, check and sync the part file."""
         ...
 
-    def inspect(self, task: messages.InspectTask, stage: Stage) -> messages.InspectReceipt:
+    def inspect(self, task: looking.InspectTask, stage: Stage) -> looking.InspectReceipt:
         """Read a published output back. Raises VerifyError if a block cannot be read."""
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
 from geobatch_tui.execution.raster.source import object_source, opened_source, source_pixels
 from geobatch_tui.execution.raster.source.blocks import unreadable
+from geobatch_tui.execution.raster.stages import phases
 from geobatch_tui.execution.raster.steps import chain, mosaic_step, step_table
 from geobatch_tui.execution.raster.steps.own import function_step, seam_check
 from geobatch_tui.execution.raster.steps.second import side_chain
@@ -51,35 +53,40 @@ _IO = "/proc/thread-self/io"
 
 
 def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
-    """Compute chunk ``task.index`` into the spool, or the whole item into its part file."""
-    item, plan = task.item, _plan_of(task.item)
-    window = item.plan.grid.window(task.index)
+    """Compute chunk ``task.index`` into its stage or the spool, or the whole item into its part
+    file."""
+    phase = phases.phase_of(task.item, _plan_of(task.item), task.index)
+    item, plan = phase.item, phase.plan
+    window = item.plan.grid.window(phase.index)
+    valid: Valid | None = None
     encoded: EncodedTiles | None = None
     published = reuse.published_tiles(item, plan, window, stage)
     if published is not None:
-        valid = None
         pixels, encoded, bytes_in = published
-    elif plan.encoding.passthrough or mosaic_tiles.can_copy(item, plan):
-        valid = None
+    elif phase.is_plain and (plan.encoding.passthrough or mosaic_tiles.can_copy(item, plan)):
         pixels, encoded, bytes_in = read_tiles(item, plan, window, stage)
     else:
-        if seam_check.is_due(task, plan):
-            _prove(task, plan, window, stage)
-        pixels, valid, bytes_in = read_pixels(item, plan, window, task.subdivide, stage)
+        with phase.blaming_the_stage():
+            _prove_if_due(replace(task, item=item, index=phase.index), plan, window, stage)
+            pixels, valid, bytes_in = read_pixels(item, plan, window, task.subdivide, stage)
     share = validity.invalid_share(plan, pixels, valid)
-    if plan.encoding.alpha_as_mask:
-        plan, pixels, valid = plan.stored(), pixels[:-1], pixels[-1] > 0
     whole: ItemReceipt | None = None
-    if task.whole:
-        whole = assembly.write_whole(item, plan, pixels, valid, task.epoch, stage, encoded)
-        segment, bytes_out = Segment(task.index, "", 0, 0, 0), whole.size
-        object_source.drop_copy(item.source, item.source_id)
+    if phase.stage is not None:
+        segment = phase.file(phase.stage).write(phase.index, pixels, valid, stage)
+        bytes_out = segment.length
     else:
-        segment, bytes_out = spool.write_chunk(
-            item, plan, task.index, pixels, valid, task.epoch, stage, encoded
-        )
+        if plan.encoding.alpha_as_mask:
+            plan, pixels, valid = plan.stored(), pixels[:-1], pixels[-1] > 0
+        if task.whole:
+            whole = assembly.write_whole(item, plan, pixels, valid, task.epoch, stage, encoded)
+            segment, bytes_out = Segment(phase.index, "", 0, 0, 0), whole.size
+            object_source.drop_copy(task.item.source, task.item.source_id)
+        else:
+            segment, bytes_out = spool.write_chunk(
+                item, plan, phase.index, pixels, valid, task.epoch, stage, encoded
+            )
     return ChunkReceipt(
-        index=task.index,
+        index=phase.index,
         segment=segment,
         units=pixels.size,
         bytes_in=bytes_in,
@@ -93,10 +100,11 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
 def pixels_of(task: ChunkTask, stage: Stage) -> tuple[Pixels, float]:
     """Return the pixels (bands, h, w) of a chunk, and the share of them that is valid, 0 to 1;
     nothing is written."""
-    plan, window = _plan_of(task.item), task.item.plan.grid.window(task.index)
-    if seam_check.is_due(task, plan):
-        _prove(task, plan, window, stage)
-    pixels, valid, _ = read_pixels(task.item, plan, window, task.subdivide, stage)
+    phase = phases.fused(task.item, _plan_of(task.item), task.index)
+    item, plan = phase.item, phase.plan
+    window = item.plan.grid.window(phase.index)
+    _prove_if_due(replace(task, item=item, index=phase.index), plan, window, stage)
+    pixels, valid, _ = read_pixels(item, plan, window, task.subdivide, stage)
     return pixels, 1 - validity.invalid_share(plan, pixels, valid)
 
 
@@ -106,8 +114,10 @@ def _plan_of(item: ItemContext) -> RasterPlan:
     return side_chain.at_home(function_step.at_home(plan, steps), steps)
 
 
-def _prove(task: ChunkTask, plan: RasterPlan, window: Window, stage: Stage) -> None:
+def _prove_if_due(task: ChunkTask, plan: RasterPlan, window: Window, stage: Stage) -> None:
     """Try the functions of the user in this chunk; errors as :func:`read_pixels`, and SeamError."""
+    if not seam_check.is_due(task, plan):
+        return
     item = task.item
     with recorder.apart(), stage("seams"), opened_source.source_of(item) as opened:
         try:
@@ -225,7 +235,8 @@ def explain(
     if is_source_list(source):
         source, needed, allow_vrt = mosaic_step.read_last(plan.chain[0], opened)
     else:
-        source_files.check_identity(source, item.source_id)
+        if not item.plan.notes.get(opened_source.STAGED):
+            source_files.check_identity(source, item.source_id)
         needed = _needed_source(opened, plan, window)
     # Opened anew: after an error some drivers go on as if nothing had happened.
     with opened_source.open_source(source, allow_vrt=allow_vrt) as dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from geobatch_tui.execution.raster.group import group_probe
 from geobatch_tui.execution.raster.group.file_looks import Looks, look
 from geobatch_tui.execution.raster.plan import StepPlan
 from geobatch_tui.execution.raster.source import opened_source, size_checks
+from geobatch_tui.execution.raster.stages import stage_choice
 from geobatch_tui.execution.raster.steps import chain, step_table
 from geobatch_tui.execution.raster.steps.step import Planning, Source, facts_of, grid_of
 from geobatch_tui.execution.raster.warp import warp_plan
@@ -132,7 +134,7 @@ def _probe_group(task: ProbeTask, stage: Stage) -> ItemPlan:
             opener = chain.Opener(opened, stage)
             planned = chain.plan_chain(first, steps, planning, opener, before=1)
             planning.notes.update(facts.to_notes())
-            return _finish_chain(task, dataset, facts, planned, planning)
+            return _finish_chain(task, dataset, facts, planned, planning, before=1)
 
 
 def look_at_members(task: MembersTask, stage: Stage) -> MembersReceipt:
@@ -166,13 +168,28 @@ def _finish_chain(
     facts: Facts,
     planned: tuple[StepPlan, ...],
     planning: Planning,
+    *,
+    before: int = 0,
 ) -> ItemPlan:
+    """Finish the plan of a chain; ``before``: how many steps of the job stand before its second."""
     last = planned[-1].raster
+    stages = stage_choice.plan_stages(
+        planned, planning.stages, task.chunking,
+        before=before, block_bytes=size_checks.block_bytes(dataset),
+        warnings=planning.warnings,
+    )  # fmt: skip
     draft = item_plan.Draft(
         dataset, facts, last, grid_of(last), planning.warnings, planning.notes,
-        chain=planned, pixel_bytes=step_table.pixel_bytes(planned),
+        chain=planned, pixel_bytes=step_table.pixel_bytes(stage_choice.rest_of(planned, stages)),
     )  # fmt: skip
-    return reuse.with_reuse(item_plan.finish(task, draft), task.previous, task.source)
+    item = item_plan.finish(task, draft)
+    reused = reuse.with_reuse(item, task.previous, task.source)
+    if not stages or reuse.is_whole(reused):
+        return reused
+    # Chunks behind a stage are computed from all of it: none can be taken over alone.
+    told = map(stage_choice.told, stages)
+    notes = {**item.notes, "stages": [stage_choice.noted(stage) for stage in stages]}
+    return replace(item, stages=stages, warnings=(*item.warnings, *told), notes=notes)
 
 
 @contextlib.contextmanager

@@ -67,6 +67,12 @@ def with_reuse(item: ItemPlan, previous: Json, source: str) -> ItemPlan:
     return replace(item, notes={**item.notes, **noted}, warnings=(*item.warnings, told))
 
 
+def is_whole(item: ItemPlan) -> bool:
+    """Whether all chunks are taken from the published output."""
+    noted = item.notes.get(NOTE)
+    return noted is not None and not len(unpacked(noted["changed"]))
+
+
 def _changed(
     old: RasterPlan, plan: RasterPlan, earlier: str, source: str
 ) -> list[tuple[int, ...]] | None:

@@ -27,7 +27,8 @@ from geobatch_tui.execution.io import syncing
 from geobatch_tui.execution.native.code_cache import cache_directory
 from geobatch_tui.execution.ops import registry
 from geobatch_tui.execution.protocol import wire
-from geobatch_tui.execution.protocol.messages import Failure, InspectTask, Outcome, Task
+from geobatch_tui.execution.protocol.looking import InspectTask
+from geobatch_tui.execution.protocol.messages import Failure, Outcome, Task
 from geobatch_tui.execution.runtime import classify
 from geobatch_tui.execution.runtime.meter import Meter, resident
 from geobatch_tui.execution.runtime.recorder import ErrorFile, Recorder

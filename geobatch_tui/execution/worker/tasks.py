@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import MemoryBudgetError, OperationError
 from geobatch_tui.execution.ops import registry
-from geobatch_tui.execution.protocol import messages
+from geobatch_tui.execution.protocol import messages, preview_messages
 from geobatch_tui.execution.protocol.looking import (
+    InspectReceipt,
+    InspectTask,
     LayersReceipt,
     LayersTask,
     MembersReceipt,
@@ -83,12 +85,12 @@ def _call(task: messages.Task, stage: Stage) -> tuple[type[messages.Receipt], me
             return messages.ItemPlan, registry.get_operation(task.op).probe(task, stage)
         case MembersTask() | LayersTask():
             return _look(task, stage)
-        case messages.PreviewTask() | messages.ResultTask():
+        case preview_messages.PreviewTask() | messages.ResultTask():
             from geobatch_tui.execution.raster.pictures.step_result import picture_of
 
-            return messages.PreviewReceipt, picture_of(task, stage)
-        case messages.InspectTask():
-            return messages.InspectReceipt, registry.get_operation(task.op).inspect(task, stage)
+            return preview_messages.PreviewReceipt, picture_of(task, stage)
+        case InspectTask():
+            return InspectReceipt, registry.get_operation(task.op).inspect(task, stage)
 
 
 def _look(
@@ -108,7 +110,7 @@ def places(task: messages.Task) -> tuple[str, str]:
     """Return the source that a task reads, and the path of its output."""
     if isinstance(task, messages.ChunkTask | messages.FinaliseTask | messages.ResultTask):
         return task.item.source, task.item.out_path
-    if isinstance(task, messages.InspectTask):
+    if isinstance(task, InspectTask):
         return task.path, ""
     return task.source, ""
 
@@ -131,7 +133,7 @@ def _doubt(task: messages.Task, recorder: Recorder, text: bytes) -> messages.Fai
         message = f"it wrote more than {evidence.FLOOD >> 20} MiB to fd 2, more than can be judged"
         return messages.Failure(OperationError.__name__, OperationError.reaction, message)
     source, _ = places(task)
-    reading_back = isinstance(task, messages.FinaliseTask | messages.InspectTask)
+    reading_back = isinstance(task, messages.FinaliseTask | InspectTask)
     line = evidence.damage(text) or ""
     return classify.complaint(line, recorder.messages, source=source, reading_back=reading_back)
 
@@ -160,7 +162,9 @@ def _weigh(
 def needs_gdal(task: messages.Task) -> bool:
     """Whether a task may call rasterio's GDAL, which takes long to load: operations of features do
     not, as pyogrio has a GDAL of its own."""
-    if "rasterio" in sys.modules or isinstance(task, messages.PreviewTask | messages.ResultTask):
+    if "rasterio" in sys.modules or isinstance(
+        task, preview_messages.PreviewTask | messages.ResultTask
+    ):
         return True
     name = task.item.op if isinstance(task, messages.ChunkTask | messages.FinaliseTask) else task.op
     return not name.startswith("vector.")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import LedgerCorruptError
+from geobatch_tui.execution.protocol.messages import ChunkGrid
 from geobatch_tui.ledger.schema.database import open_reader, scalar, translated
 from geobatch_tui.ledger.schema.rows import BUSY_CHUNK, NO_ORPHAN, Row, document
 from geobatch_tui.ledger.schema.updates import ItemState
@@ -37,14 +38,15 @@ _OUTLINE: Final = """
 SELECT item_id, state, first_chunk, n_chunks, key,
     plan ->> '$.grid.width', plan ->> '$.grid.height',
     plan ->> '$.grid.chunk_width', plan ->> '$.grid.chunk_height',
-    plan -> '$.bounds_lonlat'
+    plan -> '$.bounds_lonlat', plan -> '$.stages'
     FROM item WHERE item_id > ? ORDER BY item_id LIMIT ?"""
 
 
 @dataclass(frozen=True, slots=True)
 class ItemOutline:
     """An item without its documents. The grid is 0 where the item was never planned; ``bounds``
-    are west, south, east, north in degrees, or None."""
+    are west, south, east, north in degrees, or None. ``stages``: grids of the chunks that come
+    before those of the output."""
 
     item_id: int
     state: ItemState
@@ -56,6 +58,7 @@ class ItemOutline:
     chunk_width: int
     chunk_height: int
     bounds: tuple[float, float, float, float] | None
+    stages: tuple[ChunkGrid, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,8 @@ def _outline(row: Row) -> ItemOutline:
     values[1] = ItemState(values[1])
     values[5:9] = (int(value or 0) for value in values[5:9])
     values[9] = _bounds(values[9])
+    stages = json.loads(values[10]) if values[10] else ()
+    values[10] = tuple(ChunkGrid(**stage["grid"]) for stage in stages)
     return ItemOutline(*values)
 
 

@@ -85,10 +85,12 @@ class ChunkRow:
 class ItemPlanned:
     """A new or stale item: replaces the row of the same ``item_id``, its chunks and its dead
     letters, and inserts ``n_chunks`` pending chunks. ``adopted``: an intact output was found
-    without a ledger row: it is inserted as published, its chunks as done."""
+    without a ledger row: it is inserted as published, its chunks as done. ``kept``: so many of its
+    first chunks are done where those of the old row were."""
 
     item: ItemRow
     adopted: bool = False
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,13 @@ INSERT OR REPLACE INTO part (name, epoch, body) VALUES (CAST(? AS TEXT), ?, ?)""
 _PART_USED: Final = "UPDATE part SET epoch = ? WHERE name = CAST(? AS TEXT)"
 
 KEPT_RUNS: Final = 8  #: runs that a part of a source is kept for without being of use
+#: Of the first chunks of an item those that are done, by their number.
+_KEPT: Final = f"""
+SELECT chunk_id - first_chunk, attempts, spool_id, spool_offset, spool_length, crc32, units,
+    bytes_in, bytes_out, micros, nodata, rss_kib
+    FROM item JOIN chunk ON chunk_id >= first_chunk AND chunk_id < first_chunk + ?2
+    WHERE item.item_id = ?1 AND chunk.state = {ChunkState.DONE}"""
+
 MESSAGE_LENGTH: Final = 2_000  #: characters of an attempt's message; the dead letter has it all
 
 
@@ -205,14 +212,22 @@ class Batch:
 
     def _planned(self, update: ItemPlanned) -> None:
         item = update.item
+        kept: list[Row] = []
         if item.item_id <= self.last_item:
             self._rows.write()
+            if update.kept:
+                kept = self._connection.execute(_KEPT, (item.item_id, update.kept)).fetchall()
             self._connection.execute("DELETE FROM item WHERE item_id = ?", (item.item_id,))
         self.last_item = max(self.last_item, item.item_id)
         state = ItemState.PUBLISHED if update.adopted else ItemState.PLANNED
         self._rows.items[item.item_id] = replace(item, state=state)
         kind = "adopted" if update.adopted else "planned"
         self._event(kind, item.item_id, None, {"reason": item.reason} if item.reason else None)
+        if kept:
+            self._rows.write()
+            for index, *row in kept:
+                chunk = item.first_chunk + index
+                self._rows.dones[chunk] = (chunk, *row)
 
     def _changed(self, update: ItemChanged) -> None:
         if update.item_id in self._rows.publications:

@@ -40,22 +40,32 @@ PLACES = 200
 
 @dataclass(frozen=True, slots=True)
 class ItemReason:
-    """The reason why an item's chunks run or not. ``item_id`` is set where the chunks differ: they
+    """The reason why an item's chunks run or not. ``grids`` are those of its stages and, last, of
+    its output. ``item_id`` is set where the chunks differ: they
     are then read from the ledger. ``bounds`` are west, south, east, north in degrees, if known;
     ``refused``: by the probe."""
 
     key: str
-    grid: ChunkGrid
+    grids: tuple[ChunkGrid, ...]
     reason: str
     detail: str
     item_id: int | None = None
     bounds: tuple[float, float, float, float] | None = None
     refused: bool = False
 
+    @property
+    def chunks(self) -> int:
+        """The number of chunks, those of stages too."""
+        return sum(map(len, self.grids))
+
 
 def most_bytes(output_dir: Path, *, compressed: bool) -> int:
     """Return the raw bytes of an output that may fit on the disk at the best ratio assumed."""
     return free_disk(_existing(output_dir)) * (LEAST_RATIO if compressed else 1)
+
+
+def _peak_of(plan: ItemPlan) -> int:
+    return max(plan.chunk_bytes, *(stage.chunk_bytes for stage in plan.stages), 0)
 
 
 def _existing(output_dir: Path | str) -> Path:
@@ -76,7 +86,8 @@ class PlanReport:
     ``chunks`` and ``reasons`` count chunks; ``changed``, by the key of a value, chunks that are
     stale because the value changed; ``refused`` items have one chunk each. Byte figures:
     ``peak_memory_bytes`` for all workers together, ``output_bytes`` an upper estimate of the bytes
-    still to be written, ``free_bytes`` on the output's filesystem; ``budget`` of all workers, 0:
+    still to be written, ``stage_bytes`` of the stages of the item that has most (they go when it is
+    published), ``free_bytes`` on the output's filesystem; ``budget`` of all workers, 0:
     not known. ``sandbox``: the confinement of the workers, or why there is none. With ``keeps``
     there is an entry for each item, which :meth:`explain` needs and a run does not.
     """
@@ -89,6 +100,7 @@ class PlanReport:
     changed: Counter[str] = field(default_factory=Counter)
     peak_memory_bytes: int = 0
     output_bytes: int = 0
+    stage_bytes: int = 0
     free_bytes: int = 0
     warnings: list[str] = field(default_factory=list)
     notes: list[dict[str, object]] = field(default_factory=list)
@@ -106,12 +118,12 @@ class PlanReport:
 
     def add(self, decision: Decision) -> None:
         plan = decision.item_plan
-        unfinished, grid = decision.unfinished_id, plan.grid
+        unfinished, chunks = decision.unfinished_id, plan.chunks
         self.items += 1
-        self.chunks += len(grid)
+        self.chunks += chunks
         entry = ItemReason(
             decision.key,
-            grid,
+            plan.grids,
             decision.reason,
             decision.detail,
             unfinished,
@@ -122,15 +134,15 @@ class PlanReport:
             self.entries.append(entry)
         if self.keeps and len(self.places) < PLACES and (place := plan.notes.get("lonlat")):
             self.places[decision.key] = place
-        self.changed.update(dict.fromkeys(decision.changed, len(grid)))
+        self.changed.update(dict.fromkeys(decision.changed, chunks))
         if unfinished is None:
-            self.reasons[decision.reason] += len(grid)
+            self.reasons[decision.reason] += chunks
         else:
             reasons = Counter(reason for reason, _ in self.reasons_of(entry))
             self.reasons.update(reasons)
             # Bytes of done chunks are on the disk; a complete item has its output to publish.
-            left = max(len(grid) - reasons["current"], 1)
-            self._add_bytes(plan.chunk_bytes, plan.output_bytes * left // len(grid))
+            left = max(chunks - reasons["current"], 1)
+            self._add_bytes(plan, plan.output_bytes * left // chunks)
         if decision.failure is not None:
             self.refused.append(
                 {
@@ -145,11 +157,11 @@ class PlanReport:
             self._add_plan(decision.key, decision.plan)
 
     def _add_plan(self, key: str, plan: ItemPlan) -> None:
-        self._add_bytes(plan.chunk_bytes, plan.output_bytes)
-        room = self.budget - WORKER_BYTES
-        if self.budget > 0 and plan.chunk_bytes > room:
+        self._add_bytes(plan, plan.output_bytes)
+        room, peak = self.budget - WORKER_BYTES, _peak_of(plan)
+        if self.budget > 0 and peak > room:
             self.warn(
-                f"{safe(key)}: a chunk may need {_mib(plan.chunk_bytes)}, more than the "
+                f"{safe(key)}: a chunk may need {_mib(peak)}, more than the "
                 f"{_mib(room)} that engine.memory_budget leaves for it: its worker may be "
                 "ended again and again"
             )
@@ -166,9 +178,11 @@ class PlanReport:
         else:
             self._more_warnings += 1
 
-    def _add_bytes(self, chunk: int, output: int) -> None:
-        """Count the memory of a chunk of an item, and the output that is still to be written."""
-        self._chunk_peak = max(self._chunk_peak, chunk)
+    def _add_bytes(self, plan: ItemPlan, output: int) -> None:
+        """Count the memory of a chunk of an item, its stages, and the output that is still to be
+        written."""
+        self._chunk_peak = max(self._chunk_peak, _peak_of(plan))
+        self.stage_bytes = max(self.stage_bytes, sum(stage.size for stage in plan.stages))
         self.peak_memory_bytes = self.workers * (self._chunk_peak + WORKER_BYTES)
         self.output_bytes += output
 
@@ -179,18 +193,18 @@ class PlanReport:
         lacking = [each for each in self.refused if each["error_class"] == DiskFullError.__name__]
         if lacking and len(lacking) == self.items:
             raise PreflightError(lacking[0]["error_message"], hint=NO_ROOM)
-        least = self.output_bytes // (LEAST_RATIO if compressed else 1)
+        least = self.output_bytes // (LEAST_RATIO if compressed else 1) + self.stage_bytes
         if least > self.free_bytes:
+            stages = f" and {self.stage_bytes:,} for stages" if self.stage_bytes else ""
             raise PreflightError(
-                f"the output needs at least {least:,} bytes, {safe(self.output_dir)} has "
+                f"the output needs at least {least - self.stage_bytes:,} bytes{stages}, "
+                f"{safe(self.output_dir)} has "
                 f"{self.free_bytes:,} free",
                 hint=NO_ROOM,
             )
-        if self.output_bytes > self.free_bytes:
-            self.warn(
-                f"the output may need up to {self.output_bytes:,} bytes, "
-                f"{self.free_bytes:,} are free"
-            )
+        most = self.output_bytes + self.stage_bytes
+        if most > self.free_bytes:
+            self.warn(f"the output may need up to {most:,} bytes, {self.free_bytes:,} are free")
 
     def check_existing(self, policy: str) -> None:
         """Refuse to replace files that ``output.if_exists`` protects."""
@@ -208,13 +222,13 @@ class PlanReport:
         """Yield (chunk key, reason, detail) of every chunk, in order."""
         for entry in self.entries:
             for index, (reason, detail) in enumerate(self.reasons_of(entry)):
-                yield safe(chunk_label(entry.key, entry.grid, index)), reason, detail
+                yield safe(chunk_label(entry.key, entry.grids, index)), reason, detail
 
     def reasons_of(self, entry: ItemReason) -> Iterator[tuple[str, str]]:
         """Yield (reason, detail) of the chunks of one item, in order; reads the ledger where they
         differ."""
         if entry.item_id is None or self.chunk_rows is None:
-            yield from repeat((entry.reason, entry.detail), len(entry.grid))
+            yield from repeat((entry.reason, entry.detail), entry.chunks)
             return
         for row in self.chunk_rows(entry.item_id):
             yield _reason_of(row, entry)
@@ -231,6 +245,7 @@ class PlanReport:
             "changed": dict(self.changed),
             "peak_memory_bytes": self.peak_memory_bytes,
             "output_bytes": self.output_bytes,
+            "stage_bytes": self.stage_bytes,
             "free_bytes": self.free_bytes,
             "warnings": warnings,
             "refused": self.refused,

@@ -15,15 +15,13 @@ from itertools import batched
 from typing import TYPE_CHECKING, Literal
 
 from geobatch_tui.errors import Reaction, RemoteIOError, SourceNotFoundError
-from geobatch_tui.execution.protocol.looking import LayersReceipt, LayersTask
-from geobatch_tui.execution.protocol.messages import (
-    Failure,
+from geobatch_tui.execution.protocol.looking import (
     InspectReceipt,
     InspectTask,
-    ItemPlan,
-    ProbeTask,
-    SourceIdentity,
+    LayersReceipt,
+    LayersTask,
 )
+from geobatch_tui.execution.protocol.messages import Failure, ItemPlan, ProbeTask, SourceIdentity
 from geobatch_tui.execution.sources.file_identity import EDGE
 from geobatch_tui.execution.sources.object_sources import tag_of
 from geobatch_tui.execution.sources.source_list import is_source_list

@@ -11,7 +11,6 @@ from geobatch_tui.execution.protocol.messages import (
     ChunkGrid,
     Chunking,
     Failure,
-    InspectReceipt,
     ItemPlan,
     SourceIdentity,
 )
@@ -20,6 +19,7 @@ from geobatch_tui.orchestration.plan.fingerprints import code_identity, digest
 
 if TYPE_CHECKING:
     from geobatch_tui.config.schema import Job, JobValues
+    from geobatch_tui.execution.protocol.looking import InspectReceipt
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.operation import Operation
     from geobatch_tui.ledger.schema.updates import ItemRow

@@ -106,7 +106,7 @@ class Engine(Listener):
         it has no spool to assemble from."""
         for item in self._open_items.complete():
             if item.whole and item.done:
-                self._session.put(lu.ChunkReleased(item.first_chunk))
+                self._session.put(lu.ChunkReleased(item.first_of_output))
                 self._tally.current -= 1
                 self._open_items.close(item.context.item_id)
         await self._session.flush()
@@ -118,14 +118,14 @@ class Engine(Listener):
             item = self._open_items.item(unit.ident)
             segments = self._open_items.segments(item)
             return FinaliseTask(task_id, item.context, self._session.epoch, segments)
-        item, index = self._open_items.chunk(unit.ident)
+        item, index = self._open_items.send(unit.ident)
         return ChunkTask(
             task_id,
             item.context,
             index,
             attempt,
             self._session.epoch,
-            whole=item.whole,
+            whole=item.whole and unit.ident >= item.first_of_output,
             subdivide=unit.subdivide,
             crashes=unit.crashes,
             proves=self._proves,
@@ -254,9 +254,11 @@ class Engine(Listener):
             if not self.finisher.recompute(item, failure):
                 self.finisher.bury(item, unit.attempts, failure)
             return
-        self._tally.bury(failure.error_class)
         item, index = self._open_items.chunk(unit.ident)
         self._stop_counting(unit.ident)
+        if self.finisher.restore(item, unit.ident, failure):
+            return
+        self._tally.bury(failure.error_class)
         self._tally.dead += 1
         record = chunk_letter(item.context, index, unit.attempts, failure, self._operation)
         self._session.put(

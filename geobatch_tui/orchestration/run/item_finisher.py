@@ -57,19 +57,30 @@ class ItemFinisher:
     def refill(self, count: int) -> None:
         """Offer up to ``count`` further chunks to the scheduler, or tell it that none is left."""
         self._dispatcher.tell(u.Offered(self._open_items.refill(count)))
+        while self._open_items.stuck:
+            self._hold(self._open_items.stuck.pop())
         self._tell_if_exhausted()
 
     def finish_if_settled(self, item: OpenItem) -> None:
-        """Assemble the item, or hold it back, if all of its chunks are settled."""
+        """Assemble the item, or hold it back, if all of its chunks are settled, or nothing but
+        dead letters is left of a stage."""
+        if item.stages.stuck:
+            self._hold(item)
+            return
         if item.remaining:
             self._tell_if_exhausted()
             return
-        context = item.context
         if not item.dead or (self._session.job.output.on_dead_chunk == "fill" and item.done):
             # Once the item's last chunk is durable: it is assembled from the ledger.
             self._beside(self._offer_assembly(item))
             return
-        reason = f"{item.dead} of {len(context.plan.grid)} chunks are dead letters"
+        self._hold(item)
+
+    def _hold(self, item: OpenItem) -> None:
+        context = item.context
+        reason = f"{item.dead} of {context.plan.chunks} chunks are dead letters"
+        if item.stages.stuck:
+            reason = item.stages.told()
         self._session.put(lu.ItemChanged(context.item_id, lu.ItemState.HELD, reason))
         self._tally.held += 1
         self._session.log.emit("item.held", level="error", message=reason, item=context.key)
@@ -103,9 +114,30 @@ class ItemFinisher:
             return False
         item.recomputed = True
         for index in damaged:
-            self._session.put(lu.ChunkReleased(item.first_chunk + index))
+            self._session.put(lu.ChunkReleased(item.first_of_output + index))
         item.done -= len(damaged)
         self._tally.lose(len(damaged))
+        self._reopen()
+        return True
+
+    def restore(self, item: OpenItem, chunk_id: int, failure: Failure) -> bool:
+        """Compute the chunks of a stage anew that a chunk behind it found damaged, each once, and
+        that chunk after them. Returns False if the failure names none, or it happened before."""
+        staged = {int(index) for index in failure.evidence.get("staged", ())}
+        lost = staged - item.restored
+        # It may have read the stage before that was made anew, or while it is.
+        early = item.sent.get(chunk_id, 0) < item.times_restored
+        waits = item.stages.waits(chunk_id - item.first_chunk)
+        if not staged or not (lost or early or waits):
+            return False
+        item.restored |= lost
+        for index in sorted(lost):
+            self._session.put(lu.ChunkReleased(item.first_chunk + index))
+        self._session.put(lu.ChunkReleased(chunk_id))
+        self._open_items.take_back(chunk_id)
+        item.done -= len(lost)
+        item.stages.lose(lost)
+        self._tally.lose(len(lost))
         self._reopen()
         return True
 
@@ -133,6 +165,7 @@ class ItemFinisher:
             item = self._open_items.get(int(letter["item_id"]))
             if item is not None and letter["chunk"] is not None:
                 item.dead -= 1
+                item.stages.revive(letter["chunk"])
         names = tuple(str(letter["chunk"] or letter["item"]) for letter in chosen)
         self._session.put(lu.LettersRequeued(None, names))
         self._reopen()

@@ -6,12 +6,13 @@ here: a job of a million chunks costs no more memory than one of a thousand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan, Segment
+from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan, Segment, chunk_place
 from geobatch_tui.execution.protocol.segments import MANY, SegmentFile, Segments
 from geobatch_tui.ledger.place.owner import refuse_foreign_links
 from geobatch_tui.ledger.place.state_directory import output_path
@@ -19,6 +20,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.fingerprints import identity_of
 from geobatch_tui.orchestration.schedule.events import Kind, Unit
 from geobatch_tui.orchestration.state.letters import chunk_label
+from geobatch_tui.orchestration.state.stage_progress import StageProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,38 +39,54 @@ HANDLES = {Kind.CHUNK: 2, Kind.FINALISE: 4}
 
 @dataclass(slots=True)
 class OpenItem:
-    """An item with unsettled chunks; ``done`` and ``dead`` are counts of settled ones."""
+    """An item with unsettled chunks; ``done`` and ``dead`` are counts of settled ones, ``restored``
+    has chunks of stages that were found damaged and are computed anew; ``sent``: how many
+    ``times_restored`` the stages were when a chunk behind one was sent to a worker."""
 
     context: ItemContext
     first_chunk: int
     done: int
     dead: int
+    stages: StageProgress
     recomputed: bool = False
+    restored: set[int] = field(default_factory=set)
+    times_restored: int = 0
+    sent: dict[int, int] = field(default_factory=dict)
 
     @property
     def remaining(self) -> int:
         """The number of chunks that are not settled."""
-        return len(self.context.plan.grid) - self.done - self.dead
+        return self.context.plan.chunks - self.done - self.dead
 
     @property
     def whole(self) -> bool:
-        """Whether one chunk is the item, so that no spool and no assembly is needed."""
+        """Whether one chunk is the output, so that no spool and no assembly is needed."""
         return len(self.context.plan.grid) == 1
+
+    @property
+    def first_of_output(self) -> int:
+        """Id of the first chunk of the output."""
+        return self.first_chunk + self.context.plan.staged
 
     def strip(self, chunk_id: int) -> int | None:
         """Return the first chunk in the row of a chunk, if those in a row share what they read."""
         if not self.context.plan.notes.get("overlaps"):
             return None
-        return chunk_id - (chunk_id - self.first_chunk) % self.context.plan.grid.columns
+        _, grid, local = chunk_place(self.context.plan.grids, chunk_id - self.first_chunk)
+        return chunk_id - local % grid.columns
 
     def label(self, index: int) -> str:
-        return chunk_label(self.context.key, self.context.plan.grid, index)
+        return chunk_label(self.context.key, self.context.plan.grids, index)
 
 
 class OpenItems:
     """Reads open chunks in id order, hands them out as units, and keeps their items. ``only`` has
     the ids of the only chunks to hand out; None: all. Items of which others are open stay as they
-    are."""
+    are.
+
+    Chunks behind a stage are handed out once it is complete. ``stuck`` gets items that an earlier
+    run left with nothing but dead letters in a stage; the caller takes them out.
+    """
 
     def __init__(self, session: Session, only: frozenset[int] | None = None) -> None:
         job = session.job
@@ -82,26 +100,64 @@ class OpenItems:
         self._items: dict[int, OpenItem] = {}
         self._chunks: dict[int, OpenItem] = {}
         self._settling: set[int] = set()
+        self._released: deque[tuple[int, int]] = deque()
+        self.stuck: list[OpenItem] = []
         self._checked_directory = Path()
         self._exhausted = False
 
     def refill(self, count: int) -> tuple[Unit, ...]:
-        """Return up to ``count`` further chunks as units; fewer once the ledger holds no more."""
-        if self._exhausted:
-            return ()
-        rows = self._rows(count)
+        """Return up to ``count`` further chunks as units; fewer once the ledger holds no more that
+        wait for no stage."""
+        units: list[Unit] = []
+        while len(units) < count and (self._released or not self._exhausted):
+            wanted = count - len(units)
+            rows = self._rows_released(wanted) if self._released else self._rows_ahead(wanted)
+            units += [self._unit(row) for row in rows]
+        return tuple(units)
+
+    def _rows_released(self, count: int) -> list[ChunkRow]:
+        """Read open chunks whose stage has become complete."""
+        after, end = self._released[0]
+        rows = [row for row in self._reader.open_chunks(after, count) if row.chunk_id < end]
         if len(rows) < count:
-            self._exhausted = True
+            self._released.popleft()
+        else:
+            self._released[0] = rows[-1].chunk_id, end
+        # A stage that was found damaged since then releases them again.
+        return [row for row in self._fresh(rows) if not self._waits(row)]
+
+    def _rows_ahead(self, count: int) -> list[ChunkRow]:
+        """Read the next open chunks; those that wait for a stage are passed over."""
+        rows = self._rows(count)
+        self._exhausted = len(rows) < count
         if rows:
             self._cursor = rows[-1].chunk_id
-        # After a rewind some were handed out before, and are not settled, or not durably so.
+        fresh = self._fresh(rows)
+        for at, row in enumerate(fresh):
+            if self._waits(row):
+                # And so do all that follow in the item: its stage releases them.
+                item = self.item(row.item_id)
+                self._cursor = item.first_chunk + item.context.plan.chunks - 1
+                self._exhausted = False
+                if item.stages.stuck:
+                    self.stuck.append(item)
+                return fresh[:at]
+        return fresh
+
+    def _waits(self, row: ChunkRow) -> bool:
+        item = self.item(row.item_id)
+        return item.stages.waits(row.chunk_id - item.first_chunk)
+
+    def _fresh(self, rows: list[ChunkRow]) -> list[ChunkRow]:
+        """Leave out, after a rewind, what was handed out before and is not settled, or not durably
+        so; load the items of the others."""
         rows = [
             row
             for row in rows
             if row.chunk_id not in self._chunks and row.chunk_id not in self._settling
         ]
         self._load({row.item_id for row in rows} - self._items.keys())
-        return tuple(self._unit(row) for row in rows)
+        return rows
 
     def _unit(self, row: ChunkRow) -> Unit:
         item = self.item(row.item_id)
@@ -109,7 +165,7 @@ class OpenItems:
         return Unit(
             Kind.CHUNK,
             row.chunk_id,
-            bytes=item.context.plan.chunk_bytes,
+            bytes=_chunk_bytes(item, row.chunk_id),
             handles=HANDLES[Kind.CHUNK],
             attempts=row.attempts,
             crashes=row.crashes,
@@ -144,11 +200,15 @@ class OpenItems:
 
     def _load(self, ids: AbstractSet[int]) -> None:
         for row in self._reader.items_of(ids) if ids else ():
+            context = self._context(row)
+            staged = context.plan.staged
+            states = self._reader.states(row.first_chunk, staged) if staged else b""
             self._items[row.item_id] = OpenItem(
-                context=self._context(row),
+                context=context,
                 first_chunk=row.first_chunk,
                 done=row.n_done,
                 dead=row.n_dead,
+                stages=StageProgress.of(context.plan, states),
             )
 
     def chunk(self, chunk_id: int) -> tuple[OpenItem, int]:
@@ -164,6 +224,23 @@ class OpenItems:
             item.done += 1
         else:
             item.dead += 1
+        item.sent.pop(chunk_id, None)
+        released = item.stages.settle(chunk_id - item.first_chunk, done=done)
+        item.times_restored += released is not None
+        if released is not None and self._only is None:
+            first, end = released
+            self._released.append((item.first_chunk + first - 1, item.first_chunk + end))
+
+    def take_back(self, chunk_id: int) -> None:
+        """Forget that a chunk was handed out."""
+        self._chunks.pop(chunk_id).sent.pop(chunk_id, None)
+
+    def send(self, chunk_id: int) -> tuple[OpenItem, int]:
+        """Return the same as :meth:`chunk` of a chunk that is sent to a worker now."""
+        item, index = self.chunk(chunk_id)
+        if item.stages.undone:
+            item.sent[chunk_id] = item.times_restored
+        return item, index
 
     def committed(self, chunk_id: int | None) -> None:
         """Note that the state of a settled chunk is durable; None is no chunk's."""
@@ -185,6 +262,8 @@ class OpenItems:
     def idle(self) -> bool:
         """Whether no chunk is left to hand out and no item is open, but for chunks that ``only``
         leaves out."""
+        if self._released:
+            return False
         if not self._exhausted or self._only is None:
             return self._exhausted and not self._items
         return not self._chunks and all(item.remaining for item in self._items.values())
@@ -200,13 +279,16 @@ class OpenItems:
             return Segments.pack(self._segments(item))
 
     def _segments(self, item: OpenItem) -> Iterator[Segment]:
+        staged = item.context.plan.staged
         for segment in self._reader.segments(item.context.item_id):
+            if segment.index < staged:
+                continue
             if "/" in segment.spool:
                 raise StateError(
                     f"the ledger names a spool that is not its item's: {safe(segment.spool)}",
                     hint="`geobatch run JOB --fresh` makes a new ledger",
                 )
-            yield segment
+            yield replace(segment, index=segment.index - staged) if staged else segment
 
     def _context(self, row: ItemRow) -> ItemContext:
         return ItemContext(
@@ -231,3 +313,10 @@ class OpenItems:
             refuse_foreign_links(root, path.parent)
             self._checked_directory = path.parent
         return path
+
+
+def _chunk_bytes(item: OpenItem, chunk_id: int) -> int:
+    """Return the predicted peak memory of a chunk, in bytes."""
+    plan = item.context.plan
+    number, _, _ = chunk_place(plan.grids, chunk_id - item.first_chunk)
+    return plan.stages[number].chunk_bytes if number < len(plan.stages) else plan.chunk_bytes

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import UnsafeInputError
+from geobatch_tui.execution.protocol.messages import ItemPlan
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.redact import redact_value
 from geobatch_tui.orchestration.plan.group_parts import Kept
+from geobatch_tui.orchestration.plan.kept_stages import kept_stages, with_fingerprints
 from geobatch_tui.orchestration.plan.planning import Planning
 from geobatch_tui.orchestration.plan.recipe import UNPLANNED
 from geobatch_tui.orchestration.schedule import events as u
@@ -19,7 +21,8 @@ from geobatch_tui.orchestration.state.session import read_suspects
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from geobatch_tui.execution.protocol.messages import Failure, InspectReceipt, ItemPlan
+    from geobatch_tui.execution.protocol.looking import InspectReceipt
+    from geobatch_tui.execution.protocol.messages import Failure
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.plan.planner import Existing
@@ -165,7 +168,7 @@ class PlanRecorder:
             item_id, self._item_id = self._item_id, self._item_id + 1
         else:
             item_id = row.item_id
-        first, self._chunk_id = self._chunk_id, self._chunk_id + len(plan.grid)
+        first, self._chunk_id = self._chunk_id, self._chunk_id + plan.chunks
         return lu.ItemRow(
             item_id=item_id,
             key=decision.key,
@@ -180,21 +183,27 @@ class PlanRecorder:
             plan={} if plan is UNPLANNED else plan.to_json(),
             out_path=str(recipe.output_dir / decision.key),
             first_chunk=first,
-            n_chunks=len(plan.grid),
+            n_chunks=plan.chunks,
             reason=decision.reason,
         )
 
     def _planned(self, decision: Decision, plan: ItemPlan) -> None:
+        plan = with_fingerprints(plan, self._recipe, decision.identity)
         row = self._new_row(decision, plan)
-        self._session.drop_work(row.item_id)
-        self._session.put(lu.ItemPlanned(row))
+        stages = () if decision.row is None else kept_stages(decision.row, plan)
+        kept = sum(len(stage.grid) for stage in stages)
+        self._session.drop_work(row.item_id, but=[stage.file_name for stage in stages])
+        if kept and decision.row is not None:
+            states = self._session.reader.states(decision.row.first_chunk, kept)
+            self._tally.current += states.count(lu.ChunkState.DONE)
+        self._session.put(lu.ItemPlanned(row, kept=kept))
         self._tally.total += row.n_chunks
 
     def _adopted(self, decision: Decision, plan: ItemPlan, receipt: InspectReceipt) -> None:
         row = replace(
             self._new_row(decision, plan),
             state=lu.ItemState.PUBLISHED,
-            n_done=len(plan.grid),
+            n_done=plan.chunks,
             out_size=receipt.size,
             out_mtime_ns=(self._recipe.output_dir / decision.key).stat().st_mtime_ns,
             out_digest=receipt.digest,
@@ -247,7 +256,11 @@ class PlanRecorder:
 
     def _held(self, row: ItemRow) -> None:
         """A held item stays held, unless the job now fills holes with nodata."""
-        if self._session.job.output.on_dead_chunk == "fill" and row.n_done:
+        staged = ItemPlan.from_json(row.plan).staged
+        states = self._session.reader.states(row.first_chunk, staged)
+        fills = self._session.job.output.on_dead_chunk == "fill"
+        # What is behind a stage cannot do without a part of it.
+        if fills and row.n_done and not states.count(lu.ChunkState.DEAD):
             self._session.put(lu.ItemChanged(row.item_id, lu.ItemState.PLANNED, row.reason))
         else:
             self._tally.held += 1

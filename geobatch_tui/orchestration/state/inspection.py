@@ -6,7 +6,8 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Final, Self
 
-from geobatch_tui.execution.protocol.messages import InspectReceipt, InspectTask, Outcome
+from geobatch_tui.execution.protocol.looking import InspectReceipt, InspectTask
+from geobatch_tui.execution.protocol.messages import Outcome
 from geobatch_tui.orchestration.workers.lone_worker import LoneWorker
 
 if TYPE_CHECKING:

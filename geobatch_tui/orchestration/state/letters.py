@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import Reaction
-from geobatch_tui.execution.protocol.messages import Failure, ItemContext
+from geobatch_tui.execution.protocol.messages import Failure, ItemContext, chunk_place
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.observability.redact import redact, redact_value
 from geobatch_tui.observability.text import safe
@@ -21,23 +22,37 @@ if TYPE_CHECKING:
 _TEXTS = frozenset({"error_message", "reproduce", "suggestion", "traceback", "evidence"})
 
 
-def chunk_label(key: str, grid: ChunkGrid, index: int) -> str:
-    """Return the chunk's key for people and for ``--chunk``: ``item@row,col``."""
-    row, col = divmod(index, grid.columns)
-    return f"{key}@{row},{col}"
+def chunk_label(key: str, grids: Sequence[ChunkGrid], index: int) -> str:
+    """Return the chunk's key for people and for ``--chunk``: ``item@row,col``; in a stage
+    ``item@stage1:row,col``. ``grids`` are those of an item's plan."""
+    number, grid, local = chunk_place(grids, index)
+    row, col = divmod(local, grid.columns)
+    stage = "" if number == len(grids) - 1 else f"stage{number + 1}:"
+    return f"{key}@{stage}{row},{col}"
 
 
 def chunk_letter(
     item: ItemContext, index: int, attempts: int, failure: Failure, operation: Operation
 ) -> dict[str, object]:
     """Make the record of a dead chunk."""
-    grid, notes = item.plan.grid, item.plan.notes
-    window = grid.window(index)
-    record = _letter(item, attempts, failure, notes, operation.reproduce(item, window))
+    plan, notes = item.plan, item.plan.notes
+    number, grid, local = chunk_place(plan.grids, index)
+    window = grid.window(local)
+    bounds = None
+    if number == len(plan.stages):
+        bounds = window_bounds(notes.get("lonlat"), grid, window)
+        reproduce = operation.reproduce(item, window)
+    else:
+        # As if the chain ended there. Nobody knows where on the earth that is.
+        steps = list(item.params["steps"])[: plan.stages[number].steps]
+        reproduce = operation.reproduce(
+            replace(item, params={**item.params, "steps": steps}), window
+        )
+    record = _letter(item, attempts, failure, notes, reproduce)
     record |= {
-        "chunk": safe(chunk_label(item.key, grid, index)),
+        "chunk": safe(chunk_label(item.key, plan.grids, index)),
         "window": [window.col_off, window.row_off, window.width, window.height],
-        "bounds_lonlat": window_bounds(notes.get("lonlat"), grid, window),
+        "bounds_lonlat": bounds,
     }
     return _redacted(record)
 
@@ -65,7 +80,7 @@ def feature_letter(
     reproduce = redact(operation.reproduce(item, window))
     record = _letter(item, attempts, failure, item.plan.notes, reproduce)
     return record | {
-        "chunk": safe(chunk_label(item.key, grid, index)),
+        "chunk": safe(chunk_label(item.key, item.plan.grids, index)),
         "feature": letter.position if letter.fid is None else letter.fid,
         "error_message": redact(safe(failure.message)),
         "window": [letter.position, window.row_off, 1, 1],

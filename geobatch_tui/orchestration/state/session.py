@@ -35,7 +35,7 @@ from geobatch_tui.observability.log import Log, open_extra, versions
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.config.schema import Job
@@ -118,11 +118,17 @@ class Session:
                 remove_tree(work)
         suspects_path(self.state).unlink(missing_ok=True)
 
-    def drop_work(self, item_id: int) -> None:
-        """Remove the spools of an item. An item of one chunk never had any."""
+    def drop_work(self, item_id: int, but: Collection[str] = ()) -> None:
+        """Remove the spools and stages of an item, ``but`` files of these names. An item of one
+        chunk never had any."""
         work = self.state.work(item_id)
-        if work.exists():
-            remove_tree(work)
+        if not but:
+            if work.exists():
+                remove_tree(work)
+        elif work.is_dir():
+            for file in work.iterdir():
+                if file.name not in but:
+                    file.unlink()
 
 
 def _remove_dead(directory: Path, names: re.Pattern[str]) -> None:

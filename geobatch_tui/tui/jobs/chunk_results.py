@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import ConfigError, GeobatchError
-from geobatch_tui.execution.protocol.messages import ItemPlan, PreviewReceipt, ResultTask
+from geobatch_tui.execution.protocol.messages import ItemPlan, ResultTask
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.single_chunk import LoneItem, index_in, place_of
 from geobatch_tui.orchestration.state.letters import chunk_label
@@ -21,6 +21,7 @@ from geobatch_tui.tui.letters.previewer import Previewer, Unseen
 
 if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt
 
 #: That a step may take, with all before it, the start of the worker included.
 SECONDS: Final = 90.0
@@ -145,7 +146,7 @@ class ChunkResults:
         answer = await self._previewer.look(ResultTask(0, context, index, step, size))
         if isinstance(answer, Unseen):
             return answer
-        label = chunk_label(planned.item.source.key, grid, index)
+        label = chunk_label(planned.item.source.key, (grid,), index)
         found = StepPicture(answer, step, safe(label), index + 1, len(grid), planned.note)
         if self._planned.get(planned.steps) is planned:
             self._pictures[key] = found

@@ -9,7 +9,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.execution.protocol.messages import Outcome, PreviewReceipt, PreviewTask
+from geobatch_tui.execution.protocol.messages import Outcome
+from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt, PreviewTask
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.orchestration.workers.lone_worker import LoneWorker
 

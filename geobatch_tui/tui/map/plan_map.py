@@ -43,7 +43,7 @@ class PlannedChunks:
         return chunks
 
     def _add(self, entry: ItemReason, report: PlanReport) -> None:
-        grid, number = entry.grid, len(self.items)
+        grid, number = entry.grids[-1], len(self.items)
         # Of a refused item nothing is known: it is one chunk without a size.
         width, height = (0, 0) if entry.refused else (grid.width, grid.height)
         place = lattice_of({"notes": {"lonlat": report.places.get(entry.key)}})
@@ -53,15 +53,16 @@ class PlannedChunks:
                 key=safe(entry.key),
                 first=len(self.states),
                 first_chunk=len(self.states) + 1,
-                columns=grid.columns,
-                rows=grid.rows,
-                n=len(grid),
+                columns=grid.columns if len(entry.grids) == 1 else 1,
+                rows=grid.rows if len(entry.grids) == 1 else entry.chunks,
+                n=entry.chunks,
                 width=width,
                 height=height,
                 chunk_size=(grid.chunk_width, grid.chunk_height),
                 bounds_lonlat=entry.bounds,
                 state=ItemState.DEAD if entry.refused else ItemState.PLANNED,
                 _load=lambda _: place,
+                stages=entry.grids[:-1],
             )
         )
         self.states += _states(entry, report)
@@ -103,7 +104,7 @@ def _states(entry: ItemReason, report: PlanReport) -> bytes:
     if entry.refused:
         return bytes([ChunkState.DEAD])
     if entry.item_id is None:
-        return bytes([STATES.get(entry.reason, STALE)]) * len(entry.grid)
+        return bytes([STATES.get(entry.reason, STALE)]) * entry.chunks
     return bytes(STATES.get(reason, STALE) for reason, _ in report.reasons_of(entry))
 
 

@@ -190,6 +190,7 @@ class Chunks:
             bounds_lonlat=outline.bounds,
             state=outline.state,
             _load=self._lattice,
+            stages=outline.stages,
         )
 
 

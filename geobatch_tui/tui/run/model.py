@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from geobatch_tui.execution.protocol.messages import Json
+from geobatch_tui.execution.protocol.messages import ChunkGrid, Json, chunk_place
 from geobatch_tui.ledger.read.reader import Counts, ItemCounts
 from geobatch_tui.observability import figures
+from geobatch_tui.orchestration.state.letters import chunk_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ class ItemView:
         width, height: units of the whole item (pixels; a vector's height is 1), 0 if unknown.
         chunk_size: units of a full chunk, width and height.
         bounds_lonlat: west, south, east, north in degrees, or None.
+        stages: grids of the chunks that come before those of the output; then ``columns`` is 1.
     """
 
     item_id: int
@@ -49,6 +51,12 @@ class ItemView:
     bounds_lonlat: tuple[float, float, float, float] | None
     state: ItemState
     _load: Callable[[int], Lattice | None] = field(repr=False, compare=False)
+    stages: tuple[ChunkGrid, ...] = ()
+
+    @property
+    def grids(self) -> tuple[ChunkGrid, ...]:
+        """The grids of its stages and, last, of its output."""
+        return (*self.stages, ChunkGrid(self.width, self.height, *self.chunk_size))
 
     @property
     def lattice(self) -> Lattice | None:
@@ -56,12 +64,19 @@ class ItemView:
         return self._load(self.item_id)
 
     def label(self, index: int) -> str:
-        """Return the name of chunk ``index``: ``item@row,col``."""
+        """Return the name of chunk ``index``: ``item@row,col``, or ``item@stage1:row,col``."""
+        if self.stages:
+            return chunk_label(self.key, self.grids, index)
         row, col = divmod(index, self.columns)
         return f"{self.key}@{row},{col}"
 
     def window(self, index: int) -> tuple[int, int, int, int]:
-        """Return column and row offset, width and height of chunk ``index`` in the item's units."""
+        """Return column and row offset, width and height of chunk ``index`` in the item's units; of
+        a chunk of a stage, those of the item."""
+        if self.stages:
+            number, grid, local = chunk_place(self.grids, index)
+            behind = number == len(self.stages)
+            return grid.window(local).srcwin if behind else (0, 0, self.width, self.height)
         row, col = divmod(index, self.columns)
         left, top = col * self.chunk_size[0], row * self.chunk_size[1]
         return (

@@ -20,7 +20,8 @@ from geobatch_tui.tui.widgets.window_preview import CAPTION, Preview
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
-    from geobatch_tui.execution.protocol.messages import Json, PreviewReceipt
+    from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt
     from geobatch_tui.tui.jobs.draft import Draft
 
 #: Seconds that the cursor rests on a step before it is computed.

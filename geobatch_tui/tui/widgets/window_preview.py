@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from textual.strip import Strip
 
-    from geobatch_tui.execution.protocol.messages import PreviewReceipt
+    from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt
 
 VALUE, NODATA, UNREADABLE, UNREAD = range(4)
 _RAMP: Final = " .:-=+*#%@"

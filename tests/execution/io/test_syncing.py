@@ -13,7 +13,8 @@ from geobatch_tui.errors import DiskFullError
 from geobatch_tui.execution.io import syncing
 from geobatch_tui.execution.io.part_file import new_file
 from geobatch_tui.execution.protocol import wire
-from geobatch_tui.execution.protocol.messages import InspectReceipt, InspectTask, Outcome
+from geobatch_tui.execution.protocol.looking import InspectReceipt, InspectTask
+from geobatch_tui.execution.protocol.messages import Outcome
 from geobatch_tui.execution.worker.answers import Answers
 
 

@@ -17,7 +17,7 @@ from assembling import publish
 from planning import OPERATIONS, item_of, no_stage, read_whole
 
 from geobatch_tui.errors import MemoryBudgetError, TransientError
-from geobatch_tui.execution.protocol.messages import InspectTask
+from geobatch_tui.execution.protocol.looking import InspectTask
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import chunk
 from geobatch_tui.execution.raster.plan import RasterPlan

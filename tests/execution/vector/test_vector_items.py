@@ -29,7 +29,8 @@ from geobatch_tui.errors import (
     VerifyError,
 )
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.protocol.messages import ChunkTask, FinaliseTask, InspectTask
+from geobatch_tui.execution.protocol.looking import InspectTask
+from geobatch_tui.execution.protocol.messages import ChunkTask, FinaliseTask
 
 SOURCES = sorted(vectordata.DRIVERS)
 FORMATS = list(vectorjobs.SUFFIXES)

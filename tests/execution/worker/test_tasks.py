@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from geobatch_tui.execution.ops import registry
-from geobatch_tui.execution.protocol.messages import InspectTask
+from geobatch_tui.execution.protocol.looking import InspectTask
 from geobatch_tui.execution.runtime.meter import ThreadMeter
 from geobatch_tui.execution.runtime.recorder import Recorder
 from geobatch_tui.execution.worker.tasks import needs_gdal, run_task

@@ -168,6 +168,17 @@ def test_planning_again_replaces(ledger, reader, item, done):
     assert reader.audit() == []
 
 
+def test_planning_again_keeps_first_chunks_that_are_done(ledger, reader, item, done):
+    ledger.apply([ItemPlanned(item(1, 1, 4)), done(1, 1), done(3, 1)])
+    ledger.apply([ItemPlanned(item(1, 9, 5, params_digest="other"), kept=2)])
+    assert states(reader, 1) == ["DONE", *["PENDING"] * 4]
+    kept = reader.chunk(9)
+    assert (kept.spool, kept.length, kept.crc32) != ("", 0, 0)
+    assert reader.item(1).n_done == reader.counts()["done"] == 1
+    assert reader.run().n_done == 2
+    assert reader.audit() == []
+
+
 def test_ids_are_never_given_twice(ledger, item):
     """Dropping the newest item does not free its ids: its spools may still lie about."""
     ledger.apply([ItemPlanned(item(1, 1, 3)), ItemPlanned(item(2, 4, 3))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ from run_project import Project
 from scripted_session import done, planned, session_of
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
+from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan, StagePlan
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.orchestration.run.open_items import HANDLES, OpenItems
 from geobatch_tui.orchestration.schedule import events as u
@@ -49,6 +50,62 @@ async def test_each_open_chunk_is_handed_out_once(session: Session, tmp_path: Pa
     assert not items.idle
     assert idents(items.refill(3)) == [8]
     assert items.refill(3) == ()
+
+
+@pytest.fixture
+async def staged(tmp_path: Path) -> AsyncIterator[Session]:
+    """Items of a stage of 2 chunks and an output of 3; of the second, the stage has a dead letter
+    and nothing else to do."""
+    with session_of(Project(tmp_path)) as session:
+        for number, first in ((1, 1), (2, 6)):
+            row = planned(number, first, 5)
+            stage = StagePlan(ChunkGrid(2, 1, 1, 1), 7, 1, 1, 1, "asked")
+            plan = ItemPlan(ChunkGrid(3, 1, 1, 1), 1, 1, {}, stages=(stage,))
+            session.put(lu.ItemPlanned(replace(row, plan=plan.to_json())))
+        session.put(done(6, 2))
+        session.put(lu.DeadLetter(2, 7, 1, 0, "SchemaError", {"chunk": "2.tif@stage1:0,1"}))
+        await session.flush()
+        yield session
+
+
+async def test_chunks_wait_for_their_stage(staged: Session, tmp_path: Path) -> None:
+    items = opened(staged, tmp_path)
+    first = items.refill(9)
+    assert [(unit.ident, unit.bytes) for unit in first] == [(1, 7), (2, 7)]
+    assert [item.context.item_id for item in items.stuck] == [2]
+    assert items.refill(9) == ()
+    items.settle(1, done=True)
+    assert items.refill(9) == ()
+    items.settle(2, done=True)
+    assert not items.idle
+    assert [(unit.ident, unit.bytes) for unit in items.refill(2)] == [(3, 1), (4, 1)]
+    assert idents(items.refill(9)) == [5]
+    items.rewind()
+    assert items.refill(9) == ()
+
+
+async def test_chunks_behind_a_stage_that_is_damaged_wait_again(
+    staged: Session, tmp_path: Path
+) -> None:
+    items = opened(staged, tmp_path)
+    items.refill(9)
+    for chunk in (1, 2):
+        items.settle(chunk, done=True)
+        staged.put(done(chunk, 1))
+    await staged.flush()
+    for chunk in (1, 2):
+        items.committed(chunk)
+    assert idents(items.refill(1)) == [3]
+    item, _ = items.chunk(3)
+    item.stages.lose([0])
+    items.take_back(3)
+    staged.put(lu.ChunkReleased(1))
+    staged.put(lu.ChunkReleased(3))
+    await staged.flush()
+    items.rewind()
+    assert idents(items.refill(9)) == [1]
+    items.settle(1, done=True)
+    assert idents(items.refill(9)) == [3, 4, 5]
 
 
 async def test_a_unit_carries_what_earlier_runs_left(session: Session, tmp_path: Path) -> None:

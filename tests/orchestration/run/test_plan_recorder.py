@@ -10,12 +10,8 @@ from run_project import Project
 from scripted_session import done, fails, logged, planned, session_of
 
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.protocol.messages import (
-    ChunkGrid,
-    InspectReceipt,
-    ItemPlan,
-    SourceIdentity,
-)
+from geobatch_tui.execution.protocol.looking import InspectReceipt
+from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan, SourceIdentity
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
 from geobatch_tui.orchestration.run.plan_phase import PlanRecorder

@@ -39,7 +39,9 @@ def lattice(holes: tuple[int, ...] = ()) -> dict[str, object]:
 
 def test_label_names_row_and_column() -> None:
     """``item@row,col`` is what ``--chunk`` takes."""
-    assert chunk_label("a.tif", GRID, 13) == "a.tif@1,3"
+    assert chunk_label("a.tif", (GRID,), 13) == "a.tif@1,3"
+    assert chunk_label("a.tif", (GRID, GRID), 13) == "a.tif@stage1:1,3"
+    assert chunk_label("a.tif", (GRID, GRID), len(GRID) + 13) == "a.tif@1,3"
 
 
 def test_a_refused_source_is_looked_at_by_the_tool_for_its_kind() -> None:

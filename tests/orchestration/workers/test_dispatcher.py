@@ -9,13 +9,8 @@ from typing import Any
 import pytest
 
 from geobatch_tui.errors import Reaction
-from geobatch_tui.execution.protocol.messages import (
-    Failure,
-    InspectReceipt,
-    InspectTask,
-    Outcome,
-    Task,
-)
+from geobatch_tui.execution.protocol.looking import InspectReceipt, InspectTask
+from geobatch_tui.execution.protocol.messages import Failure, Outcome, Task
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.scheduler import Scheduler, SchedulerConfig
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher

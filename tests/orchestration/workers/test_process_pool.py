@@ -20,7 +20,8 @@ from pool_driver import PoolDriver
 
 from geobatch_tui.errors import Reaction
 from geobatch_tui.execution.protocol import wire
-from geobatch_tui.execution.protocol.messages import ChunkReceipt, InspectTask, ProbeTask
+from geobatch_tui.execution.protocol.looking import InspectTask
+from geobatch_tui.execution.protocol.messages import ChunkReceipt, ProbeTask
 from geobatch_tui.execution.runtime.sandbox import landlock
 from geobatch_tui.execution.worker.process import RUNNING
 from geobatch_tui.orchestration.workers import process_pool, procfs

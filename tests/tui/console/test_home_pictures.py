@@ -126,11 +126,11 @@ def planned():
         ("T32TMS.tif", 24, 18, "new", (9.5, 46.0, 12.0, 48.0)),
     ):
         grid = ChunkGrid(columns, rows, 1, 1)
-        report.entries.append(ItemReason(key, grid, reason, "", None, bounds))
+        report.entries.append(ItemReason(key, (grid,), reason, "", None, bounds))
         report.reasons[reason] += len(grid)
         report.chunks += len(grid)
     report.entries.append(
-        ItemReason("T32TNS.tif", ChunkGrid(1, 1, 1, 1), "new", "", None, None, refused=True)
+        ItemReason("T32TNS.tif", (ChunkGrid(1, 1, 1, 1),), "new", "", None, None, refused=True)
     )
     report.reasons["new"] += 1
     report.chunks += 1

@@ -8,7 +8,8 @@ from corpus import corrupt_tile
 from scripted_run import until
 
 from geobatch_tui.errors import Reaction
-from geobatch_tui.execution.protocol.messages import Failure, Outcome, PreviewReceipt, PreviewTask
+from geobatch_tui.execution.protocol.messages import Failure, Outcome
+from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt, PreviewTask
 from geobatch_tui.orchestration.workers.pool import Answered, Lost
 from geobatch_tui.tui.letters.previewer import Previewer, Unseen
 from geobatch_tui.tui.widgets.window_preview import (

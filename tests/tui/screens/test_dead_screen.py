@@ -11,7 +11,7 @@ import textual
 from corpus import NAMES
 from scripted_run import LOOKS, busy_run, pictured, shown, until
 
-from geobatch_tui.execution.protocol.messages import PreviewReceipt
+from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.letters.previewer import Unseen

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.encode.codec import compression_tags
 from geobatch_tui.execution.raster.encode.tiff_tag import Tag, long, short
@@ -11,6 +13,7 @@ from geobatch_tui.execution.raster.geotiff.layout import Directory
 from geobatch_tui.execution.raster.pyramid.encode_chunk import MASK_CODEC
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.messages import ChunkGrid
     from geobatch_tui.execution.raster.geotiff.tags import Template
     from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, TileIndex
     from geobatch_tui.execution.raster.plan import RasterPlan
@@ -29,24 +32,40 @@ def directories_of(index: TileIndex, template: Template) -> list[Directory]:
     ]
     if not index.masked:
         return images
-    masks = [Directory(_mask_tags(entry), entry.mask["length"]) for entry in index.levels]
+    masks = [
+        Directory(_mask_tags(entry.grid, reduced=entry.number > 0), entry.mask["length"])
+        for entry in index.levels
+    ]
     return [images[0], masks[0], *images[1:], *masks[1:]]
+
+
+def plain_directories(
+    plan: RasterPlan, grid: ChunkGrid, template: Template, lengths: tuple[int, int]
+) -> list[Directory]:
+    """Return the directories of an image by bands with tiles of ``grid``, and of its mask: each
+    tile of a band and of the mask is as long as ``lengths`` say; 0: there is no mask."""
+    of_image, of_mask = lengths
+    tags = (*_size_tags(grid), *compression_tags(plan), *template.tags)
+    image = Directory(tags, np.full(len(grid) * plan.count, of_image))
+    if not of_mask:
+        return [image]
+    return [image, Directory(_mask_tags(grid, reduced=False), np.full(len(grid), of_mask))]
 
 
 def _image_tags(plan: RasterPlan, slots: LevelSlots, template: Template) -> tuple[Tag, ...]:
     reduced = slots.number > 0
     return (
         *([long(tag.NEW_SUBFILE_TYPE, _REDUCED)] if reduced else []),
-        *_size_tags(slots),
+        *_size_tags(slots.grid),
         *compression_tags(plan),
         *(template.overview_tags if reduced else template.tags),
     )
 
 
-def _mask_tags(slots: LevelSlots) -> tuple[Tag, ...]:
+def _mask_tags(grid: ChunkGrid, *, reduced: bool) -> tuple[Tag, ...]:
     return (
-        long(tag.NEW_SUBFILE_TYPE, _MASK | (_REDUCED if slots.number else 0)),
-        *_size_tags(slots),
+        long(tag.NEW_SUBFILE_TYPE, _MASK | (_REDUCED if reduced else 0)),
+        *_size_tags(grid),
         short(tag.BITS_PER_SAMPLE, 1),
         short(tag.COMPRESSION, tag.COMPRESSIONS[MASK_CODEC.compress]),
         short(tag.PHOTOMETRIC, _TRANSPARENCY_MASK),
@@ -57,8 +76,7 @@ def _mask_tags(slots: LevelSlots) -> tuple[Tag, ...]:
     )
 
 
-def _size_tags(slots: LevelSlots) -> tuple[Tag, ...]:
-    grid = slots.grid
+def _size_tags(grid: ChunkGrid) -> tuple[Tag, ...]:
     sizes = {
         tag.IMAGE_WIDTH: grid.width,
         tag.IMAGE_LENGTH: grid.height,

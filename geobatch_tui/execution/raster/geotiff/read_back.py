@@ -20,7 +20,7 @@ from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io.digest import crc32, digest_of, output_digest
 from geobatch_tui.execution.io.disk import read_exactly
 from geobatch_tui.execution.io.part_file import readable_name
-from geobatch_tui.execution.protocol.messages import InspectReceipt
+from geobatch_tui.execution.protocol.looking import InspectReceipt
 from geobatch_tui.execution.raster.geotiff.tags import describe
 from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pack_mask
 from geobatch_tui.execution.raster.source.opened_source import open_by

@@ -16,7 +16,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import CorruptSourceError, InvalidInputError
-from geobatch_tui.execution.protocol.messages import ChunkGrid, PreviewReceipt
+from geobatch_tui.execution.protocol.messages import ChunkGrid
+from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.grid import kernel_scale
@@ -28,8 +29,8 @@ from geobatch_tui.execution.raster.steps import step_table
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.protocol.messages import PreviewTask
     from geobatch_tui.execution.protocol.operation import Stage
+    from geobatch_tui.execution.protocol.preview_messages import PreviewTask
     from geobatch_tui.execution.raster.types import Flags, Pixels
 
 VALUE, NODATA, UNREADABLE, UNREAD = range(4)

@@ -13,7 +13,7 @@ from rasterio.errors import RasterioError
 
 from geobatch_tui.errors import CorruptSourceError, InvalidInputError
 from geobatch_tui.execution.params.frozen import COMBINING
-from geobatch_tui.execution.protocol.messages import PreviewReceipt, PreviewTask
+from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt, PreviewTask
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.pictures import preview
 from geobatch_tui.execution.raster.plan import RasterPlan

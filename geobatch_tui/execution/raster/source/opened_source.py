@@ -66,6 +66,8 @@ if TYPE_CHECKING:
 #: lower or upper case: a list of its directory, which GDAL compares in any case, would make it open
 #: names that `sidecars` did not look at, and takes longer than to open a small file.
 OPTIONS = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "YES", "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}
+#: A note of an item whose source is a stage.
+STAGED = "staged"
 #: GDAL's messages about a TIFF whose compression this build cannot decode.
 _NO_CODEC = re.compile(
     r"missing codec|compression (?:only supported|support is not)", re.IGNORECASE
@@ -355,8 +357,9 @@ def source_of(item: ItemContext) -> Iterator[OpenSource]:
 
 def _check_identity(item: ItemContext) -> None:
     """Raise SourceChangedError if the source changed. Those of a group are looked at one by one,
-    when they are opened: there may be a hundred thousand."""
-    if not is_source_list(item.source):
+    when they are opened: there may be a hundred thousand. A stage may be written again, with the
+    same bytes, and proves each of its tiles."""
+    if not is_source_list(item.source) and not item.plan.notes.get(STAGED):
         source_files.check_identity(item.source, item.source_id)
 
 

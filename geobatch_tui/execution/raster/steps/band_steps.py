@@ -96,14 +96,14 @@ class Unchanged(LocalStep):
 
 
 class Materialize(Unchanged):
-    """Stands where GDAL stores what it has so far: here a step may be stored or not, and what is
-    behind it gets the same pixels."""
+    """Has what the steps before it give stored, before a step behind it computes anything; the
+    pixels are the same as without it."""
 
     name = "materialize"
 
     def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
         del params
-        planning.warn("changes nothing: each step gives the pixels that a stored file would have")
+        planning.store("asks for a stage", needed=False)
         return StepPlan(self.name, self.version, {}, up)
 
 

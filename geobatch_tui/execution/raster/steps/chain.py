@@ -14,13 +14,13 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from geobatch_tui.errors import CorruptSourceError, GeobatchError
+from geobatch_tui.errors import CorruptSourceError, GeobatchError, SchemaError
 from geobatch_tui.execution.params.frozen import COMBINING, given
 from geobatch_tui.execution.raster.source import source_pixels
 from geobatch_tui.execution.raster.steps import mosaic_step
 from geobatch_tui.execution.raster.steps.conversion import valid_bands
 from geobatch_tui.execution.raster.steps.second import side_chain
-from geobatch_tui.execution.raster.steps.step import BLOCK, Block, facts_of
+from geobatch_tui.execution.raster.steps.step import BLOCK, MOST_IN_MEMORY, Block, facts_of
 from geobatch_tui.execution.raster.steps.step_table import READ, STEPS, pixel_bytes
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def _plan_steps(
     for number, params in enumerate(steps, before + 1):
         name = str(params["name"])
         planning.step = f"{within}step {number} ({params.get('use', name)})"
+        planning.position = len(chain) - 1
         try:
             chain.append(STEPS[name].plan(chain[-1].raster, given(params), planning))
         except GeobatchError as error:
@@ -217,8 +218,16 @@ class Stream:
 
     @property
     def dataset(self) -> DatasetReader:
-        """All of it as a file in memory, for GDAL's warper; the plan allows it for small ones."""
+        """All of it as a file in memory, for GDAL's warper. Larger ones are stored before, unless
+        a step looks at all pixels while it is planned. Raises SchemaError for those."""
         if self._dataset is None:
+            if self.raster.whole.size > MOST_IN_MEMORY:
+                raise SchemaError(
+                    f"GDAL's warper reads files, and the steps before it give {self.raster.width}x"
+                    f"{self.raster.height} pixels, which are stored only in a run",
+                    hint="a scale behind it needs its input_min and input_max; `geobatch step` "
+                    "computes chunks of smaller rasters",
+                )
             self._dataset = _in_memory(self.raster, self.block(self.raster.whole), self.stack)
         return self._dataset
 

@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any, cast
 import rasterio
 from rasterio.io import MemoryFile
 
-from geobatch_tui.errors import PreflightError, SchemaError
+from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.params.frozen import WARP_NAMES
 from geobatch_tui.execution.proj import assigned_crs, crs_lookup
 from geobatch_tui.execution.raster.plan import Raster, StepPlan, Warp
 from geobatch_tui.execution.raster.source import metadata
-from geobatch_tui.execution.raster.steps.step import Block, Source, facts_of, grid_of
+from geobatch_tui.execution.raster.steps.step import (
+    MOST_IN_MEMORY,
+    Block,
+    Source,
+    facts_of,
+    grid_of,
+)
 from geobatch_tui.execution.raster.warp import warp_plan, warp_window
 
 if TYPE_CHECKING:
@@ -26,10 +32,6 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.steps.step import Planning, Upstream
-
-#: GDAL's warper reads files. What the steps before give is put into one in memory if it has no more
-#: pixels than this.
-MOST_IN_MEMORY = 2**22
 
 
 class Reproject:
@@ -60,11 +62,7 @@ class Reproject:
         warp = planned.warp
         if planning.source is None and warp.path == "exact" and up.whole.size > MOST_IN_MEMORY:
             why = planned.notes["coordinates_why"]
-            raise SchemaError(
-                f"GDAL's warper would be needed ({why}), which reads files, and the steps before "
-                f"give {up.width}x{up.height} pixels, more than are kept in memory",
-                hint="run the steps before it as a job of their own, and this one on its outputs",
-            )
+            planning.store(f"needs GDAL's warper, which reads files: {why}", needed=True)
         planning.notes.update(planned.notes)
         extra = planned.choice.adds_alpha
         raster = replace(

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Sides of the blocks by which a raster between two steps is read, in pixels.
 BLOCK = 256
+#: GDAL's warper reads files. What the steps before give is put into one in memory if it has no more
+#: pixels than this, and is stored else.
+MOST_IN_MEMORY = 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,9 @@ class Planning:
         beside: plans a second raster of the step, by the name of its parameter, what that asks
             for, and the state of its file.
         item: key of the item.
+        position: which step of the chain gives what the one that is planned gets.
+        stages: what asks that what a step of the chain gives is stored, by its position, and
+            whether it cannot do without.
     """
 
     warnings: list[str] = field(default_factory=list)
@@ -111,6 +117,21 @@ class Planning:
     upstream: Callable[[], Upstream] | None = None
     beside: Callable[[str, str | Json, str], Side] | None = None
     item: str = ""
+    position: int = 0
+    stages: dict[int, tuple[str, bool]] = field(default_factory=dict)
+
+    def store(self, why: str, *, needed: bool) -> None:
+        """Have what the step gets stored before the step computes anything. Nothing is in a chain
+        beside another: raises SchemaError there if it is ``needed``."""
+        if self.beside is not None:
+            self.stages[self.position] = f"{self.step} {why}", needed
+        elif needed:
+            raise SchemaError(
+                f"{self.step} {why}, and nothing is stored in a chain beside another",
+                hint="run that chain as a job of its own, and name its output here",
+            )
+        else:
+            self.warn("nothing is stored in a chain beside another")
 
     def side(self, name: str, asked: str | Json, state: str) -> Side:
         """Plan a second raster beside what the step gets. Raises SchemaError in a chain that is one

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.errors import GeobatchError, VerifyError
 from geobatch_tui.execution.io.digest import digest_of
 from geobatch_tui.execution.io.part_file import readable_name
-from geobatch_tui.execution.protocol.messages import InspectReceipt
+from geobatch_tui.execution.protocol.looking import InspectReceipt
 from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import exact_names, ogr_drivers, stream

@@ -124,6 +124,7 @@ class Footprints:
             return
         # A chunk without a grid has no place of its own.
         known = item.columns * item.rows == item.n and item.width > 0 and item.height > 1
+        known = known and not item.stages  # chunks of stages have no place of their own
         columns, rows = (item.columns, item.rows) if known else (1, 1)
         zoom = (
             max(1, int(columns / max(1.0, right - left))),

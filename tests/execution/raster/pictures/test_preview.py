@@ -17,11 +17,8 @@ from planning import item_of, no_stage
 
 from geobatch_tui.errors import InvalidInputError, UnsafeInputError
 from geobatch_tui.execution.protocol import wire
-from geobatch_tui.execution.protocol.messages import (
-    Outcome,
-    PreviewReceipt,
-    PreviewTask,
-)
+from geobatch_tui.execution.protocol.messages import Outcome
+from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt, PreviewTask
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.pictures.preview import (
     NODATA,

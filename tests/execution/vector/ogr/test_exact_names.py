@@ -11,7 +11,7 @@ import vectorjobs
 
 from geobatch_tui.errors import UnsupportedFormatError
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.protocol.messages import InspectTask
+from geobatch_tui.execution.protocol.looking import InspectTask
 
 NAMES = [
     "a [red]x[",

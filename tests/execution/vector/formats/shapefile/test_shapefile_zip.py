@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from geobatch_tui.errors import PreflightError, SchemaError, VerifyError
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.protocol.messages import Chunking, InspectTask, ProbeTask
+from geobatch_tui.execution.protocol.looking import InspectTask
+from geobatch_tui.execution.protocol.messages import Chunking, ProbeTask
 from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 
 

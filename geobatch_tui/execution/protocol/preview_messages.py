@@ -1,0 +1,53 @@
+"""The task and the answer of a preview: a window of a source, for the eye."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from geobatch_tui.execution.protocol.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewTask:
+    """Read a window of a source for the eye: small, stretched, with what cannot be read marked.
+
+    ``detail`` is an item's raster plan (``ItemPlan.detail``), or empty where there is none;
+    ``window`` is in its grid, or None for the whole source. ``band`` counts from 1; 0 takes the
+    first three as red, green and blue where there are as many. ``columns`` and ``rows`` limit the
+    picture, in pixels. ``max_bytes`` limits one block of the source, ``max_seconds`` the reading.
+    """
+
+    task_id: int
+    source: str
+    allow_vrt: bool
+    detail: Mapping[str, Any]
+    window: Window | None
+    band: int
+    columns: int
+    rows: int
+    max_bytes: int = 256 << 20
+    max_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewReceipt:
+    """A picture of a window of a source.
+
+    ``pixels`` are ``width`` x ``height`` x 3 bytes, row-major, red before green before blue;
+    ``marks`` has a byte a pixel: 0 a value, 1 nodata, 2 it cannot be read, 3 it was not read, as
+    time ran out. ``facts`` are JSON-ready: ``window`` of the source in pixels, ``size`` of the
+    source, ``bands`` shown, ``count`` of bands, ``dtype``, ``nodata``, ``block``, ``low`` and
+    ``high`` (the values at black and white, by band), ``bad_blocks`` that were met and ``error``,
+    what the first of them said; of a result, in place of the last three, of each band ``ranges``,
+    its least and greatest valid value or None, and ``missing``, the share that is not valid.
+    """
+
+    width: int
+    height: int
+    pixels: bytes
+    marks: bytes
+    facts: Mapping[str, Any]
