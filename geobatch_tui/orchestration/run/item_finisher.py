@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.protocol.messages import ItemReceipt, Json
-    from geobatch_tui.orchestration.run.open_items import OpenItem, OpenItems
+    from geobatch_tui.orchestration.run.open_items import OpenItems
+    from geobatch_tui.orchestration.state.open_item import OpenItem
     from geobatch_tui.orchestration.state.outcome import Tally
     from geobatch_tui.orchestration.state.session import Session
     from geobatch_tui.orchestration.workers.dispatcher import Dispatcher

@@ -7,26 +7,22 @@ here: a job of a million chunks costs no more memory than one of a thousand.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import StateError
-from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan, Segment, chunk_place
-from geobatch_tui.execution.protocol.segments import MANY, SegmentFile, Segments
+from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan
 from geobatch_tui.ledger.place.owner import refuse_foreign_links
 from geobatch_tui.ledger.place.state_directory import output_path
-from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.fingerprints import identity_of
 from geobatch_tui.orchestration.schedule.events import Kind, Unit
-from geobatch_tui.orchestration.state.letters import chunk_label
+from geobatch_tui.orchestration.state.open_item import OpenItem, segments_of
 from geobatch_tui.orchestration.state.stage_progress import StageProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.protocol.segments import SegmentFile, Segments
     from geobatch_tui.ledger.schema.updates import ChunkRow, ItemRow
     from geobatch_tui.orchestration.state.session import Session
 
@@ -35,48 +31,6 @@ FINALISE_BYTES = 96 * 1024 * 1024
 
 HANDLES = {Kind.CHUNK: 2, Kind.FINALISE: 4}
 """Open files of a unit: source and spool; spools, part, and GDAL's own handle."""
-
-
-@dataclass(slots=True)
-class OpenItem:
-    """An item with unsettled chunks; ``done`` and ``dead`` are counts of settled ones, ``restored``
-    has chunks of stages that were found damaged and are computed anew; ``sent``: how many
-    ``times_restored`` the stages were when a chunk behind one was sent to a worker."""
-
-    context: ItemContext
-    first_chunk: int
-    done: int
-    dead: int
-    stages: StageProgress
-    recomputed: bool = False
-    restored: set[int] = field(default_factory=set)
-    times_restored: int = 0
-    sent: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def remaining(self) -> int:
-        """The number of chunks that are not settled."""
-        return self.context.plan.chunks - self.done - self.dead
-
-    @property
-    def whole(self) -> bool:
-        """Whether one chunk is the output, so that no spool and no assembly is needed."""
-        return len(self.context.plan.grid) == 1
-
-    @property
-    def first_of_output(self) -> int:
-        """Id of the first chunk of the output."""
-        return self.first_chunk + self.context.plan.staged
-
-    def strip(self, chunk_id: int) -> int | None:
-        """Return the first chunk in the row of a chunk, if those in a row share what they read."""
-        if not self.context.plan.notes.get("overlaps"):
-            return None
-        _, grid, local = chunk_place(self.context.plan.grids, chunk_id - self.first_chunk)
-        return chunk_id - local % grid.columns
-
-    def label(self, index: int) -> str:
-        return chunk_label(self.context.key, self.context.plan.grids, index)
 
 
 class OpenItems:
@@ -165,7 +119,7 @@ class OpenItems:
         return Unit(
             Kind.CHUNK,
             row.chunk_id,
-            bytes=_chunk_bytes(item, row.chunk_id),
+            bytes=item.chunk_bytes(row.chunk_id),
             handles=HANDLES[Kind.CHUNK],
             attempts=row.attempts,
             crashes=row.crashes,
@@ -270,25 +224,7 @@ class OpenItems:
 
     def segments(self, item: OpenItem) -> Segments | SegmentFile:
         """Read where the bytes of an item's done chunks lie, in chunk order."""
-        context = item.context
-        if len(context.plan.grid) < MANY:
-            return Segments.pack(self._segments(item))
-        try:
-            return SegmentFile.write(Path(context.work_dir) / "segments", self._segments(item))
-        except OSError:  # a full disk, as it may be: then the message carries them
-            return Segments.pack(self._segments(item))
-
-    def _segments(self, item: OpenItem) -> Iterator[Segment]:
-        staged = item.context.plan.staged
-        for segment in self._reader.segments(item.context.item_id):
-            if segment.index < staged:
-                continue
-            if "/" in segment.spool:
-                raise StateError(
-                    f"the ledger names a spool that is not its item's: {safe(segment.spool)}",
-                    hint="`geobatch run JOB --fresh` makes a new ledger",
-                )
-            yield replace(segment, index=segment.index - staged) if staged else segment
+        return segments_of(item, self._reader)
 
     def _context(self, row: ItemRow) -> ItemContext:
         return ItemContext(
@@ -313,10 +249,3 @@ class OpenItems:
             refuse_foreign_links(root, path.parent)
             self._checked_directory = path.parent
         return path
-
-
-def _chunk_bytes(item: OpenItem, chunk_id: int) -> int:
-    """Return the predicted peak memory of a chunk, in bytes."""
-    plan = item.context.plan
-    number, _, _ = chunk_place(plan.grids, chunk_id - item.first_chunk)
-    return plan.stages[number].chunk_bytes if number < len(plan.stages) else plan.chunk_bytes

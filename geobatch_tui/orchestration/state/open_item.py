@@ -1,0 +1,92 @@
+"""An item whose chunks are not all settled, as a run knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import StateError
+from geobatch_tui.execution.protocol.messages import chunk_place
+from geobatch_tui.execution.protocol.segments import MANY, SegmentFile, Segments
+from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.state.letters import chunk_label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geobatch_tui.execution.protocol.messages import ItemContext, Segment
+    from geobatch_tui.ledger.read.reader import LedgerReader
+    from geobatch_tui.orchestration.state.stage_progress import StageProgress
+
+
+@dataclass(slots=True)
+class OpenItem:
+    """An item with unsettled chunks; ``done`` and ``dead`` are counts of settled ones, ``restored``
+    has chunks of stages that were found damaged and are computed anew; ``sent``: how many
+    ``times_restored`` the stages were when a chunk behind one was sent to a worker."""
+
+    context: ItemContext
+    first_chunk: int
+    done: int
+    dead: int
+    stages: StageProgress
+    recomputed: bool = False
+    restored: set[int] = field(default_factory=set)
+    times_restored: int = 0
+    sent: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def remaining(self) -> int:
+        """The number of chunks that are not settled."""
+        return self.context.plan.chunks - self.done - self.dead
+
+    @property
+    def whole(self) -> bool:
+        """Whether one chunk is the output, so that no spool and no assembly is needed."""
+        return len(self.context.plan.grid) == 1
+
+    @property
+    def first_of_output(self) -> int:
+        """Id of the first chunk of the output."""
+        return self.first_chunk + self.context.plan.staged
+
+    def strip(self, chunk_id: int) -> int | None:
+        """Return the first chunk in the row of a chunk, if those in a row share what they read."""
+        if not self.context.plan.notes.get("overlaps"):
+            return None
+        _, grid, local = chunk_place(self.context.plan.grids, chunk_id - self.first_chunk)
+        return chunk_id - local % grid.columns
+
+    def chunk_bytes(self, chunk_id: int) -> int:
+        """Return the predicted peak memory of a chunk, in bytes."""
+        plan = self.context.plan
+        number, _, _ = chunk_place(plan.grids, chunk_id - self.first_chunk)
+        return plan.stages[number].chunk_bytes if number < len(plan.stages) else plan.chunk_bytes
+
+    def label(self, index: int) -> str:
+        return chunk_label(self.context.key, self.context.plan.grids, index)
+
+
+def segments_of(item: OpenItem, reader: LedgerReader) -> Segments | SegmentFile:
+    """Read where the bytes of the done chunks of an item's output lie, in chunk order."""
+    context = item.context
+    if len(context.plan.grid) < MANY:
+        return Segments.pack(_segments(item, reader))
+    try:
+        return SegmentFile.write(Path(context.work_dir) / "segments", _segments(item, reader))
+    except OSError:  # a full disk, as it may be: then the message carries them
+        return Segments.pack(_segments(item, reader))
+
+
+def _segments(item: OpenItem, reader: LedgerReader) -> Iterator[Segment]:
+    staged = item.context.plan.staged
+    for segment in reader.segments(item.context.item_id):
+        if segment.index < staged:
+            continue
+        if "/" in segment.spool:
+            raise StateError(
+                f"the ledger names a spool that is not its item's: {safe(segment.spool)}",
+                hint="`geobatch run JOB --fresh` makes a new ledger",
+            )
+        yield replace(segment, index=segment.index - staged) if staged else segment
