@@ -42,6 +42,12 @@ def test_examples_fit_the_schema(path):
         '[[step]]\nname = "select"\nband = 1\n[[step]]\nname = "edit"\nmetadata = { a = "b" }\n'
         + ENDS,
         '[[step]]\nname = "set-type"\noutput_data_type = "UInt16"\n' + ENDS,
+        '[[step]]\nname = "neighbors"\nkernel = "equal"\nmethod = "median"\n' + ENDS,
+        '[[step]]\nname = "neighbors"\nkernel = [[0, 1, 0], [1, 4, 1], [0, 1, 0]]\n' + ENDS,
+        '[[step]]\nname = "neighbors"\nkernel = ["u", [[1]]]\nmethod = ["sum", "mean"]\n' + ENDS,
+        '[[step]]\nname = "nodata-to-alpha"\nnodata = 0\n[[step]]\nname = "edit"\nscale = 2\n'
+        + ENDS,
+        '[[step]]\nname = "proximity"\ntarget_values = 1\nmax_distance = 5\n' + ENDS,
         'pipeline = "read a.tif ! select 1 ! write out"\n',
         'pipeline = { gdalg = "a.gdalg.json" }\n[output]\ndir = "out"\n',
         'pipeline = "select 1"\n[source]\nallow_vrt = true\n',

@@ -106,7 +106,10 @@ def _texts_of_bands(value: object) -> object:
 
 
 #: Numbers of bands, one for all, one for each, or some with the number of their band.
-PerBand = Annotated[tuple[str, ...], BeforeValidator(_texts_of_bands)]
+PerBand = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_texts_of_bands, json_schema_input_type=tuple[str | float, ...] | str | float),
+]
 
 
 def _check_bands(name: str, words: tuple[str, ...], kind: re.Pattern[str]) -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 Number = Annotated[float, Field(allow_inf_nan=False)]
 #: Nodata values of bands, which may be infinite.
 Nodatas = Annotated[
-    tuple[Annotated[int | float, BeforeValidator(parse_nodata)], ...], BeforeValidator(as_list)
+    tuple[Annotated[int | float, BeforeValidator(parse_nodata)], ...],
+    BeforeValidator(as_list, json_schema_input_type=tuple[float | str, ...] | float | str),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ FIELDS: Final = dict.fromkeys(("key", "value", "layer", "kind", "help", "problem
 """What a filter of the form knows."""
 
 _PLACE: Final = "output.dir"
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,11 +288,18 @@ def text_of(value: object) -> str:
         return ""
     if isinstance(value, str):
         return _toml(value) if "\n" in value or "\r" in value else value
-    if isinstance(value, Mapping):
-        inner = ", ".join(f"{name} = {_toml(entry)}" for name, entry in value.items())
-        return f"{{ {inner} }}" if inner else "{}"
     return _toml(value)
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_name(name)} = {_toml(entry)}" for name, entry in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def _name(text: object) -> str:
+    name = str(text)
+    return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)

@@ -139,6 +139,9 @@ def test_values_on_one_line():
     assert text_of(["a b", 'c"']) == '["a b", "c\\""]'
     assert text_of({"compress": "zstd", "level": 3}) == '{ compress = "zstd", level = 3 }'
     assert text_of("a\nb") == '"a\\nb"'
+    nested = {"a b": [{"c": 1, "d": ["e"]}, {}]}
+    assert text_of(nested) == '{ "a b" = [{ c = 1, d = ["e"] }, {}] }'
+    assert tomllib.loads(f"x = {text_of(nested)}") == {"x": nested}
     assert text_of(None) == ""
     assert text_of(value=True) == "true"
 

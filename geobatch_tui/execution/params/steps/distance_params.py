@@ -49,7 +49,8 @@ class ProximityStep(StepParams):
     name: Literal["proximity"]
     band: Band = semantic(1, "Number of the band, from 1.")
     target_values: Annotated[
-        tuple[Annotated[float, Field(allow_inf_nan=False)], ...], BeforeValidator(as_list)
+        tuple[Annotated[float, Field(allow_inf_nan=False)], ...],
+        BeforeValidator(as_list, json_schema_input_type=tuple[float, ...] | float),
     ] = semantic((), "Values of target pixels; empty: all but 0.")
     distance_units: Literal["pixel", "geo"] = semantic(
         "pixel", "Unit of distances: pixels, or the units of the CRS."

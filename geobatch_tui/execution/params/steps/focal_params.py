@@ -72,9 +72,15 @@ def matrix_of(kernel: object) -> Matrix:
     return matrix
 
 
-Kernels = Annotated[tuple[str, ...], BeforeValidator(_as_texts), Field(min_length=1)]
+Kernels = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_as_texts, json_schema_input_type=tuple[str | Matrix, ...] | str | Matrix),
+    Field(min_length=1),
+]
 Method = Literal["mean", "sum", "min", "max", "stddev", "median", "mode"]
-Methods = Annotated[tuple[Method, ...], BeforeValidator(as_list)]
+Methods = Annotated[
+    tuple[Method, ...], BeforeValidator(as_list, json_schema_input_type=tuple[Method, ...] | Method)
+]
 
 
 class NeighborsStep(StepParams):
