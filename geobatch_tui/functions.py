@@ -109,7 +109,8 @@ def step[F: Callable[..., object]](  # noqa: PLR0913 - each one is said of a fun
     Keyword-only arguments are parameters of the job's step, but for those that are given if it asks
     for them by name: ``crs`` (as WKT) and ``item`` (its key); and of pixels ``window`` (of the
     answer, in pixels of the item), ``valid`` (bool, of the shape of the block), ``nodata``,
-    ``transform`` (of the window) and ``bands`` (descriptions).
+    ``transform`` (of the window) and ``bands`` (descriptions). A function that numba compiles gets
+    window and transform as named tuples.
 
     Args:
         function: what is decorated, where the decorator has no parentheses.

@@ -50,6 +50,11 @@ class OwnFunction:
     call: Callable[..., Any]
     code: FunctionCode
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether numba compiles it."""
+        return hasattr(self.call, "py_func")
+
     def __call__(self, *arguments: object, **given: object) -> Any:
         """Call the function.
 

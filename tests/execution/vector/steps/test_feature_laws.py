@@ -107,6 +107,7 @@ CHAINS = {
     "roads": ["make-valid", "buffer-left", "simplify", "reproject"],
     "parts": ["make-valid-all", "explode-collections", "filter-bbox", "segmentize"],
     "points": ["select-table", "set-field-type", "make-point-z", "buffer"],
+    "own": ["make-valid", "function-fewer", "function-table", "explode-collections"],
     "cut": ["filter-where", "clip-geometry", "set-geom-type-multi", "select-exclude"],
 }
 

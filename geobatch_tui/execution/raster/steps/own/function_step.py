@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import rasterio
 
 from geobatch_tui.errors import StepError
 from geobatch_tui.execution.native.code_cache import cache_directory
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.plan import Raster, StepPlan, number_of
 from geobatch_tui.execution.raster.steps.conversion import block_of, valid_bands
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from geobatch_tui.execution.protocol.messages import Json
-    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.steps.step import Planning
     from geobatch_tui.execution.raster.types import Number, Pixels, Valid
@@ -88,6 +88,8 @@ class Function(LocalStep):
         valid = valid_bands(up, given)
         block = _padded(given.pixels[: up.bands], part, seen, up, values["rim"])
         wanted = _wanted(step, up, window)
+        if function.is_compiled:
+            wanted = {name: _for_numba(value) for name, value in wanted.items()}
         if "valid" in values["wants"]:
             known = np.broadcast_to(True if valid is None else valid, (up.bands, *part.shape))
             wanted["valid"] = _padded_valid(known, part, seen, up, values["rim"])
@@ -140,6 +142,32 @@ def _wanted(step: StepPlan, up: Raster, window: Window) -> dict[str, Any]:
     if "item" in wants:
         found["item"] = step.values["item"]
     return found
+
+
+class PlainWindow(NamedTuple):
+    """A window, for code that numba compiles: it takes tuples, and no objects."""
+
+    col_off: int
+    row_off: int
+    width: int
+    height: int
+
+
+class PlainTransform(NamedTuple):
+    """An affine transform, for code that numba compiles."""
+
+    a: float
+    b: float
+    c: float
+    d: float
+    e: float
+    f: float
+
+
+def _for_numba(value: Any) -> Any:
+    if isinstance(value, Window):
+        return PlainWindow(*value.srcwin)
+    return PlainTransform(*value[:6]) if isinstance(value, rasterio.Affine) else value
 
 
 def _padded(pixels: Pixels, part: Window, seen: Window, up: Raster, rim: object) -> Pixels:

@@ -93,6 +93,23 @@ def test_what_it_asks_for_by_name_is_given(item):
     assert pixels[:, 0, 0].tolist() == [5, 5]
 
 
+def test_numba_gets_what_it_can_compile(item):
+    """Named tuples in place of objects, and the mask."""
+    found = item(
+        """
+        import numba
+        @step(bands=1)
+        @numba.njit
+        def f(block, *, window, valid, nodata, transform, crs, bands, item, size: int = 3):
+            answer = block[:1].copy()
+            answer[0, 0, 0] = window.col_off + transform.a + size + len(bands)
+            return answer
+        """
+    )
+    pixels, _ = window_of(found, Window(4, 5, 6, 7))
+    assert pixels[0, 0, 0] == np.float32(4 + 0.05 + 3 + 2)
+
+
 @pytest.mark.parametrize("validity", ["nodata", "alpha", "mask"])
 def test_invalid_stays_invalid_unless_the_function_sees_it(item, tmp_path, validity):
     """One that knows of nothing cannot make a pixel valid; one that sees what is may fill it."""
