@@ -229,3 +229,13 @@ def test_one_feature_in_the_foreground(tmp_path):
         with pytest.raises(ConfigError, match=says):
             compute(loaded, chunk)
     assert not (tmp_path / "out").exists()
+
+
+def test_only_what_lies_beside_the_job_is_run(tmp_path):
+    """Unless its reader asks for it."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "steps.py").write_text(SEAMS)
+    file = job(tmp_path / "mine", "", f"{tmp_path}/other/steps.py:sound")
+    with pytest.raises(ConfigError, match="does not lie beside the job file"):
+        geobatch_tui.load_job(file)
+    assert geobatch_tui.load_job(file, overrides=["source.allow_code=true"])

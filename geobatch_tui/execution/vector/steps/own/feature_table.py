@@ -225,12 +225,16 @@ class FeatureTable:
         self, objects: NDArray[np.object_], owners: NDArray[np.int64], rows: Rows
     ) -> pa.Array:
         """Return geometries as WKB: the bytes of those that are handed on as they were given."""
-        before = rows[owners].tolist()
-        column = self._features.shapes.column
-        values: list[bytes | None] = shapely.to_wkb(objects, byte_order=1, flavor="iso").tolist()
-        for n, (row, shape) in enumerate(zip(before, objects.tolist(), strict=True)):
-            if shape is not None and self._objects.get(row) is shape:
-                values[n] = column[row].as_py()
+        before = rows[owners]
+        pairs = zip(before.tolist(), objects.tolist(), strict=True)
+        made = [n for n, (row, shape) in enumerate(pairs) if self._objects.get(row) is not shape]
+        column = self._features.shapes.column.take(numbers(before))
+        if not made:
+            return column
+        values: list[bytes | None] = column.to_pylist()
+        written = shapely.to_wkb(objects[made], byte_order=1, flavor="iso").tolist()
+        for n, value in zip(made, written, strict=True):
+            values[n] = value
         return pa.array(values, pa.binary())
 
 
