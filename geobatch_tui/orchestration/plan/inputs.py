@@ -165,18 +165,22 @@ def _walk_directory(
         )
         whole = {name for name in inner if _is_dataset(Path(directory, name), suffixes)}
         names[:] = [name for name in inner if name not in whole]
+        below = directory[len(str(root)) :].lstrip("/")
         for name in sorted([*files, *whole]):
-            path = Path(directory, name)
+            path = os.path.join(directory, name)  # noqa: PTH118 -- a hundred thousand of them
             if not name.startswith(".") and _is_input(path, suffixes):
-                yield str(path), str(path.relative_to(root))
+                yield path, f"{below}/{name}" if below else name
 
 
-def _is_input(path: Path, suffixes: frozenset[str]) -> bool:
+def _is_input(name: str, suffixes: frozenset[str]) -> bool:
     """Whether a file in a directory is an input. A file that cannot be read, a pipe, or a link to
     nothing is left to its probe."""
-    suffix = path.suffix.lower()
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 -- the same
     known = _VECTORS_BY_HEAD.get(suffix) if suffixes is VECTOR_SUFFIXES else None
-    if known is None or path.is_dir():
+    if known is None:
+        return suffix in suffixes
+    path = Path(name)
+    if path.is_dir():
         return suffix in suffixes
     if not path.is_file():
         return True
@@ -204,12 +208,14 @@ def _walk_glob(
 
 def _key(relative: str, suffix: str, suffixes: frozenset[str] = RASTER_SUFFIXES) -> str:
     """Return the output name: the input's with the format's suffix, shortened if too long."""
-    path = Path(relative)
-    stem = path.stem if path.suffix.lower() in suffixes else path.name
-    if path.suffix.lower() == ".zip":  # a.shp.zip
-        inner = Path(stem)
-        stem = inner.stem if inner.suffix.lower() in suffixes else stem
-    return str(path.with_name(shortened(stem, NAME_MAX - len(suffix)) + suffix))
+    directory, name = os.path.split(relative)
+    stem, own = os.path.splitext(name)  # noqa: PTH122 -- a hundred thousand of them
+    stem = stem if own.lower() in suffixes else name
+    if own.lower() == ".zip":  # a.shp.zip
+        inner, within = os.path.splitext(stem)  # noqa: PTH122 -- the same
+        stem = inner if within.lower() in suffixes else stem
+    key = shortened(stem, NAME_MAX - len(suffix)) + suffix
+    return f"{directory}/{key}" if directory else key
 
 
 def shortened(stem: str, room: int) -> str:
