@@ -21,6 +21,7 @@ from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.steps import chain
 from geobatch_tui.execution.raster.steps.conversion import valid_bands
 from geobatch_tui.execution.raster.steps.own import function_step
+from geobatch_tui.execution.raster.steps.second import side_chain
 from geobatch_tui.execution.raster.steps.step_table import needed_source
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def step_result(task: ResultTask, stage: Stage) -> PreviewReceipt:
     """
     steps = task.item.params.get("steps", ())
     plan = function_step.at_home(RasterPlan.from_json(task.item.plan.detail), steps)
+    plan = side_chain.at_home(plan, steps)
     place = task.step - (1 if plan.chain and plan.chain[0].name in COMBINING else 0)
     if not 0 <= place < len(plan.chain):
         raise InvalidInputError(f"the chain has {len(steps)} steps; there is no step {task.step}")

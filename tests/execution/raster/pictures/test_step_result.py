@@ -121,3 +121,17 @@ def test_nothing_valid_has_no_range(tmp_path):
     assert found.facts["ranges"] == [None]
     assert found.facts["missing"] == [1.0]
     assert (marks == NODATA).all()
+
+
+def test_what_a_run_stores_is_computed_here(tmp_path):
+    """A step behind one that is stored, and one with a chain beside it, have the same pixels."""
+    side = {"input": "{source}", "steps": [{"name": "hillshade", "zfactor": 60}]}
+    steps = [*CHAIN[:2], {"name": "materialize"}, CHAIN[2], {"name": "blend", "overlay": side}]
+    chain = item(heights(tmp_path / "a.tif"), steps[:4])
+    assert chain.plan.stages
+    assert look(chain, 4)[0].facts["window"] == list(chain.plan.grid.window(0).srcwin)
+    assert look(chain, 4)[0].pixels == look(item(tmp_path / "a.tif"), 3)[0].pixels
+    blended = item(tmp_path / "a.tif", [steps[1], steps[3], steps[4]])
+    found, _, _ = look(blended, 3)
+    pixels, _ = read_whole(blended)
+    assert found.facts["ranges"][0][1] == pixels[0].max()
