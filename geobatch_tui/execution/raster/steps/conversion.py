@@ -80,6 +80,8 @@ def block_of(raster: Raster, values: Pixels, valid: Valid | None) -> Block:
     """Return the block of ``raster`` with ``values`` (bands without alpha, h, w) of any type, of
     which ``valid`` (bands or 1, h, w) are valid; None: all are."""
     pixels = converted(values, raster.dtype)
+    if valid is not None and valid.all():
+        valid = None
     if raster.validity == "nodata":
         return Block(_with_nodata(raster, pixels, valid))
     every = np.ones(pixels.shape[1:], bool) if valid is None else valid.all(axis=0)

@@ -156,7 +156,7 @@ class Neighbors(LocalStep):
                     out, good = near.filtered(kernel)
                     values.append(out)
                     valid.append(good)
-            block = block_of(raster, np.stack(values), np.stack(valid))
+            block = block_of(raster, _together(values), _together(valid))
             pixels[:, *inner] = block.pixels
             if raster.validity == "alpha" and raster.dtype == up.dtype:
                 alpha = given.pixels[-1][tile.slices_in(part)]
@@ -175,6 +175,11 @@ class Neighbors(LocalStep):
 
 def _kernels(each: Sequence[Mapping[str, Any]]) -> list[Kernel]:
     return [kernel_of(one["kernel"], one["size"], one["method"]) for one in each]
+
+
+def _together(bands: Sequence[Pixels]) -> Pixels:
+    """Return bands as one array; a single one as it is, not copied."""
+    return bands[0][np.newaxis] if len(bands) == 1 else np.stack(bands)
 
 
 def _beyond(held: Window, wanted: Window) -> Sides:

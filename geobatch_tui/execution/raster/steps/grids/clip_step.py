@@ -23,9 +23,10 @@ from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.grid import cutline, georeference, pixel_grid, projection
 from geobatch_tui.execution.raster.plan import Raster, StepPlan
 from geobatch_tui.execution.raster.source import metadata, opened_source
-from geobatch_tui.execution.raster.steps.conversion import block_of, valid_bands
+from geobatch_tui.execution.raster.steps.conversion import valid_bands
 from geobatch_tui.execution.raster.steps.reproject_step import with_alpha
 from geobatch_tui.execution.raster.steps.step import Block, grid_of
+from geobatch_tui.execution.raster.warp import gdal_warp
 
 if TYPE_CHECKING:
     from pyproj import CRS
@@ -275,5 +276,7 @@ def _with_alpha(raster: Raster, up: Raster, given: Block, inside: Valid) -> Bloc
     band is 0 there."""
     valid = valid_bands(up, given)
     known = inside[np.newaxis] if valid is None else valid & inside
-    pixels = np.where(known, given.pixels, np.zeros((), up.dtype))
-    return block_of(raster, pixels, known.any(axis=0, keepdims=True))
+    pixels: Pixels = np.zeros((raster.count, *inside.shape), raster.dtype)
+    np.copyto(pixels[:-1], given.pixels, where=True if known.all() else known)
+    np.copyto(pixels[-1], gdal_warp.opaque(raster.dtype), where=known.any(axis=0))
+    return Block(pixels)
