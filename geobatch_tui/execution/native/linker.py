@@ -83,8 +83,8 @@ def address_of(name: str, compiled: Callable[[], object]) -> int | None:
 
 def _compile_and_keep(compiled: Callable[[], object], path: Path) -> ObjectCode | None:
     """Compile a loop, and keep its object code at ``path``: workers that need the same loop wait
-    for the one that compiles it."""
-    with compiling(), _locked(path.parent.with_suffix(".lock")):
+    for the one that compiles it, others compile theirs beside it."""
+    with compiling(), _locked(path.with_suffix(".lock")):
         code = _read(path)
         if code is None:
             code = _object_of(compiled())

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.execution.native import linker
-from geobatch_tui.execution.native.jit import dispatcher
 from geobatch_tui.execution.runtime.recorder import compiling
 
 if TYPE_CHECKING:
@@ -211,7 +210,7 @@ def _compile(loop: Loop, generic: str) -> object:
         places = [f"found[{number}]" for number in range(loop.results)]
         call = f"{', '.join(places)} = {call}"
     text = f"def {loop.name}({', '.join(names)}):\n    {call}\n"
-    scope = {"carray": numba.carray, "loop": dispatcher(loop.function)}
+    scope = {"carray": numba.carray, "loop": loop.function.part()}
     exec(text, scope)  # noqa: S102 - of names that are written here
     signature = numba.types.void(*kinds)
     before = numba.config.SLP_VECTORIZE

@@ -21,7 +21,7 @@ _SIZE, _ALIGN, _TABLES, _FIELDS, _VTABLES, _STACKS = 0, 1, 2, 8, 16, 64
 STATE = _STACKS + 3 * _DEPTH
 #: Numbers of the fields of the table Geometry.
 _ENDS, _XY, _Z, _M, _TYPE, _PARTS = 0, 1, 2, 3, 6, 7
-_pread = external("pread", "intp", "int32 voidptr uintp int64", globals())
+_pread = external("pread", "intp", "int32 voidptr uintp int64")
 
 
 def room(record: int) -> int:
