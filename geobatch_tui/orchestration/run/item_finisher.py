@@ -122,22 +122,15 @@ class ItemFinisher:
         return True
 
     def restore(self, item: OpenItem, chunk_id: int, failure: Failure) -> bool:
-        """Compute the chunks of a stage anew that a chunk behind it found damaged, each once, and
-        that chunk after them. Returns False if the failure names none, or it happened before."""
-        staged = {int(index) for index in failure.evidence.get("staged", ())}
-        lost = staged - item.restored
-        # It may have read the stage before that was made anew, or while it is.
-        early = item.sent.get(chunk_id, 0) < item.times_restored
-        waits = item.stages.waits(chunk_id - item.first_chunk)
-        if not staged or not (lost or early or waits):
+        """Compute the chunks of a stage anew that a chunk behind it found damaged, and that chunk
+        after them. Returns False if its failure is its own."""
+        lost = item.lost(chunk_id, failure.evidence.get("staged", ()))
+        if lost is None:
             return False
-        item.restored |= lost
         for index in sorted(lost):
             self._session.put(lu.ChunkReleased(item.first_chunk + index))
         self._session.put(lu.ChunkReleased(chunk_id))
         self._open_items.take_back(chunk_id)
-        item.done -= len(lost)
-        item.stages.lose(lost)
         self._tally.lose(len(lost))
         self._reopen()
         return True

@@ -13,7 +13,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.letters import chunk_label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from geobatch_tui.execution.protocol.messages import ItemContext, Segment
     from geobatch_tui.ledger.read.reader import LedgerReader
@@ -63,6 +63,20 @@ class OpenItem:
         plan = self.context.plan
         number, _, _ = chunk_place(plan.grids, chunk_id - self.first_chunk)
         return plan.stages[number].chunk_bytes if number < len(plan.stages) else plan.chunk_bytes
+
+    def lost(self, chunk_id: int, staged: Collection[int]) -> set[int] | None:
+        """Count the chunks of a stage as not done that a chunk behind it found damaged, each once;
+        return them. None if the failure has nothing to do with a stage, or the same was found
+        before; an empty set if the stage is being made anew, or was since it was read: that proves
+        nothing."""
+        lost = {int(index) for index in staged} - self.restored
+        early = self.sent.get(chunk_id, 0) < self.times_restored
+        if not (lost or early or self.stages.waits(chunk_id - self.first_chunk)):
+            return None
+        self.restored |= lost
+        self.done -= len(lost)
+        self.stages.lose(lost)
+        return lost
 
     def label(self, index: int) -> str:
         return chunk_label(self.context.key, self.context.plan.grids, index)
