@@ -17,6 +17,7 @@ from geobatch_tui.execution.raster.encode.gdal_options import LEVEL_KEYS, LOSSLE
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
 from geobatch_tui.execution.runtime import own_trials
 from geobatch_tui.execution.sources import source_list
+from geobatch_tui.execution.stores.object_url import gdal_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ def item_command(item: ItemContext) -> str:
     else:
         extent = _extent(plan, Window(0, 0, plan.width, plan.height))
         words = ["gdalwarp", *_warp_words(item, plan, plan.warp), *extent, *_creation(plan)]
-    return shlex.join([*words, item.source, item.out_path])
+    return shlex.join([*words, gdal_name(item.source), item.out_path])
 
 
 def window_command(item: ItemContext, window: Window) -> str:
@@ -62,7 +63,7 @@ def window_command(item: ItemContext, window: Window) -> str:
         words = ["gdal_translate", "-srcwin", *map(str, window.srcwin)]
     else:
         words = ["gdalwarp", *_warp_words(item, plan, plan.warp), *_extent(plan, window)]
-    return shlex.join([*words, item.source, _NOWHERE])
+    return shlex.join([*words, gdal_name(item.source), _NOWHERE])
 
 
 def _chain_command(item: ItemContext, steps: Sequence[Json], write: Sequence[str]) -> str:
@@ -72,7 +73,7 @@ def _chain_command(item: ItemContext, steps: Sequence[Json], write: Sequence[str
     # GDAL's calc reads files itself.
     if any(step["name"] == "calc" for step in (*steps[1:], *nested)):
         return ""
-    files = [item.source]
+    files = [gdal_name(item.source)]
     if source_list.is_source_list(item.source):
         try:
             files = list(source_list.members_of(item.source))

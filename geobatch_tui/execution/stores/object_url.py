@@ -24,6 +24,7 @@ PORTS = {"http": 80}
 LONGEST_KEY = 1024
 #: Bytes of the longest part of an output's name that is made of one.
 LONGEST_PART = 200
+_GDAL = {"s3": "vsis3", "gs": "vsigs", "az": "vsiaz"}
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
@@ -69,6 +70,15 @@ class ObjectUrl:
 def shown(text: str) -> str:
     """Return a URL for a message: one line, without credentials."""
     return safe(redact(text))
+
+
+def gdal_name(source: str) -> str:
+    """Return what GDAL's own tools call a source: a path as it is, a URL by their file systems."""
+    if not is_url(source):
+        return source
+    scheme, _, rest = source.partition("://")
+    system = _GDAL.get(scheme.lower())
+    return f"/{system}/{rest}" if system else f"/vsicurl/{source}"
 
 
 def split(text: str) -> tuple[str, str, str]:

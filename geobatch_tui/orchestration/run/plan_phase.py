@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import UnsafeInputError
 from geobatch_tui.execution.protocol.messages import ItemPlan
+from geobatch_tui.execution.stores.object_url import gdal_name
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.redact import redact_value
@@ -267,10 +268,10 @@ class PlanRecorder:
 
 
 def _inspect_line(source: str, data: str, failure: Failure) -> str:
-    """Return a command that describes a refused source; empty if it might harm GDAL, which tries
-    all of its drivers."""
+    """Return a command that describes a refused source; empty if GDAL had better not try it."""
     from shlex import join
 
     if failure.error_class == UnsafeInputError.__name__:
         return ""
-    return join(["ogrinfo", "-so", "-al", source] if data == "vector" else ["gdalinfo", source])
+    name = gdal_name(source)
+    return join(["ogrinfo", "-so", "-al", name] if data == "vector" else ["gdalinfo", name])

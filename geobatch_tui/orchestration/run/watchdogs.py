@@ -109,11 +109,8 @@ class SpaceWatch:
 
 
 class StoreWatch:
-    """Asks stores that were away, one question at a time, until they answer; then the scheduler
-    goes on. It calls ``give_up`` once ``patience`` seconds passed without a finished chunk.
-
-    Questions come further apart as long as no chunk is finished: also where a store answers them
-    and fails at its objects.
+    """Asks stores that were away, ever more seldom until a chunk is finished, whether they answer;
+    then the scheduler goes on. It calls ``give_up`` once ``patience`` seconds passed without one.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.errors import UnsafeInputError
-from geobatch_tui.execution.stores.object_url import ObjectUrl, is_url, relative_name
+from geobatch_tui.execution.stores.object_url import ObjectUrl, gdal_name, is_url, relative_name
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,13 @@ def test_what_no_client_can_send_is_refused(text, why):
         ObjectUrl.of(text)
     assert "hunter2" not in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_commands_for_gdal_name_sources_as_gdal_does():
+    """Files as they are."""
+    assert gdal_name("/data/a.tif") == "/data/a.tif"
+    assert gdal_name("s3://bucket/a b.tif") == "/vsis3/bucket/a b.tif"
+    assert gdal_name("https://host/a.tif") == "/vsicurl/https://host/a.tif"
 
 
 @given(st.text(max_size=80))
