@@ -24,6 +24,7 @@ from geobatch_tui.config.chains.step_arguments import StepArguments, own_argumen
 from geobatch_tui.config.chains.step_kinds import KINDS, RASTER, VECTOR, StepKind, kind_of
 from geobatch_tui.config.problems import nearest, show_value
 from geobatch_tui.execution.params import gdal_steps
+from geobatch_tui.execution.params.calc.expression import RASTERS
 from geobatch_tui.execution.params.frozen import COMBINING
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ _FILES: Final = frozenset({
 #: A step that is a function of the user.
 _FUNCTION: Final = re.compile(r".+\.py:[A-Za-z_]\w*")
 _ENDS: Final = frozenset({"read", "write"})
+#: The step whose inputs have names, and such an input.
+_NAMING: Final = "calc"
+_NAMED: Final = re.compile(r"([A-Za-z]\w*)=(.+)")
 #: Arguments of *write* that take no value.
 _FLAGS: Final = frozenset({"overwrite", "append"})
 
@@ -126,7 +130,7 @@ def _without_gdal(words: list[Word], complaints: Complaints) -> tuple[StepKind, 
     names = [gdal_steps.NEWER_NAMES.get(part[0].text, part[0].text) for part in parts]
     ends = [word.text for part in parts if part[0].text in _ENDS for word in part]
     kind = said or kind_of(names, ends)
-    return kind, _with_read(kind, parts)
+    return kind, _with_read(kind, parts, complaints)
 
 
 def _without_general(words: list[Word], complaints: Complaints) -> list[Word]:
@@ -155,16 +159,48 @@ def _of_command(kind: StepKind, words: Sequence[Word], complaints: Complaints) -
         parts["input"]
     ):  # all are inputs, but for the last
         parts["output"].append(parts["input"].pop())
+    if name == _NAMING:
+        parts["input"], beside = _named_inputs(parts["input"], complaints)
+        parts[""] += beside
     return [parts["input"], *([] if name == "convert" else [parts[""]]), parts["output"]]
 
 
-def _with_read(kind: StepKind, parts: list[list[Word]]) -> list[list[Word]]:
+def _with_read(kind: StepKind, parts: list[list[Word]], complaints: Complaints) -> list[list[Word]]:
     """Put *read* before a step that reads files itself, as mosaic does."""
-    if not parts or parts[0][0].text not in COMBINING:
+    if not parts or parts[0][0].text not in COMBINING | {_NAMING}:
         return parts
     first = _parted(kind, parts[0][0], parts[0][1:])
+    if parts[0][0].text == _NAMING:
+        if len(first["input"]) == 1:
+            return parts
+        named, beside = _named_inputs(first["input"], complaints)
+        return [named, [*first[""], *beside], *parts[1:]]
     read = [first["input"]] if len(first["input"]) > 1 else []
     return [*read, first[""], *parts[1:]]
+
+
+def _named_inputs(words: Sequence[Word], complaints: Complaints) -> tuple[list[Word], list[Word]]:
+    """Return the words of read, and those for the rasters beside it, of the inputs of *calc*: the
+    first is what is read, by the name A or X or none; the others have names."""
+    read, beside = list(words[:1]), list[Word]()
+    for word in words[1:]:
+        text = word.text
+        if word.is_option:
+            text = argument_of(word).value or ""
+            if not text:  # it comes with the next word
+                continue
+        found = _NAMED.fullmatch(text)
+        name, path = (found[1], found[2]) if found else ("", text)
+        if len(read) == 1 and name in {"", *RASTERS}:
+            read.append(Word(path, word.at))
+        elif name and name not in RASTERS:
+            beside += [Word("--inputs", word.at), Word(text, word.at)]
+        else:
+            told = f"a raster beside the first has a name of its own, as B=b.tif, not {text!r}"
+            complaints.refuse(f"calc: {told}", word)
+    if len(read) == 1:
+        complaints.refuse("calc: one of its inputs is called A", words[0])
+    return read, beside
 
 
 def _parted(kind: StepKind, step: Word, words: Sequence[Word]) -> dict[str, list[Word]]:

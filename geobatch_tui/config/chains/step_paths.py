@@ -10,7 +10,7 @@ from geobatch_tui.config.chains.pipeline_words import Complaints, with_nested, w
 from geobatch_tui.config.chains.step_arguments import side_chain
 from geobatch_tui.config.chains.step_kinds import RASTER
 from geobatch_tui.config.paths import absolute
-from geobatch_tui.execution.params.frozen import OWN_SOURCE, SIDES
+from geobatch_tui.execution.params.frozen import OWN_SOURCE, SIDE_TABLES, SIDES
 from geobatch_tui.execution.params.steps.side_inputs import SideChain
 
 if TYPE_CHECKING:
@@ -31,8 +31,11 @@ def _with_paths(step: Mapping[str, object], base: Path, known: Known) -> dict[st
     joined = dict(step)
     for name, value in step.items():
         mark = model.path_mark(str(name)) if model else False
-        if model is not None and model.field_of(str(name)) in SIDES:
+        field = model.field_of(str(name)) if model else None
+        if field in SIDES:
             joined[name] = _side(value, base)
+        elif field in SIDE_TABLES and isinstance(value, Mapping):
+            joined[name] = {key: _side(side, base) for key, side in value.items()}
         elif mark is True or (mark == "@" and isinstance(value, str) and value.startswith("@")):
             joined[name] = absolute(value, base)
     return joined

@@ -11,7 +11,7 @@ from geobatch_tui.config.chains.own_functions import KEPT, file_of
 from geobatch_tui.config.fields import Leaf, leaf_of
 from geobatch_tui.config.schema import dump_job
 from geobatch_tui.config.sources import STEP
-from geobatch_tui.execution.params.frozen import SIDES
+from geobatch_tui.execution.params.frozen import SIDE_TABLES, SIDES
 from geobatch_tui.execution.params.own import function_code
 from geobatch_tui.execution.params.own.function_params import OWN_KEYS
 
@@ -83,7 +83,11 @@ def _written(step: WrittenStep, known: Known, *, defaults: bool) -> dict[str, An
         name = leaf.key.rpartition(".")[2]
         value = step.get(name)
         if value is not None and (defaults or leaf.required or value != leaf.default):
-            said[name] = _side(value, known) if name in SIDES else value
+            if name in SIDES:
+                value = _side(value, known)
+            elif name in SIDE_TABLES:
+                value = {key: _side(side, known) for key, side in value.items()}
+            said[name] = value
     return said
 
 

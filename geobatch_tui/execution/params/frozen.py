@@ -38,9 +38,9 @@ STEP_VERSIONS: Mapping[str, int] = {}
 GEOMETRY_NAME = "_ogr_geometry_"
 #: Steps that make one raster of many files; they come first in a chain, in place of a file.
 COMBINING = frozenset({"mosaic", "stack"})
-#: Parameters of steps that name a second raster; what stands for the item's own source in a chain
-#: that makes one.
-SIDES, OWN_SOURCE = frozenset({"overlay"}), "{source}"
+#: Parameters of steps that name a second raster, and those that name several; what stands for the
+#: item's own source in a chain that makes one.
+SIDES, SIDE_TABLES, OWN_SOURCE = frozenset({"overlay"}), frozenset({"inputs"}), "{source}"
 #: Names of the parameters of the step *reproject*, which are GDAL's of today, and those of the
 #: operation, which are gdalwarp's.
 WARP_NAMES = {

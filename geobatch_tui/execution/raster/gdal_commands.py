@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.execution.params import gdal_steps
-from geobatch_tui.execution.params.calc.expression import parse, text_of
+from geobatch_tui.execution.params.calc.expression import parse
+from geobatch_tui.execution.params.calc.expression_text import text_of
 from geobatch_tui.execution.params.frozen import COMBINING, OWN_SOURCE, SIDES
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.encode.gdal_options import LEVEL_KEYS, LOSSLESS
@@ -73,6 +74,8 @@ def _chain_command(item: ItemContext, steps: Sequence[Json], write: Sequence[str
     # GDAL's calc reads files itself.
     if any(step["name"] == "calc" for step in (*steps[1:], *nested)):
         return ""
+    if any(not isinstance(side, str) for side in steps[0].get("inputs", {}).values()):
+        return ""
     files = [gdal_name(item.source)]
     if source_list.is_source_list(item.source):
         try:
@@ -100,7 +103,10 @@ def pipeline(files: Sequence[str], steps: Sequence[Json], write: Sequence[str]) 
         combine, *own = parts[1]
         parts[:2] = [[combine, *files, *own]]
     elif steps and steps[0]["name"] == "calc":
-        parts[:2] = [["calc", "-i", *files, *parts[1][1:]]]
+        beside = steps[0].get("inputs", {})
+        named = [f"A={files[0]}", *(f"{name}={path}" for name, path in beside.items())]
+        inputs = [word for text in (named if beside else files) for word in ("-i", text)]
+        parts[:2] = [["calc", *inputs, *parts[1][1:]]]
     return "gdal raster pipeline " + " ! ".join(map(_joined, parts))
 
 
@@ -143,7 +149,10 @@ def _step_words(step: Json, source: str) -> list[str]:
     fields, arguments = STEP_PARAMS[name].model_fields, gdal_steps.arguments_of(name)
     words = [name]
     if name == "calc" and step.get("dialect") != "builtin":  # GDAL knows no b1
-        step = {**step, "calc": [text_of(parse(text).tree) for text in step["calc"]]}
+        beside = step.get("inputs", {})
+        own = "A" if beside else "X"
+        texts = [text_of(parse(text, beside).tree, own) for text in step["calc"]]
+        step = {**step, "calc": texts}
     for field, value in step.items():
         argument = field.replace("_", "-")
         default = fields[field].get_default(call_default_factory=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from geobatch_tui.execution.protocol.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.raster.types import (
@@ -245,6 +245,12 @@ def unpack_chain(steps: Iterable[Json]) -> tuple[StepPlan, ...]:
         given = Raster(**_unpacked(raster))
         chain.append(StepPlan(step["name"], step["version"], step["values"], given))
     return tuple(chain)
+
+
+def sides_of(step: StepPlan) -> Sequence[Json]:
+    """Return the second rasters that a step was planned with."""
+    sides: Sequence[Json] = step.values.get("beside", ())
+    return sides
 
 
 def number_of(value: str | Number | None) -> Number | None:

@@ -62,7 +62,8 @@ REFUSED = {
     "gdal raster pipeline read --oo NUM_THREADS=2 dem.tif ! write o.tif": "--oo is not taken",
     "gdal raster pipeline read dem.tif ! write o.tif --append": "gdal has --append",
     "gdal raster pipeline +step +gdal=read +input=dem.tif +step +gdal=write +output=o.tif": r"'\+step' is PROJ's way",
-    "gdal raster calc -i A=dem.tif -i B=dem.tif --calc A+B o.tif": "calc",
+    "gdal raster calc -i A=dem.tif -i other.tif --calc A o.tif": "has a name of its own, as B=b.tif",
+    "gdal raster calc -i B=dem.tif --calc B o.tif": "one of its inputs is called A",
     "gdal vector pipeline read roads.gpkg ! sort --method hilbert ! write o.fgb": "gdal has the step 'sort'",
 }  # fmt: skip
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from geobatch_tui.execution.params.calc import expression
-from geobatch_tui.execution.params.param_fields import SourceNodata, semantic
+from geobatch_tui.execution.params.param_fields import SourceNodata, operational, semantic
 from geobatch_tui.execution.params.step_params import DataType, StepParams
+from geobatch_tui.execution.params.steps.side_inputs import PATH_OR_CHAIN, SideChain, with_sides
 
 if TYPE_CHECKING:
     from typing import Self
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
 BUILTIN = ("max", "mean", "median", "min", "sum")
 #: Parameters of GDAL's for several rasters, and what to do.
 _SEVERAL = (
-    "calc reads one raster, what the step before it gives, as X or as bands b1, b2 and so on; a "
-    "second one is not taken: make one raster with the bands of both first, and leave this out"
+    "calc reads what the step before it gives, as X or as bands b1, b2 and so on; others are named "
+    "by inputs, and are on the same grid"
 )
+#: Names of rasters beside what comes in: not those that expressions have for something else.
+_NAME = re.compile(r"(?!b\d|[XA]$)[A-Za-z][A-Za-z0-9_]{0,30}")
 
 
 def _one_or_more(value: object) -> object:
@@ -58,6 +62,14 @@ class CalcStep(StepParams):
         'empty: that of the input, else NaN, or a mask for whole numbers; "none": no value.',
         "pixel value",
     )
+    inputs: dict[str, Annotated[str | SideChain, PATH_OR_CHAIN]] = operational(
+        {},
+        "Rasters beside what comes in, on the same grid, by the names that expressions have for "
+        'them, as B: a file, or { pipeline = "read {source} ! slope" }.',
+    )
+    inputs_state: dict[str, str] = semantic(
+        {}, "What they are; found by itself when the job is read.", found=True
+    )
     propagate_nodata: bool = semantic(
         True, "Give nodata where any band that an expression uses is nodata. GDAL's default: false."
     )
@@ -68,10 +80,15 @@ class CalcStep(StepParams):
         for name in ("input", "no_check_crs", "no_check_extent", "no_check_srs"):
             if isinstance(data, dict) and {name, name.replace("_", "-")} & data.keys():
                 raise ValueError(f"{name}: {_SEVERAL}")
-        return data
+        return with_sides(cls.renamed(data), "inputs")
 
     @model_validator(mode="after")
     def _can_be_computed(self) -> Self:
+        for name in self.inputs:
+            if not _NAME.fullmatch(name) or name in {*expression.FUNCTIONS, *expression.CONSTANTS}:
+                raise ValueError(f"inputs: {name!r} is no name for a raster; B is one")
+        if self.inputs and self.dialect == "builtin":
+            raise ValueError("inputs: builtin functions take what comes in alone")
         if self.dialect == "builtin":
             for text in self.calc:
                 _check_builtin(text)
@@ -79,7 +96,7 @@ class CalcStep(StepParams):
         rasters: set[str] = set()
         for text in self.calc:
             try:
-                rasters |= expression.parse(text).rasters
+                rasters |= expression.parse(text, self.inputs).rasters
             except expression.ExpressionError as error:
                 raise ValueError(f"calc: {error}") from None
         if len(rasters) > 1:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 #: An expression is refused beyond this many characters, nodes, levels of a tree, and brackets
 #: within each other.
@@ -47,7 +47,7 @@ BINARY = MappingProxyType(
     }
 )  # fmt: skip
 #: How tightly a sign binds: ``-a^b`` is ``-(a^b)``, ``-a*b`` is ``(-a)*b``.
-_SIGN = 6
+SIGN = 6
 #: Names of the raster that comes in, as GDAL has them: without a name, and by one.
 RASTERS = ("X", "A")
 CONSTANTS = MappingProxyType(
@@ -88,6 +88,14 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
+class SideBand:
+    """A band of the raster ``name`` beside what comes in, from 1; 0 for its name alone."""
+
+    name: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """A value by name, one of :data:`PLACES`."""
 
@@ -109,7 +117,7 @@ class Operation:
         return cls(name, operands, 1 + max(map(levels_of, operands)))
 
 
-type Node = Number | Band | Place | Operation
+type Node = Number | Band | SideBand | Place | Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +132,10 @@ class Expression:
         return walk(self.tree)
 
 
-def parse(text: str) -> Expression:
-    """Parse an expression. Raises ExpressionError, with the column."""
-    return _Parser(text).expression()
+def parse(text: str, names: Collection[str] = ()) -> Expression:
+    """Parse an expression; ``names`` are those of rasters beside what comes in. Raises
+    ExpressionError, with the column."""
+    return _Parser(text, names).expression()
 
 
 def walk(tree: Node) -> Iterator[Node]:
@@ -144,59 +153,11 @@ def levels_of(node: Node) -> int:
     return node.levels if isinstance(node, Operation) else 1
 
 
-def text_of(node: Node) -> str:
-    """Write a tree in GDAL's words, so that :func:`parse` gives it again."""
-    return _text(node, 0)
-
-
-def _text(node: Node, outside: int) -> str:
-    """``outside``: how tightly what is round the node binds."""
-    match node:
-        case Number(value):
-            return _number(value, outside)
-        case Band(number):
-            return f"{RASTERS[0]}[{number}]" if number else RASTERS[0]
-        case Place(name):
-            return name
-    binds = (
-        _SIGN if node.name in {"neg", "!"} else BINARY.get(node.name, 0 if node.name == "?" else 9)
-    )
-    text = _operation(node, binds)
-    return f"({text})" if binds < outside or (binds == _SIGN and outside) else text
-
-
-def _operation(node: Operation, binds: int) -> str:
-    name, operands = node.name, node.operands
-    if name in BINARY:
-        right = name == "^"
-        left_text, right_text = (
-            _text(operands[0], binds + right),
-            _text(operands[1], binds + 1 - right),
-        )
-        return f"{left_text} {name} {right_text}"
-    if binds == _SIGN:
-        return f"{'-' if name == 'neg' else '!'}{_text(operands[0], _SIGN + 1)}"
-    if name == "?":
-        condition, then, other = operands
-        return f"{_text(condition, 1)} ? {_text(then, 0)} : {_text(other, 0)}"
-    return f"{name}({', '.join(_text(operand, 0) for operand in operands)})"
-
-
-def _number(value: float, outside: int) -> str:
-    if math.isnan(value):
-        return "nan"
-    text = repr(int(value)) if value == int(value) and abs(value) < 2**53 else repr(value)
-    if math.copysign(1, value) < 0:
-        text = text if text.startswith("-") else f"-{text}"
-        return f"({text})" if outside else text
-    return text
-
-
 class _Parser:
     """Reads one expression, token by token (Pratt 1973)."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, names: Collection[str]) -> None:
+        self.text, self.names = text, names
         self.column = 1
         self.kind, self.word = "end", ""
         self.next_at = 0
@@ -300,7 +261,7 @@ class _Parser:
         sign, column = self.word, self.column
         self._advance()
         self._deeper()
-        inner = self._binary(_SIGN + 1)
+        inner = self._binary(SIGN + 1)
         self.nested -= 1
         if sign == "+":
             return inner
@@ -342,7 +303,7 @@ class _Parser:
             wanted = "at least one value" if most > least else "one value"
             wanted = "two values" if least == 2 else wanted
             raise self._error(f"{name} takes {wanted}, not {len(operands)}", column)
-        if name == "isnodata" and not isinstance(operands[0], Band):
+        if name == "isnodata" and not isinstance(operands[0], Band | SideBand):
             raise self._error("isnodata takes a band, as isnodata(b1)", column)
         return self._made(Operation.of("log" if name == "ln" else name, *operands), column)
 
@@ -351,6 +312,9 @@ class _Parser:
             return self._made(Number(CONSTANTS[name]), column)
         if name in PLACES:
             return self._made(Place(name), column)
+        if name in self.names:
+            number = self._index() if self.word == "[" else 0
+            return self._made(SideBand(name, number), column)
         if name in RASTERS:
             self.rasters.add(name)
             return self._made(Band(self._index() if self.word == "[" else 0), column)
@@ -361,8 +325,8 @@ class _Parser:
                 return self._made(Band(int(found[1])), column)
         if self.word == "[" or re.fullmatch("[B-Z]", name):
             raise self._error(
-                f"there is no raster {name[:30]!r}: calc reads one, what the step before it "
-                "gives, as X",
+                f"there is no raster {name[:30]!r}: X is what the step before it gives, and "
+                "inputs names others",
                 column,
             )
         if name in FUNCTIONS:

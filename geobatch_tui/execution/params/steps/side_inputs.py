@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from geobatch_tui.execution.params.frozen import COMBINING, OWN_SOURCE, SIDES
+from geobatch_tui.execution.params.frozen import COMBINING, OWN_SOURCE, SIDE_TABLES, SIDES
 from geobatch_tui.execution.params.param_fields import operational, semantic, with_state
 
 
@@ -75,7 +75,7 @@ def _checked(step: dict[str, Any], known: Any, check: Any) -> dict[str, Any]:
     name = str(named["name"])
     if name in COMBINING:
         raise ValueError(f"{name} combines files: it is the first step of a job, or none")
-    if SIDES & known[name].model_fields.keys():
+    if any(named.get(field) for field in (*SIDES, *SIDE_TABLES)):
         raise ValueError(f"{name} has a chain or a file beside it: that is one too many")
     try:
         model = known[name].model_validate(named)
@@ -117,6 +117,20 @@ def with_side(values: Any, name: str) -> Any:
     except ValidationError as error:
         raise ValueError(f"{name}: {_first(error)}") from None
     return {**values, name: side, f"{name}_state": side.meaning}
+
+
+def with_sides(values: Any, name: str) -> Any:
+    """Do what :func:`with_side` does for a table of second rasters, in a table of their states."""
+    asked = values.get(name) if isinstance(values, dict) else None
+    if not isinstance(asked, dict):
+        return values
+    known = values.get(f"{name}_state") or {}
+    sides: dict[str, Any] = {}
+    states: dict[str, Any] = {}
+    for key, side in asked.items():
+        one = with_side({key: side, f"{key}_state": known.get(key, "")}, key)
+        sides[key], states[key] = one[key], one[f"{key}_state"]
+    return {**values, name: sides, f"{name}_state": states}
 
 
 def _either(value: object, info: ValidationInfo) -> object:

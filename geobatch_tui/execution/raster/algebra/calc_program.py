@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.params.calc.expression import (
     AGGREGATES,
     CENTER_X,
@@ -21,13 +22,19 @@ from geobatch_tui.execution.params.calc.expression import (
     Number,
     Operation,
     Place,
+    SideBand,
     parse,
     walk,
 )
 from geobatch_tui.execution.raster.kernels.algebra_loops import CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    #: Names of rasters beside what comes in, and how many bands each has.
+    type Beside = tuple[tuple[str, int], ...]
+    #: Their bands, by name.
+    type Places = Mapping[str, range]
 
 #: Pixels that are computed at a time.
 TILE = 16_384
@@ -89,9 +96,12 @@ class Program:
 
 
 @lru_cache(maxsize=32)
-def program_of(texts: tuple[str, ...], bands: int, *, flatten: bool) -> Program:
-    """Return the program of expressions on a raster of ``bands`` bands."""
-    return compiled(trees_of(texts, bands, flatten=flatten))
+def program_of(
+    texts: tuple[str, ...], bands: int, beside: Beside = (), *, flatten: bool
+) -> Program:
+    """Return the program of expressions on a raster of ``bands`` bands, and on those ``beside``
+    it."""
+    return compiled(trees_of(texts, bands, beside, flatten=flatten))
 
 
 def compiled(trees: Sequence[Node], *, most_kept: int = _MOST_KEPT) -> Program:
@@ -100,16 +110,61 @@ def compiled(trees: Sequence[Node], *, most_kept: int = _MOST_KEPT) -> Program:
     return _Compiler(trees, most_kept).program()
 
 
-def trees_of(texts: Iterable[str], bands: int, *, flatten: bool) -> tuple[Node, ...]:
-    """Return the tree of each band of the output, in which every band has its number."""
+def trees_of(
+    texts: Iterable[str], bands: int, beside: Beside = (), *, flatten: bool
+) -> tuple[Node, ...]:
+    """Return the tree of each band of the output, in which every band has its number: those of the
+    rasters ``beside`` follow those of what comes in.
+
+    Raises:
+        SchemaError: a raster has not the band, or not as many as the others.
+    """
+    places = _places(bands, beside)
     trees: list[Node] = []
     for text in texts:
-        tree = parse(text).tree
+        tree = _numbered(parse(text, places).tree, places) if beside else parse(text).tree
         if flatten:
-            tree = _flat(tree, bands)
-        each = any(node == Band(0) for node in walk(tree))
-        trees += (_of_band(tree, band) for band in range(1, bands + 1)) if each else [tree]
+            tree = _flat(tree, bands, places)
+        turns = {len(_turns(node, bands, places)) for node in walk(tree)} - {0}
+        if len(turns) > 1:
+            counts = " and ".join(map(str, sorted(turns)))
+            raise SchemaError(f"calc: rasters of {counts} bands are taken in turn; say which band")
+        each = range(turns.pop()) if turns else ()
+        trees += (_of_band(tree, turn, bands, places) for turn in each) if each else [tree]
     return tuple(trees)
+
+
+def _places(bands: int, beside: Beside) -> Places:
+    """Return the bands of each raster beside, counted on from those of what comes in."""
+    places: dict[str, range] = {}
+    before = bands
+    for name, count in beside:
+        places[name] = range(before + 1, before + count + 1)
+        before += count
+    return places
+
+
+def _turns(node: Node, bands: int, places: Places) -> Sequence[int]:
+    """Return the bands that a name alone stands for, one in each turn; none for other nodes."""
+    if isinstance(node, SideBand):
+        return places[node.name]
+    return range(1, bands + 1) if node == Band(0) else ()
+
+
+def _numbered(tree: Node, places: Places) -> Node:
+    """Give bands of rasters beside their numbers, but for those that are taken in turn."""
+    if isinstance(tree, Operation):
+        return Operation.of(tree.name, *(_numbered(each, places) for each in tree.operands))
+    if not isinstance(tree, SideBand):
+        return tree
+    own = places[tree.name]
+    if tree.number > len(own):
+        raise SchemaError(
+            f"calc: there is no band {tree.number} of {tree.name}, which has {len(own)}"
+        )
+    if tree.number or len(own) == 1:
+        return Band(own[max(tree.number, 1) - 1])
+    return tree
 
 
 def bands_of(tree: Node) -> tuple[int, ...]:
@@ -118,23 +173,23 @@ def bands_of(tree: Node) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _flat(tree: Node, bands: int) -> Node:
+def _flat(tree: Node, bands: int, places: Places) -> Node:
     """Put all bands in the place of ``X`` where it is an argument of an aggregate."""
     if not isinstance(tree, Operation):
         return tree
     operands: list[Node] = []
     for operand in tree.operands:
-        if tree.name in AGGREGATES and operand == Band(0):
-            operands += map(Band, range(1, bands + 1))
-        else:
-            operands.append(_flat(operand, bands))
+        turns = _turns(operand, bands, places) if tree.name in AGGREGATES else ()
+        operands += map(Band, turns) if turns else [_flat(operand, bands, places)]
     return Operation.of(tree.name, *operands)
 
 
-def _of_band(tree: Node, band: int) -> Node:
+def _of_band(tree: Node, turn: int, bands: int, places: Places) -> Node:
     if isinstance(tree, Operation):
-        return Operation.of(tree.name, *(_of_band(operand, band) for operand in tree.operands))
-    return Band(band) if tree == Band(0) else tree
+        operands = (_of_band(operand, turn, bands, places) for operand in tree.operands)
+        return Operation.of(tree.name, *operands)
+    turns = _turns(tree, bands, places)
+    return Band(turns[turn]) if turns else tree
 
 
 class _Compiler:
@@ -225,6 +280,8 @@ class _Compiler:
                 if name == NODATA:
                     return self._number(np.nan)
                 return self._load("x" if name == CENTER_X else "y", 0)
+            case SideBand(name):  # all have their numbers
+                raise ValueError(f"{name} is a raster, and no band")
         return self._operation(node.name, node.operands)
 
     def _operation(self, name: str, nodes: tuple[Node, ...]) -> int:

@@ -163,10 +163,11 @@ class Stream:
     def side(self, side: Json, window: Window) -> Block:
         """Raises as :meth:`block`, and SourceChangedError if its file is another."""
         with side_chain.reading(side):
-            known = self.built.get("side")
+            key = f"side {side['name']}"
+            known = self.built.get(key)
             if not isinstance(known, Stream):
                 opened, chain = side_chain.open_side(side, self.opened)
-                known = self.built["side"] = Stream(opened, chain, self.stage)
+                known = self.built[key] = Stream(opened, chain, self.stage)
             return known.block(window)
 
     def ranges(self, bands: Sequence[int]) -> list[tuple[float, float] | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.execution.protocol.window import Window
-from geobatch_tui.execution.raster.plan import unpack_chain
+from geobatch_tui.execution.raster.plan import sides_of, unpack_chain
 from geobatch_tui.execution.raster.steps.band_steps import (
     Edit,
     Materialize,
@@ -15,7 +15,6 @@ from geobatch_tui.execution.raster.steps.band_steps import (
     Select,
     SetType,
 )
-from geobatch_tui.execution.raster.steps.calc_step import Calc
 from geobatch_tui.execution.raster.steps.color_map_step import ColorMap
 from geobatch_tui.execution.raster.steps.focal.distance_steps import FillNodata, Proximity
 from geobatch_tui.execution.raster.steps.focal.neighbor_steps import Neighbors
@@ -25,6 +24,7 @@ from geobatch_tui.execution.raster.steps.own.function_step import Function
 from geobatch_tui.execution.raster.steps.reclassify_step import Reclassify
 from geobatch_tui.execution.raster.steps.reproject_step import Reproject
 from geobatch_tui.execution.raster.steps.second.blend_step import Blend
+from geobatch_tui.execution.raster.steps.second.calc_step import Calc
 from geobatch_tui.execution.raster.steps.terrain.terrain_steps import (
     Aspect,
     Hillshade,
@@ -79,9 +79,8 @@ def needed_source(chain: tuple[StepPlan, ...], window: Window) -> Window:
     second raster needs of it, too."""
     also: list[Window] = []
     for step, up in zip(reversed(chain[1:]), reversed(chain[:-1]), strict=True):
-        side = step.values.get("side")
-        if side is not None and "facts" not in side:
-            also.append(needed_source(unpack_chain(side["chain"]), window))
+        on_own = (side for side in sides_of(step) if "facts" not in side)
+        also += [needed_source(unpack_chain(side["chain"]), window) for side in on_own]
         window = STEPS[step.name].need(step, up.raster, window)
     for other in also:
         low = min(window.col_off, other.col_off), min(window.row_off, other.row_off)

@@ -20,8 +20,8 @@ from geobatch_tui.execution.params.calc.expression import (
     Operation,
     Place,
     parse,
-    text_of,
 )
+from geobatch_tui.execution.params.calc.expression_text import text_of
 from geobatch_tui.execution.params.chain_params import RasterChain
 
 _NUMBERS = st.floats(allow_nan=False, allow_infinity=False).map(Number)
@@ -231,7 +231,7 @@ BAD_STEPS = {
     "none": ({"calc": []}, "calc is empty"),
     "missing": ({}, "Field required"),
     "number": ({"calc": [1]}, "string"),
-    "input": ({"calc": "A", "input": ["A=f.tif"]}, "a second one is not taken"),
+    "input": ({"calc": "A", "input": ["A=f.tif"]}, "others are named by inputs"),
     "crs": ({"calc": "X", "no-check-crs": True}, "no_check_crs"),
     "two names": ({"calc": ["A", "X"]}, "names of one raster"),
     "builtin": ({"calc": "geometric_mean", "dialect": "builtin"}, "known: max, mean"),

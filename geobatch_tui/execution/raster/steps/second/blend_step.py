@@ -14,7 +14,7 @@ import numpy as np
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.kernels.images.blend_loops import OPERATORS
-from geobatch_tui.execution.raster.plan import Raster, StepPlan, unpack_chain
+from geobatch_tui.execution.raster.plan import Raster, StepPlan, sides_of, unpack_chain
 from geobatch_tui.execution.raster.steps.conversion import block_of, valid_bands
 from geobatch_tui.execution.raster.steps.step import Block, LocalStep
 
@@ -75,15 +75,16 @@ class Blend(LocalStep):
             "operator": operator,
             "opacity": (params.opacity * 255 + 50) // 100,
             "swapped": swapped,
-            "side": side.values,
+            "beside": [side.values],
             "side_bytes": side.pixel_bytes,
         }
         return StepPlan(self.name, self.version, values, raster)
 
     def compute(self, step: StepPlan, up: Upstream, window: Window) -> Block:
         given = up.block(window)
-        over = up.side(step.values["side"], window)
-        return _blended(step, up.raster, given, _side_raster(step.values["side"]), over)
+        (side,) = sides_of(step)
+        over = up.side(side, window)
+        return _blended(step, up.raster, given, _side_raster(side), over)
 
     def scratch(self, step: StepPlan, up: Raster) -> int:
         """The overlay as it is made, the alpha of both, and what is valid."""

@@ -28,7 +28,7 @@ from geobatch_tui.execution.params.frozen import COMBINING, OWN_SOURCE
 from geobatch_tui.execution.proj import assigned_crs, crs_lookup
 from geobatch_tui.execution.raster import source_raster, validity
 from geobatch_tui.execution.raster.grid import georeference, projection
-from geobatch_tui.execution.raster.plan import StepPlan, pack_chain, unpack_chain
+from geobatch_tui.execution.raster.plan import StepPlan, pack_chain, sides_of, unpack_chain
 from geobatch_tui.execution.raster.source import opened_source, size_checks
 from geobatch_tui.execution.raster.source.opened_source import OpenSource
 from geobatch_tui.execution.raster.source_facts import Facts
@@ -167,20 +167,23 @@ def _check_grid(up: Raster, side: Raster) -> None:
 def at_home(plan: RasterPlan, steps: Sequence[Json]) -> RasterPlan:
     """Return ``plan`` with the files of second rasters where ``steps``, those of the job, have
     them: no plan that was kept says what is read."""
-    if not any("side" in step.values for step in plan.chain):
+    if not any(sides_of(step) for step in plan.chain):
         return plan
     behind = plan.chain[1:]
     chain = [plan.chain[0]]
     for step, params in zip(behind, steps[len(steps) - len(behind) :], strict=True):
-        side = step.values.get("side")
-        if side is None:
-            chain.append(step)
-            continue
-        asked = params[side["name"]]
-        path = asked if isinstance(asked, str) else asked["input"]
-        values = {**step.values, "side": {**side, "path": path}}
+        sides = [{**side, "path": _path_in(params, side["name"])} for side in sides_of(step)]
+        values = {**step.values, "beside": sides} if sides else step.values
         chain.append(replace(step, values=values))
     return replace(plan, chain=tuple(chain))
+
+
+def _path_in(params: Json, name: str) -> str:
+    """Return the path that parameters have for a second raster, ``overlay`` or ``inputs.B``."""
+    asked: Any = params
+    for key in name.split("."):
+        asked = asked[key]
+    return asked if isinstance(asked, str) else str(asked["input"])
 
 
 def open_side(values: Json, opened: OpenSource) -> tuple[OpenSource, tuple[StepPlan, ...]]:

@@ -10,7 +10,7 @@ value is moved to the next one.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,17 +25,17 @@ from geobatch_tui.execution.raster.algebra.calc_program import (
     program_of,
     trees_of,
 )
-from geobatch_tui.execution.raster.plan import Raster, StepPlan, number_of
+from geobatch_tui.execution.raster.plan import Raster, StepPlan, number_of, sides_of, unpack_chain
 from geobatch_tui.execution.raster.steps.band_steps import TYPES
 from geobatch_tui.execution.raster.steps.conversion import block_of, converted
 from geobatch_tui.execution.raster.steps.step import Block, LocalStep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from geobatch_tui.execution.params.calc.expression import Node
     from geobatch_tui.execution.protocol.window import Window
-    from geobatch_tui.execution.raster.steps.step import Planning
+    from geobatch_tui.execution.raster.steps.step import Planning, Upstream
     from geobatch_tui.execution.raster.types import Number as Value
     from geobatch_tui.execution.raster.types import Pixels, Points, Valid, Validity
 
@@ -51,9 +51,15 @@ class Calc(LocalStep):
     def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
         texts = tuple(params.calc)
         builtin = params.dialect == "builtin"
-        trees = () if builtin else trees_of(texts, up.bands, flatten=params.flatten)
+        inputs = params.inputs
+        sides = [
+            planning.side(f"inputs.{name}", asked, params.inputs_state.get(name, ""))
+            for name, asked in inputs.items()
+        ]
+        beside = tuple((name, side.raster.bands) for name, side in zip(inputs, sides, strict=True))
+        trees = () if builtin else trees_of(texts, up.bands, beside, flatten=params.flatten)
         for tree in trees:
-            _check_bands(up, tree)
+            _check_bands(up, tree, sum(count for _, count in beside))
         each = 1 if params.flatten else up.bands
         count = len(texts) * each if builtin else len(trees)
         if not 0 < count <= _MOST_BANDS:
@@ -69,7 +75,12 @@ class Calc(LocalStep):
             "propagate_nodata": params.propagate_nodata,
             "by_value": by_value,
         }
-        if not builtin and program_of(texts, up.bands, flatten=params.flatten).uses_numpy:
+        if sides:
+            values["names"] = [list(each) for each in beside]
+            values["beside"] = [side.values for side in sides]
+            values["side_bytes"] = sum(side.pixel_bytes for side in sides)
+        program = None if builtin else program_of(texts, up.bands, beside, flatten=params.flatten)
+        if program is not None and program.uses_numpy:
             values["numerics"] = calc_functions.numerics()
         _warn(up, params, trees, planning)
         if by_value and not _is_given(params.nodata):
@@ -92,26 +103,55 @@ class Calc(LocalStep):
         )
         return StepPlan(self.name, self.version, values, raster)
 
-    def apply(
-        self, step: StepPlan, up: Raster, given: Block, part: Window, window: Window
-    ) -> Block:
-        del part
+    def compute(self, step: StepPlan, up: Upstream, window: Window) -> Block:
+        layers = [_Layer.of(up.raster, up.block(window), 0)]
+        for side in sides_of(step):
+            raster = unpack_chain(side["chain"])[-1].raster
+            layers.append(_Layer.of(raster, up.side(side, window), layers[-1].end))
         with np.errstate(all="ignore"):  # what is no number becomes nodata
-            return _Calculation(step, up, given, window).block()
+            return _Calculation(step, layers, window).block()
 
     def scratch(self, step: StepPlan, up: Raster) -> int:
-        """Nearly nothing by the pixel: registers have a fixed size."""
-        del step, up
-        return 1
+        """Nearly nothing by the pixel: registers have a fixed size. What is beside, as it is
+        made."""
+        del up
+        return 1 + int(step.values.get("side_bytes", 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """The pixels (bands, n) of a raster that is computed with, its mask (n,), and the numbers of
+    its bands: from ``first`` to before ``end``."""
+
+    raster: Raster
+    bands: Pixels
+    mask: Valid | None
+    first: int
+    end: int
+
+    @classmethod
+    def of(cls, raster: Raster, block: Block, first: int) -> _Layer:
+        bands = np.ascontiguousarray(block.pixels).reshape(raster.count, -1)
+        mask = None if block.mask is None else block.mask.reshape(-1)
+        return cls(raster, bands, mask, first, first + raster.bands)
+
+    def valid(self, band: int, part: slice) -> Valid | None:
+        if self.raster.validity == "alpha":
+            opaque: Valid = self.bands[-1, part] > 0
+            return opaque
+        valid = None if self.mask is None else self.mask[part]
+        if self.raster.nodata is None:
+            return valid
+        known = validity.differs(self.bands[band - self.first, part], self.raster.nodata)
+        return known if valid is None else known & valid
 
 
 class _Calculation:
     """The pixels of a window, as they are computed, tile by tile."""
 
-    def __init__(self, step: StepPlan, up: Raster, given: Block, window: Window) -> None:
-        self.values, self.raster, self.up, self.window = step.values, step.raster, up, window
-        self.bands = given.pixels.reshape(len(given.pixels), -1)
-        self.mask = None if given.mask is None else given.mask.reshape(-1)
+    def __init__(self, step: StepPlan, layers: Sequence[_Layer], window: Window) -> None:
+        self.values, self.raster, self.window = step.values, step.raster, window
+        self.layers, self.up = layers, layers[0].raster
         self.is_float = np.dtype(step.raster.dtype).kind == "f"
         self.part = slice(0, 0)
         self._seen: dict[int, Valid | None] = {}
@@ -131,7 +171,8 @@ class _Calculation:
 
     def _run(self) -> Any:
         texts, flatten = tuple(self.values["calc"]), bool(self.values["flatten"])
-        program = program_of(texts, self.up.bands, flatten=flatten)
+        beside = tuple((name, count) for name, count in self.values.get("names", ()))
+        program = program_of(texts, self.up.bands, beside, flatten=flatten)
         nodata = None
         if not self.values["propagate_nodata"]:
             nodata = math.nan if self.raster.nodata is None else float(self.raster.nodata)
@@ -184,22 +225,16 @@ class _Calculation:
     # --- what programs read --------------------------------------------------------------------
 
     def band(self, band: int, part: slice) -> Pixels:
-        return self.bands[band, part]
+        layer = self._layer(band)
+        return layer.bands[band - layer.first, part]
 
     def valid(self, band: int, part: slice) -> Valid | None:
         if band not in self._seen:
-            self._seen[band] = self._valid(band, part)
+            self._seen[band] = self._layer(band).valid(band, part)
         return self._seen[band]
 
-    def _valid(self, band: int, part: slice) -> Valid | None:
-        if self.up.validity == "alpha":
-            opaque: Valid = self.bands[-1, part] > 0
-            return opaque
-        valid = None if self.mask is None else self.mask[part]
-        if self.up.nodata is None:
-            return valid
-        known = validity.differs(self.bands[band, part], self.up.nodata)
-        return known if valid is None else known & valid
+    def _layer(self, band: int) -> _Layer:
+        return next(layer for layer in self.layers if band < layer.end)
 
     def coordinate(self, axis: str, part: slice) -> Points:
         rows, columns = np.divmod(np.arange(part.start, part.stop), self.window.width)
@@ -210,9 +245,10 @@ class _Calculation:
         return place
 
 
-def _check_bands(up: Raster, tree: Node) -> None:
+def _check_bands(up: Raster, tree: Node, beside: int) -> None:
+    """Raise SchemaError if there is no such band; ``beside``: how many follow those of ``up``."""
     for band in bands_of(tree):
-        if band >= up.bands:
+        if band >= up.bands + beside:
             alpha = " and alpha, which is no band of calc" if up.validity == "alpha" else ""
             raise SchemaError(f"calc: there is no band {band + 1}; the input has {up.bands}{alpha}")
 
@@ -250,7 +286,9 @@ def _marks(
             planning.warn(f"{dtype} cannot hold nodata {up.nodata}: the output gets {other}")
     if not whole:
         return "nodata", math.nan
-    total = up.validity == "none" and bool(trees) and value_range.are_bounded(trees, up.dtype)
+    own = all(band < up.bands for tree in trees for band in bands_of(tree))
+    known = up.validity == "none" and bool(trees) and own
+    total = known and value_range.are_bounded(trees, up.dtype)
     return ("none" if total else "mask"), None
 
 
@@ -260,7 +298,8 @@ def _parts(trees: Iterable[Node]) -> Iterable[Node]:
 
 def _warn(up: Raster, params: Any, trees: tuple[Node, ...], planning: Planning) -> None:
     """Say what may surprise."""
-    used = {band for tree in trees for band in bands_of(tree)} if trees else range(up.bands)
+    used = {band for tree in trees for band in bands_of(tree) if band < up.bands}
+    used = used if trees else set(range(up.bands))
     scaled = [band for band in used if (up.scales[band], up.offsets[band]) != (1, 0)]
     if scaled:
         named = ", ".join(f"b{band + 1}" for band in sorted(scaled))
