@@ -19,7 +19,7 @@ from geobatch_tui.execution.raster.plan import RasterPlan, StepPlan
 from geobatch_tui.execution.raster.source.opened_source import STAGED
 from geobatch_tui.execution.raster.stages.stage_file import SIDE, StageFile
 from geobatch_tui.execution.raster.steps.step import facts_of
-from geobatch_tui.execution.raster.steps.step_table import READ, READ_VERSION
+from geobatch_tui.execution.raster.steps.step_table import BESIDE, READ, READ_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,7 +69,7 @@ class Phase:
         try:
             yield
         except (CorruptSourceError, UnsupportedFormatError, SourceNotFoundError) as error:
-            if self.source is None:
+            if self.source is None or BESIDE in error.evidence:
                 raise
             raise _lost(self.source, self.first, _met(self.source, error)) from error
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.protocol.messages import StagePlan
 from geobatch_tui.execution.raster import chunking
+from geobatch_tui.execution.raster.plan import sides_of
 from geobatch_tui.execution.raster.stages.phases import behind
 from geobatch_tui.execution.raster.stages.stage_file import SIDE, size_of
 from geobatch_tui.execution.raster.steps.step_table import pixel_bytes
@@ -79,8 +80,7 @@ def plan_stages(
 
 def _reads_source(step: StepPlan) -> bool:
     """Whether a step has a second raster that is made of the item's own source."""
-    side = step.values.get("side")
-    return side is not None and "facts" not in side
+    return any("facts" not in side for side in sides_of(step))
 
 
 def rest_of(chain: tuple[StepPlan, ...], stages: tuple[StagePlan, ...]) -> tuple[StepPlan, ...]:

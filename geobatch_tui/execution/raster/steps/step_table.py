@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 #: The name of what stands first in a chain: the file itself; and its version, which is raised when
 #: files are read otherwise.
 READ, READ_VERSION = "read", 1
+#: The key of the evidence of an error under which a second raster of a step is named.
+BESIDE = "beside"
 #: Each step by its name in job files and pipelines.
 STEPS: dict[str, Step] = {
     step.name: step

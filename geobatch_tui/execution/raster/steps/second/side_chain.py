@@ -33,7 +33,7 @@ from geobatch_tui.execution.raster.source import opened_source, size_checks
 from geobatch_tui.execution.raster.source.opened_source import OpenSource
 from geobatch_tui.execution.raster.source_facts import Facts
 from geobatch_tui.execution.raster.steps.step import Planning, Side, Source, grid_of
-from geobatch_tui.execution.raster.steps.step_table import READ, READ_VERSION, pixel_bytes
+from geobatch_tui.execution.raster.steps.step_table import BESIDE, READ, READ_VERSION, pixel_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -211,10 +211,14 @@ def reading(values: Json) -> Iterator[None]:
         yield
         return
     path = values["path"]
-    with _named(values["name"]):
-        check_state(path, values["state"])
-        try:
-            yield
-        except RasterioError as error:
-            raise CorruptSourceError(f"{path} cannot be read: {error}") from error
-        check_state(path, values["state"])
+    try:
+        with _named(values["name"]):
+            check_state(path, values["state"])
+            try:
+                yield
+            except RasterioError as error:
+                raise CorruptSourceError(f"{path} cannot be read: {error}") from error
+            check_state(path, values["state"])
+    except GeobatchError as error:
+        error.evidence = {**error.evidence, BESIDE: values["name"]}
+        raise

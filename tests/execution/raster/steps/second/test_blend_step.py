@@ -25,9 +25,12 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
 )
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
+from geobatch_tui.execution.protocol.messages import StagePlan
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.kernels.images.blend_loops import OPERATORS
+from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.stages import phases
 
 WIDTH, HEIGHT = 48, 21
 _KINDS = {
@@ -252,8 +255,21 @@ def test_damage_in_it_is_said_by_its_name(tmp_path):
     data[200:400] = bytes(200)
     upper.write_bytes(data)
     os.utime(upper, ns=(state.st_atime_ns, state.st_mtime_ns))
-    with pytest.raises(CorruptSourceError, match=r"o\.tif"):
+    with pytest.raises(CorruptSourceError, match=r"o\.tif") as raised:
         whole_of(item)
+    plan = RasterPlan.from_json(item.plan.detail)
+    phase = phases.Phase(item, plan, 0, source=StagePlan(item.plan.grid, 0, 0, 1, 0, ""))
+    with pytest.raises(CorruptSourceError), phase.blaming_the_stage():  # nor is what is stored
+        raise raised.value
+
+
+def test_what_reads_the_source_beside_stores_nothing(tmp_path):
+    """From a stage on there is no source; a file may stand beside one."""
+    path = image(tmp_path / "b.tif", 1)
+    for overlay, stored in (({"input": "{source}"}, False), (str(path), True)):
+        steps = [{"name": "set-type", "output_data_type": "uint8"}, {"name": "materialize"}]
+        item = chain_item(path, [*map(given, steps), given({"name": "blend", "overlay": overlay})])
+        assert bool(item.plan.stages) == stored
 
 
 @pytest.mark.parametrize(
