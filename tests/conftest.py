@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ["GEOBATCH_OPS"] = "geobatch_tui.testing.ops:NOOP,geobatch_tui.testing.ops:FAULTY"
+
+# Where bytecode is not to be written beside sources, it is kept here: else each of the hundreds of
+# processes that tests start compiles all that it imports.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No example is wrong for being slow: the machine may have other things to do.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

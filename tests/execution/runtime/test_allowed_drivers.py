@@ -53,7 +53,8 @@ def asked():
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # It looks so often whether it is to end.
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield found, f"127.0.0.1:{server.server_port}"
         server.shutdown()
 
