@@ -23,6 +23,9 @@ MAX_SIDE, MIN_SIDE = 4096, 1024
 ENOUGH = 12
 #: Copies of a chunk's pixels in memory at once: as read, as tiles, encoded and decoded again.
 COPIES = 3
+#: The predicted peak that is not exceeded by choice in a chain, whose steps have copies of their own:
+#: so two workers and the engine stay under 500 MB.
+CHAIN_BYTES = 256 * 2**20
 #: Bytes that reading takes beside these: the warper's buffers, and the blocks in a worker's cache.
 OVERHEAD = 160 * 2**20
 
@@ -47,16 +50,20 @@ def cut(
     cost: Cost,
     *,
     full_width: bool = False,
+    by_choice: int = 0,
 ) -> tuple[ChunkGrid, tuple[str, ...]]:
     """Return the chunk grid over ``size`` pixels, and warnings.
 
     ``full_width``: prefer chunks as wide as the item, as for a source that is stored in rows.
+    ``by_choice``: the predicted peak of a chunk whose size nobody gave, in bytes; 0: as much as one
+    may have.
 
     Raises:
         MemoryBudgetError: not even one tile fits in ``limits.max_bytes``.
     """
     warnings: list[str] = []
-    chosen = _choose(size, block, limits.max_bytes, cost, full_width=full_width)
+    most = min(by_choice or limits.max_bytes, limits.max_bytes)
+    chosen = _choose(size, block, most, cost, full_width=full_width)
     sides = []
     for given, step, free, length, name in zip(
         (limits.cols, limits.rows), block, chosen, size, ("chunk_cols", "chunk_rows"), strict=True

@@ -165,7 +165,12 @@ def _chunks(task: ProbeTask, draft: Draft, plan: RasterPlan) -> tuple[ChunkGrid,
     )
     block = (plan.encoding.block_width, plan.encoding.block_height)
     chunks, noted = chunking.cut(
-        (plan.width, plan.height), block, task.chunking, cost, full_width=in_rows
+        (plan.width, plan.height),
+        block,
+        task.chunking,
+        cost,
+        full_width=in_rows,
+        by_choice=chunking.CHAIN_BYTES if draft.chain else 0,
     )
     draft.warnings.extend(noted)
     return chunks, cost

@@ -69,3 +69,15 @@ def test_too_little_memory_is_refused():
     """Not even one tile fits."""
     with pytest.raises(MemoryBudgetError, match="needs"):
         cut((5000, 5000), (512, 512), Chunking(0, 0, 0, 1000), Cost(4, 0))
+
+
+def test_chunks_of_chains_are_smaller_by_choice_only():
+    """Where nobody gave a size; a size that was given stands."""
+    limits = Chunking(0, 0, 0, 1024 * MB)
+    cost = Cost(5, 160 * MB)
+    plain, _ = cut((100_000, 100_000), (512, 512), limits, cost)
+    chain, _ = cut((100_000, 100_000), (512, 512), limits, cost, by_choice=256 * MB)
+    assert (plain.chunk_width, chain.chunk_width) == (4096, 2048)
+    given = Chunking(4096, 4096, 0, 1024 * MB)
+    asked, _ = cut((100_000, 100_000), (512, 512), given, cost, by_choice=256 * MB)
+    assert asked.chunk_width == 4096
