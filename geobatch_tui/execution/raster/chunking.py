@@ -23,8 +23,8 @@ MAX_SIDE, MIN_SIDE = 4096, 1024
 ENOUGH = 12
 #: Copies of a chunk's pixels in memory at once: as read, as tiles, encoded and decoded again.
 COPIES = 3
-#: The predicted peak that is not exceeded by choice in a chain, whose steps have copies of their own:
-#: so two workers and the engine stay under 500 MB.
+#: The predicted peak that is not exceeded by choice in a chain, whose steps have copies of their
+#: own: so two workers and the engine stay under 500 MB.
 CHAIN_BYTES = 256 * 2**20
 #: Bytes that reading takes beside these: the warper's buffers, and the blocks in a worker's cache.
 OVERHEAD = 160 * 2**20
