@@ -7,7 +7,7 @@ Numba itself is imported at the first call only. Modules of compiled functions a
 their constants too, and most calls go to machine code that is there already (:mod:`.linker`).
 
 What compiled functions call of each other is compiled without numba's ways in from Python, which
-take a third of the time to compile all loops, and nobody goes in there.
+take a fifth of the time to compile all loops, and nobody goes in there.
 """
 
 from __future__ import annotations
