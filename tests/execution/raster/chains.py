@@ -98,7 +98,7 @@ EXAMPLES = {
     "resize-bilinear": {"name": "resize", "size": ["28", "55"], "resampling": "bilinear"},
     "resize-cubic": {"name": "resize", "size": ["150%", "0"], "resampling": "cubic"},
     "resize-cubicspline": {"name": "resize", "size": ["20", "13"], "resampling": "cubicspline"},
-    "resize-lanczos": {"name": "resize", "resolution": [0.13, 0.03], "resampling": "lanczos"},
+    "resize-lanczos": {"name": "resize", "size": ["37", "140%"], "resampling": "lanczos"},
     "resize-average": {"name": "resize", "size": ["40%", "120%"], "resampling": "average"},
     "resize-mode": {"name": "resize", "size": ["13", "15"], "resampling": "mode"},
     "roughness": {"name": "roughness"},

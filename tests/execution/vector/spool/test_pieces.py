@@ -14,7 +14,7 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.vector import probe
+from geobatch_tui.execution.vector import feature_chunks
 from geobatch_tui.execution.vector.geometry import transform
 from geobatch_tui.execution.vector.kernels import feature_loops
 from geobatch_tui.execution.vector.spool import pieces, segment
@@ -24,7 +24,7 @@ from geobatch_tui.execution.vector.write import parquet_file, parquet_footer
 @pytest.fixture(autouse=True)
 def _small_cells(monkeypatch):
     """Cells of 100 features, so that small layers have several."""
-    monkeypatch.setattr(probe, "row_group", lambda _: 100)
+    monkeypatch.setattr(feature_chunks, "row_group", lambda _: 100)
 
 
 def _rows(path):
