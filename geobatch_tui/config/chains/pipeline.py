@@ -63,9 +63,10 @@ class Pipeline:
 def is_pipeline(text: str) -> bool:
     """Whether an argument of the command line is a pipeline, and no path."""
     first, _, rest = text.strip().partition(" ")
+    if not rest:  # the names of steps take a moment to import
+        return False
     steps = {name for kind in KINDS for name in (*kind.steps, *kind.gdal)}
-    begins = first in {"read", "gdal", "!", "|"} | steps
-    return begins and bool(rest.strip()) and not Path(text).exists()
+    return first in {"read", "gdal", "!", "|"} | steps and not Path(text).exists()
 
 
 def read_pipeline(text: str, where: str, *, foreign: bool = False) -> Pipeline:
