@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.cli import shared_options
 from geobatch_tui.cli.display import streams
+from geobatch_tui.cli.display.result import undefined
 from geobatch_tui.observability import figures
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def table_of(state: Json) -> Table:
     for key in ("running", "pending", "dead"):
         if counts[key]:
             table.add_row("", f"{counts[key]:,} {key}")
+    if state.get("undefined_pixels"):
+        table.add_row("undefined", undefined(state["undefined_pixels"]))
     if rate := figures.rates(rates):
         table.add_row("rate", rate)
     if rates.get("eta_s") and state["state"] == "running":

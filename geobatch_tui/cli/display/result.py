@@ -55,6 +55,8 @@ def summary(result: RunResult) -> Table:
     table.add_row("output", streams.foreign(result.output_dir))
     table.add_row("items", _items(result.items))
     table.add_row("chunks", _chunks(result.counts))
+    if result.undefined_pixels:
+        table.add_row("undefined", undefined(result.undefined_pixels))
     if rates := figures.rates(result.rates):
         table.add_row("rate", rates)
     for warning in result.warnings[:WARNINGS]:
@@ -62,6 +64,11 @@ def summary(result: RunResult) -> Table:
     if len(result.warnings) > WARNINGS:
         table.add_row("", f"and {len(result.warnings) - WARNINGS} more: see `geobatch plan`")
     return table
+
+
+def undefined(pixels: int) -> str:
+    """Say how many pixels have a result that is no number."""
+    return f"{figures.plural(pixels, 'pixel')} of published items, nodata by rule: 0/0, overflow"
 
 
 def _items(items: Mapping[str, int]) -> str:

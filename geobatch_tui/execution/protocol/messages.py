@@ -328,7 +328,7 @@ class ChunkReceipt:
 
     ``units``: output pixels times bands, or features. ``seconds``: by stage. ``nodata``: share of
     invalid units, 0 to 1. ``item`` is set where the chunk was the whole item. ``letters``:
-    features that are not in the output.
+    features that are not in the output. ``undefined``: pixels with a result that is no number.
     """
 
     index: int
@@ -340,6 +340,7 @@ class ChunkReceipt:
     seconds: Json
     item: ItemReceipt | None = None
     letters: tuple[FeatureLetter, ...] = ()
+    undefined: int = 0
 
 
 Receipt = (

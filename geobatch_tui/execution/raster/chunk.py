@@ -60,6 +60,7 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
     window = item.plan.grid.window(phase.index)
     valid: Valid | None = None
     encoded: EncodedTiles | None = None
+    undefined = 0
     published = reuse.published_tiles(item, plan, window, stage)
     if published is not None:
         pixels, encoded, bytes_in = published
@@ -68,7 +69,9 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
     else:
         with phase.blaming_the_stage():
             _prove_if_due(replace(task, item=item, index=phase.index), plan, window, stage)
-            pixels, valid, bytes_in = read_pixels(item, plan, window, task.subdivide, stage)
+            pixels, valid, bytes_in, undefined = read_pixels(
+                item, plan, window, task.subdivide, stage
+            )
     share = validity.invalid_share(plan, pixels, valid)
     whole: ItemReceipt | None = None
     if phase.stage is not None:
@@ -94,6 +97,7 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
         nodata=share,
         seconds={},  # the worker's recorder knows them by stage
         item=whole,
+        undefined=undefined,
     )
 
 
@@ -104,7 +108,7 @@ def pixels_of(task: ChunkTask, stage: Stage) -> tuple[Pixels, float]:
     item, plan = phase.item, phase.plan
     window = item.plan.grid.window(phase.index)
     _prove_if_due(replace(task, item=item, index=phase.index), plan, window, stage)
-    pixels, valid, _ = read_pixels(item, plan, window, task.subdivide, stage)
+    pixels, valid, _, _ = read_pixels(item, plan, window, task.subdivide, stage)
     return pixels, 1 - validity.invalid_share(plan, pixels, valid)
 
 
@@ -137,9 +141,9 @@ def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
 
 def read_pixels(
     item: ItemContext, plan: RasterPlan, window: Window, subdivide: int, stage: Stage
-) -> tuple[Pixels, Valid | None, int]:
+) -> tuple[Pixels, Valid | None, int, int]:
     """Return the pixels (bands, h, w) of ``window``, their validity (h, w) where the plan keeps a
-    mask, and the number of bytes that were read for it.
+    mask, the number of bytes that were read for it, and that of pixels with an undefined result.
 
     ``subdivide`` n computes 4**n sub-windows in turn, with the same result.
 
@@ -154,12 +158,14 @@ def read_pixels(
         if is_url(item.source):
             _fetch_ahead(opened, plan, window)
         if not subdivide:
-            pixels, valid = _compute_window(item, opened, plan, window, stage)
+            pixels, valid, undefined = _compute_window(item, opened, plan, window, stage)
         else:
-            pixels, valid = _compute_quarters(item, opened, plan, window, subdivide, stage)
+            pixels, valid, undefined = _compute_quarters(
+                item, opened, plan, window, subdivide, stage
+            )
     if valid is None and plan.validity == "mask":
         valid = np.ones(window.shape, bool)
-    return pixels, valid, max(_bytes_read() - before, 0)
+    return pixels, valid, max(_bytes_read() - before, 0), undefined
 
 
 def _fetch_ahead(opened: OpenSource, plan: RasterPlan, window: Window) -> None:
@@ -179,16 +185,18 @@ def _compute_quarters(
     window: Window,
     times: int,
     stage: Stage,
-) -> tuple[Pixels, Valid | None]:
+) -> tuple[Pixels, Valid | None, int]:
     pixels: Pixels = np.empty((plan.count, *window.shape), plan.dtype)
     valid = np.ones(window.shape, bool) if plan.validity == "mask" else None
+    undefined = 0
     for part in _quarters(window, times):
-        values, good = _compute_window(item, opened, plan, part, stage)
+        values, good, count = _compute_window(item, opened, plan, part, stage)
+        undefined += count
         rows, cols = part.slices_in(window)
         pixels[:, rows, cols] = values
         if valid is not None and good is not None:
             valid[rows, cols] = good
-    return pixels, valid
+    return pixels, valid, undefined
 
 
 def _quarters(window: Window, times: int) -> Iterator[Window]:
@@ -213,14 +221,14 @@ def read_tiles(
 
 def _compute_window(
     item: ItemContext, opened: OpenSource, plan: RasterPlan, window: Window, stage: Stage
-) -> tuple[Pixels, Valid | None]:
+) -> tuple[Pixels, Valid | None, int]:
     try:
         if plan.chain:
-            block = chain.of(opened, plan.chain, stage).block(window)
-            return block.pixels, block.mask
+            block, undefined = chain.of(opened, plan.chain, stage).counted(window)
+            return block.pixels, block.mask, undefined
         if plan.warp is not None:
-            return warp_window.warp_window(opened, plan, plan.warp, window)
-        return source_pixels.copy_window(opened, plan, window, item.params)
+            return *warp_window.warp_window(opened, plan, plan.warp, window), 0
+        return *source_pixels.copy_window(opened, plan, window, item.params), 0
     except (RasterioError, OSError) as error:
         raise explain(item, opened, plan, window, error) from error
 

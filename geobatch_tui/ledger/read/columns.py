@@ -32,7 +32,10 @@ FIGURES: Final[Mapping[str, str]] = {
     "nodata": "nodata",
     "spool": "spool_id",
     "bytes_out": "bytes_out",
+    "undefined": "undefined",
 }
+#: Since which schema the ledger knows it; a reader migrates none.
+_SINCE: Final = {"undefined": 4}
 
 _OUTLINE: Final = """
 SELECT item_id, state, first_chunk, n_chunks, key,
@@ -114,6 +117,8 @@ class ColumnReader:
     def figures(self, name: str, first: int, count: int) -> array[float]:
         """Read a figure of ``FIGURES`` for ``count`` chunks from id ``first``; 0 for no chunk."""
         column = array("f", bytes(4 * count))
+        if _SINCE.get(name, 0) > int(self._scalar("PRAGMA user_version")):
+            return column
         for _, _, rows in self._spans(FIGURES[name], first, count):
             for chunk_id, value in rows:
                 column[chunk_id - first] = value

@@ -189,6 +189,16 @@ class LedgerReader(ColumnReader):
             )
         )
 
+    def undefined_pixels(self) -> int:
+        """Sum the pixels with a result that is no number over the published items, as
+        :meth:`quarantined_features` does features."""
+        return int(
+            self._scalar(
+                "SELECT coalesce(sum(facts ->> '$.undefined_pixels'), 0) FROM item"
+                f" WHERE state = {ItemState.PUBLISHED}"
+            )
+        )
+
     def data_version(self) -> int:
         """Return a number that changes when another connection has committed."""
         return int(self._scalar("PRAGMA data_version"))

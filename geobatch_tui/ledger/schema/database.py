@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 APPLICATION_ID: Final = 0x47424C31
-VERSION: Final = 3
+VERSION: Final = 4
 _HEAD: Final = 100  #: bytes of the header of an SQLite database
 _BUSY_MS: Final = 5_000
 _PATIENT_MS: Final = 60_000
@@ -270,11 +270,17 @@ def _parts_of_sources(connection: sqlite3.Connection) -> None:
     )
 
 
+def _undefined_pixels(connection: sqlite3.Connection) -> None:
+    """Count the pixels of a chunk with a result that is no number."""
+    connection.execute("ALTER TABLE chunk ADD COLUMN undefined INTEGER NOT NULL DEFAULT 0")
+
+
 #: From each version to the next.
 MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {
     0: _create,
     1: _letters_of_features,
     2: _parts_of_sources,
+    3: _undefined_pixels,
 }
 
 

@@ -118,7 +118,8 @@ class ChunkStarted:
 @dataclass(frozen=True, slots=True)
 class ChunkDone:
     """``seconds`` is wall time in the worker, ``nodata`` the share of invalid units. ``letters``:
-    features that the chunk goes without, by their number in the item; they replace earlier ones."""
+    features that the chunk goes without, by their number in the item; they replace earlier ones.
+    ``undefined``: pixels with a result that is no number."""
 
     chunk_id: int
     item_id: int
@@ -134,6 +135,7 @@ class ChunkDone:
     nodata: float
     rss_peak: int
     letters: tuple[tuple[int, str, Json], ...] = ()
+    undefined: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,8 @@ class LettersDismissed:
 
 @dataclass(frozen=True, slots=True)
 class ItemPublished:
-    """Rename ``part_path`` to the item's output, sync the directory, then record it."""
+    """Rename ``part_path`` to the item's output, sync the directory, then record it. The facts on
+    record also have ``undefined_pixels``, the sum over the item's chunks, if there are any."""
 
     item_id: int
     part_path: str

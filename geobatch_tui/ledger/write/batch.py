@@ -58,7 +58,7 @@ KEPT_RUNS: Final = 8  #: runs that a part of a source is kept for without being 
 #: Of the first chunks of an item those that are done, by their number.
 _KEPT: Final = f"""
 SELECT chunk_id - first_chunk, attempts, spool_id, spool_offset, spool_length, crc32, units,
-    bytes_in, bytes_out, micros, nodata, rss_kib
+    bytes_in, bytes_out, micros, nodata, rss_kib, undefined
     FROM item JOIN chunk ON chunk_id >= first_chunk AND chunk_id < first_chunk + ?2
     WHERE item.item_id = ?1 AND chunk.state = {ChunkState.DONE}"""
 
@@ -181,6 +181,7 @@ class Batch:
             round(update.seconds * 1e6),
             update.nodata,
             update.rss_peak >> 10,
+            update.undefined,
         )
         self._rows.features += [
             self._rows.letter_row(

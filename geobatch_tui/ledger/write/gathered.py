@@ -55,7 +55,8 @@ _DONE: Final = f"""
 UPDATE chunk SET state = {ChunkState.DONE}, attempts = d.column2, not_before = 0,
     spool_id = d.column3, spool_offset = d.column4, spool_length = d.column5, crc32 = d.column6,
     units = d.column7, bytes_in = d.column8, bytes_out = d.column9, micros = d.column10,
-    nodata = d.column11, rss_kib = d.column12 FROM {{d}} WHERE chunk_id = d.column1"""
+    nodata = d.column11, rss_kib = d.column12, undefined = d.column13
+    FROM {{d}} WHERE chunk_id = d.column1"""
 _BURY: Final = f"""
 UPDATE chunk SET state = {ChunkState.DEAD}, attempts = d.column2, crashes = d.column3,
     not_before = 0 FROM {{d}} WHERE chunk_id = d.column1"""
@@ -83,6 +84,11 @@ _PUBLISH: Final = f"""
 UPDATE item SET state = {ItemState.PUBLISHED}, reason = '', out_size = d.column2,
     out_mtime_ns = d.column3, out_digest = d.column4, facts = d.column5
     FROM {{d}} WHERE item_id = d.column1"""
+#: What publications need to know of their items.
+_PUBLISHED: Final = """
+SELECT item_id, key, (SELECT sum(undefined) FROM chunk
+        WHERE chunk_id >= first_chunk AND chunk_id < first_chunk + n_chunks)
+    FROM item WHERE item_id IN (SELECT value FROM json_each(?))"""
 _TOUCH: Final = "UPDATE item SET src_mtime_ns = d.column2 FROM {d} WHERE item_id = d.column1"
 
 
@@ -220,18 +226,17 @@ class Gathered:
 
     def _publish(self, updates: Sequence[ItemPublished]) -> None:
         ids = json.dumps([update.item_id for update in updates])
-        keys = dict(
-            self._connection.execute(
-                "SELECT item_id, key FROM item WHERE item_id IN (SELECT value FROM json_each(?))",
-                (ids,),
-            ).fetchall()
-        )
+        found = self._connection.execute(_PUBLISHED, (ids,)).fetchall()
+        keys, undefined = {row[0]: row[1] for row in found}, {row[0]: row[2] for row in found}
         if len(keys) != len(updates):
             raise StateError(f"a publication names an item that the ledger does not know: {ids}")
         rows: list[Row] = []
         for update in updates:
             mtime_ns = self._publisher.rename(update, keys[update.item_id])
-            facts = json_text(update.facts)
+            count = undefined[update.item_id]
+            facts = json_text(
+                {**update.facts, "undefined_pixels": count} if count else update.facts
+            )
             rows.append((update.item_id, update.out_size, mtime_ns, update.out_digest, facts))
         self.renamed += keys.values()
         self._update("item", _PUBLISH, rows)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import ExitCode, GeobatchError
 from geobatch_tui.ledger.place.durable import write_json_atomic
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.state.letters import first_letters
 from geobatch_tui.orchestration.state.outcome import RunResult, exit_code, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.execution.protocol.messages import Failure, Json
+    from geobatch_tui.execution.protocol.messages import Failure
     from geobatch_tui.orchestration.run.monitor import Monitor
     from geobatch_tui.orchestration.state.session import Session
-
-LETTERS_SHOWN = 20
 
 
 async def end_run(
@@ -56,7 +54,7 @@ async def end_run(
     else:
         code, reason = fatal.exit_code, fatal.message
     state = "refused" if code == ExitCode.USAGE else state_of(code)
-    letters = _letters(session)
+    letters = first_letters(session.reader)
     session.put(lu.RunEnded(state, code, reason))
     if fatal is None or code == ExitCode.USAGE:
         await session.flush()
@@ -71,6 +69,7 @@ async def end_run(
         counts=tally.counts(),
         items=tally.item_counts(),
         rates=monitor.overall(seconds),
+        undefined_pixels=tally.undefined,
         dead_by_class=tally.dead_by_class,
         dead_letters=letters,
         warnings=warnings,
@@ -97,15 +96,3 @@ def _explain(session: Session, reason: str, cause: Failure) -> str:
         stderr=cause.evidence.get("stderr"),
     )
     return f"{reason}: {cause.error_class}: {safe(cause.message)}"
-
-
-def _letters(session: Session) -> list[Json]:
-    letters: list[Json] = []
-    with contextlib.suppress(GeobatchError):
-        letters.extend(map(_short, islice(session.reader.dead_letters(), LETTERS_SHOWN)))
-    return letters
-
-
-def _short(letter: Json) -> Json:
-    """Return a dead letter without its bulk, for the last line of the log and the result."""
-    return {key: value for key, value in letter.items() if key not in {"traceback", "evidence"}}

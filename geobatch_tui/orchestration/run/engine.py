@@ -78,6 +78,7 @@ class Engine(Listener):
         self._space: SpaceWatch | None = None
         self._stores: StoreWatch | None = None
         self._running: set[int] = set()
+        self._undefined: set[str] = set()  # keys of items with results that are no numbers
         self._debug = session.job.log.level == "debug"
 
     async def run(
@@ -195,8 +196,11 @@ class Engine(Listener):
                     )
                     for letter in receipt.letters[:LETTERS]
                 ),
+                undefined=receipt.undefined,
             )
         )
+        if receipt.undefined:
+            self._undefined.add(item.context.key)
         self._log_done(unit, worker, outcome.seconds, receipt)
         self._open_items.settle(unit.ident, done=True)
         if receipt.item is not None:
@@ -216,6 +220,7 @@ class Engine(Listener):
             duration_ms=round(seconds * 1000, 3),
             crs_source=item.context.plan.notes.get("crs_source"),
             worker=worker,
+            undefined_pixels=receipt.undefined or None,
         )
         if receipt.letters:
             first = receipt.letters[0]
@@ -323,11 +328,13 @@ class Engine(Listener):
                 self._tally.published += 1
                 self._session.drop_work(update.item_id)
                 key = self.finisher.publishing.pop(update.item_id, None)
+                row = self._session.reader.item(update.item_id) if key in self._undefined else None
                 self._session.log.emit(
                     "item.published",
                     item=key,
                     crs_source=update.facts.get("crs_source"),
                     bytes=update.out_size,
+                    undefined_pixels=row and row.facts.get("undefined_pixels"),
                 )
 
     def label(self, unit: u.Unit) -> str:

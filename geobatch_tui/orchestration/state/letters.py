@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import Reaction
+from geobatch_tui.errors import GeobatchError, Reaction
 from geobatch_tui.execution.protocol.messages import Failure, ItemContext, chunk_place
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.observability.redact import redact, redact_value
@@ -16,10 +18,23 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import ChunkGrid, FeatureLetter, Json
     from geobatch_tui.execution.protocol.operation import Operation
+    from geobatch_tui.ledger.read.reader import LedgerReader
     from geobatch_tui.ledger.schema.updates import ItemRow
 
+#: Letters in the last line of the log, and in a result.
+LETTERS_SHOWN = 20
 
 _TEXTS = frozenset({"error_message", "reproduce", "suggestion", "traceback", "evidence"})
+
+
+def first_letters(reader: LedgerReader) -> list[Json]:
+    """Return the oldest dead letters without their bulk; those that can be read."""
+    letters: list[Json] = []
+    with contextlib.suppress(GeobatchError):
+        for letter in islice(reader.dead_letters(), LETTERS_SHOWN):
+            short = {key: letter[key] for key in letter if key not in {"traceback", "evidence"}}
+            letters.append(short)
+    return letters
 
 
 def chunk_label(key: str, grids: Sequence[ChunkGrid], index: int) -> str:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Tally:
     """Running counts of a run. Chunks: ``done`` by this invocation, ``current`` before it.
     ``dead_by_class`` counts all dead letters on file, those of earlier runs included;
-    ``quarantined`` counts features that published items had to leave out."""
+    ``quarantined`` counts features that published items had to leave out, ``undefined`` pixels of
+    theirs that have a result which is no number."""
 
     total: int = 0
     done: int = 0
@@ -30,6 +31,7 @@ class Tally:
     held: int = 0
     items_dead: int = 0
     quarantined: int = 0
+    undefined: int = 0
     dead_by_class: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -54,6 +56,7 @@ class Tally:
         self.items_dead = items["dead"]
         self.dead_by_class = dict(reader.dead_by_class())
         self.quarantined = reader.quarantined_features()
+        self.undefined = reader.undefined_pixels()
 
     def counts(self) -> dict[str, int]:
         """Return the object ``counts`` of the JSON results."""
@@ -80,7 +83,7 @@ class Tally:
 @dataclass(frozen=True, slots=True)
 class RunStatus:
     """A run at one moment; ``to_json`` is the shape of ``status --json``. ``exit_code`` is None
-    before its end."""
+    before its end. ``undefined_pixels``: of published items, with a result that is no number."""
 
     run_id: str
     state: str
@@ -91,6 +94,7 @@ class RunStatus:
     counts: Mapping[str, int]
     items: Mapping[str, int]
     rates: Json
+    undefined_pixels: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

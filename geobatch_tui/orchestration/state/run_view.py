@@ -122,6 +122,7 @@ class RunView:
             },
             items={state: items[state] for state in ("total", "published", "held", "dead")},
             rates={**rates, **named(rates.get("units_per_s") or 0.0, unit)},
+            undefined_pixels=reader.undefined_pixels(),
         )
 
     def outputs(self) -> Iterator[Json]:

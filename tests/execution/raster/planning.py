@@ -68,7 +68,7 @@ def read_whole(item, order=None, subdivide=0):
     valid = np.ones((plan.height, plan.width), bool)
     for index in range(len(item.plan.grid)) if order is None else order:
         window = item.plan.grid.window(index)
-        part, good, _ = chunk.read_pixels(item, plan, window, subdivide, no_stage)
+        part, good, *_ = chunk.read_pixels(item, plan, window, subdivide, no_stage)
         rows = slice(window.row_off, window.row_off + window.height)
         cols = slice(window.col_off, window.col_off + window.width)
         whole[:, rows, cols] = part

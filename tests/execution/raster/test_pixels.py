@@ -82,7 +82,7 @@ def test_bytes_in_are_counted(tmp_path):
     """A chunk's bytes are those that its thread read through the kernel."""
     item = item_of(corpus.good(tmp_path), {"dst_crs": "EPSG:3857"})
     plan = RasterPlan.from_json(item.plan.detail)
-    _, _, count = chunk.read_pixels(item, plan, item.plan.grid.window(0), 0, no_stage)
+    _, _, count, _ = chunk.read_pixels(item, plan, item.plan.grid.window(0), 0, no_stage)
     size = Path(item.source).stat().st_size
     assert size * 0.8 < count < size * 3
 

@@ -77,3 +77,11 @@ def test_letters_are_paged_and_leave_out_orphans(ledger, reader, item):
     assert reader.letters(after=first.dead_id) == [second]
     ledger.apply([ItemChanged(1, ItemState.ORPHAN)])
     assert reader.letters() == [second]
+
+
+def test_undefined_pixels_of_chunks_are_summed(ledger, reader, item, done):
+    """Once their item is published, in its facts."""
+    chunks = [done(number, 1, undefined=count) for number, count in ((1, 0), (2, 7), (3, 5))]
+    ledger.apply([ItemPlanned(item(1, 1, 3)), *chunks])
+    assert list(reader.figures("undefined", 1, 3)) == [0, 7, 5]
+    assert reader.undefined_pixels() == 0

@@ -534,6 +534,22 @@ def test_closing_under_a_reader_is_no_error(ledger, reader):
     assert reader.counts()["total"] == 0
 
 
+def test_an_item_is_published_with_the_number_of_its_undefined_pixels(
+    ledger, reader, item, done, part
+):
+    """The sum over its chunks, those of the same batch too; without any nothing is said."""
+    ledger.apply([ItemPlanned(item(1, 1, 3)), ItemPlanned(item(2, 4, 1)), done(1, 1, undefined=4)])
+    ledger.apply([done(2, 1, undefined=0), done(3, 1, undefined=5), done(4, 2)])
+    ledger.apply(
+        [
+            done(3, 1, undefined=7),
+            *(ItemPublished(n, part(str(n)), 5, "e" * 32, {"a": 1}) for n in (1, 2)),
+        ]
+    )
+    assert [row.facts for row in reader.items()] == [{"a": 1, "undefined_pixels": 11}, {"a": 1}]
+    assert reader.undefined_pixels() == 11
+
+
 # --- events --------------------------------------------------------------------------------------
 
 

@@ -11,8 +11,9 @@ from scripted_session import fails, logged, planned, session_of
 
 from geobatch_tui.errors import OutputGoneError, PreflightError
 from geobatch_tui.ledger.schema import updates as lu
-from geobatch_tui.orchestration.run.ending import LETTERS_SHOWN, end_run
+from geobatch_tui.orchestration.run.ending import end_run
 from geobatch_tui.orchestration.run.monitor import Monitor
+from geobatch_tui.orchestration.state.letters import LETTERS_SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -48,7 +48,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def job(folder: Path, *steps: dict[str, Any], out: str = "out", **output: Any) -> LoadedJob:
+def job(
+    folder: Path, *steps: dict[str, Any], out: str = "out", side: int = 256, **output: Any
+) -> LoadedJob:
     values = {
         "source": {"inputs": [str(folder / "a.tif")], "allow_code": True},
         "op": {"name": "raster.pipeline", "steps": list(steps)},
@@ -57,7 +59,7 @@ def job(folder: Path, *steps: dict[str, Any], out: str = "out", **output: Any) -
             "creation": {"blocksize": 256, "compress": "lzw"},
             **output,
         },
-        "engine": {"max_workers": 2, "executor": "thread", "chunk_cols": 256, "chunk_rows": 256},
+        "engine": {"max_workers": 2, "executor": "thread", "chunk_cols": side, "chunk_rows": side},
         "retry": {"backoff_base": "1ms", "backoff_cap": "2ms"},
     }
     return make_job(values)
@@ -164,3 +166,25 @@ async def test_one_chunk_of_a_stage_is_computed_alone(folder: Path) -> None:
     assert stage.window == last.window == (512, 256, 88, 44)
     with pytest.raises(ConfigError, match="1 stages"):
         compute(loaded, "a.tif@stage2:0,0")
+
+
+async def test_undefined_results_are_counted_and_told(folder: Path) -> None:
+    """In the item's facts, the result, the status and the log; in front of a stage and behind it,
+    by one chunk or by several."""
+    index = {"name": "calc", "calc": "b1 > 112 ? b1 / 0 : b1", "nodata": "-9"}
+    with rasterio.open(folder / "a.tif") as dataset:
+        count = int((dataset.read() > 112).sum())
+    for out, steps in {"one": [index], "two": [index, STORE, SLOPE]}.items():
+        for side, name in ((256, out), (1024, f"{out}-whole")):
+            result = await geobatch_tui.run(job(folder, *steps, out=name, side=side))
+            assert (result.exit_code, result.undefined_pixels) == (0, count)
+            status = geobatch_tui.open_run(folder / name).status()
+            assert status["undefined_pixels"] == count
+            ledger = folder / name / ".geobatch" / "ledger.db"
+            with LedgerReader(ledger) as reader:
+                (item,) = reader.items()
+                assert item.facts["undefined_pixels"] == count
+                figures = reader.figures("undefined", item.first_chunk, item.n_chunks)
+                assert sum(figures) == count
+            told = (folder / name / ".geobatch" / "log.jsonl").read_text()
+            assert f'"undefined_pixels":{count}' in told.replace('": ', '":')

@@ -111,15 +111,37 @@ def of(opened: OpenSource, chain: tuple[StepPlan, ...], stage: Stage) -> Stream:
 
 
 @dataclass(slots=True)
+class Undefined:
+    """Counts the ``pixels`` with a result that is undefined, on the way to those of ``window``."""
+
+    window: Window | None = None
+    pixels: int = 0
+
+    def add(self, undefined: Valid, window: Window, *, here: bool) -> None:
+        """Count those of ``window``; ``here``: they lie on the grid that is asked for, so that what
+        lies beyond the window is another's to count."""
+        if here and self.window is not None:
+            common = window.clip(self.window)
+            if not common.size:
+                return
+            rows, cols = common.slices_in(window)
+            undefined = undefined[rows, cols]
+        self.pixels += int(np.count_nonzero(undefined))
+
+
+@dataclass(slots=True)
 class Stream:
     """What the last step of ``chain`` gives from an open source; belongs to one thread.
 
-    To a step behind it, it is an ``Upstream``; to a warp, a ``PixelSource``.
+    To a step behind it, it is an ``Upstream``; to a warp, a ``PixelSource``. ``undefined`` is one
+    for all streams on the way; ``here``: the grid is that of the last of them.
     """
 
     opened: OpenSource
     chain: tuple[StepPlan, ...]
     stage: Stage
+    undefined: Undefined = field(default_factory=Undefined, compare=False)
+    here: bool = True
     built: dict[str, object] = field(default_factory=dict)
     _before: Stream | None = None
     #: The last window that a warp read: it asks for pixels first, then for their mask.
@@ -138,7 +160,9 @@ class Stream:
     def before(self) -> Stream:
         """The stream that the last step reads."""
         if self._before is None:
-            self._before = Stream(self.opened, self.chain[:-1], self.stage)
+            chain = self.chain[:-1]
+            here = self.here and _is_same_grid(self.raster, chain[-1].raster)
+            self._before = Stream(self.opened, chain, self.stage, self.undefined, here)
         return self._before
 
     @property
@@ -158,7 +182,17 @@ class Stream:
                 return mosaic_step.compose(self.step, self.opened, window)
             if len(self.chain) == 1:
                 return Block(*source_pixels.copy_window(self.opened, self.raster, window, {}))
-            return STEPS[self.step.name].compute(self.step, self.before, window)
+            block = STEPS[self.step.name].compute(self.step, self.before, window)
+        if block.undefined is not None:
+            self.undefined.add(block.undefined, window, here=self.here)
+        return block
+
+    def counted(self, window: Window) -> tuple[Block, int]:
+        """Return the pixels of ``window``, and how many have a result on the way that is undefined.
+        In front of a step that changes the grid they count as often as they are computed. Raises as
+        :meth:`block`."""
+        self.undefined.window, self.undefined.pixels = window, 0
+        return self.block(window), self.undefined.pixels
 
     def side(self, side: Json, window: Window) -> Block:
         """Raises as :meth:`block`, and SourceChangedError if its file is another."""
@@ -167,7 +201,9 @@ class Stream:
             known = self.built.get(key)
             if not isinstance(known, Stream):
                 opened, chain = side_chain.open_side(side, self.opened)
-                known = self.built[key] = Stream(opened, chain, self.stage)
+                here = self.here and _is_same_grid(self.raster, chain[-1].raster)
+                known = Stream(opened, chain, self.stage, self.undefined, here)
+                self.built[key] = known
             return known.block(window)
 
     def ranges(self, bands: Sequence[int]) -> list[tuple[float, float] | None]:
@@ -231,6 +267,10 @@ class Stream:
                 )
             self._dataset = _in_memory(self.raster, self.block(self.raster.whole), self.stack)
         return self._dataset
+
+
+def _is_same_grid(one: Raster, other: Raster) -> bool:
+    return (one.width, one.height, one.transform) == (other.width, other.height, other.transform)
 
 
 def _wider(

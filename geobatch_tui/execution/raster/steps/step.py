@@ -37,10 +37,12 @@ MOST_IN_MEMORY = 2**22
 @dataclass(frozen=True, slots=True)
 class Block:
     """Pixels (bands, h, w) of a window in the type of their raster, in one piece; ``mask`` (h, w)
-    says which are valid where its validity is "mask", and is None elsewhere."""
+    says which are valid where its validity is "mask", and is None elsewhere. ``undefined`` (h, w):
+    where a step has a result that is no number, though what it comes from is; None: nowhere."""
 
     pixels: Pixels
     mask: Valid | None = None
+    undefined: Valid | None = None
 
 
 class Upstream(Protocol):

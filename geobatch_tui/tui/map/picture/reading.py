@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.observability import figures
+from geobatch_tui.observability.figures import plural
 from geobatch_tui.tui.kit.glyphs import LOOKS
 from geobatch_tui.tui.map.picture.codes import CODES, MODES, PRECEDENCE, Code
 from geobatch_tui.tui.map.picture.ground import GroundScene
@@ -128,11 +129,14 @@ def figure_pieces(
     figures: Mapping[str, float] | None, code: int, unit: str
 ) -> list[tuple[str, str]]:
     """Names and texts of a chunk's figures; None: they are not read yet. Of a chunk that is not
-    done only the attempts are known, and only pixels may be without data."""
-    return [
+    done only the attempts are known, and only pixels may be without data, or undefined."""
+    pieces = [
         (mode.name, "…" if figures is None else mode.text(figures.get(mode.figure, 0.0)))
         for mode in MODES
         if mode.figure
         and (code == Code.DONE or mode.name == "attempts")
         and (unit == "px" or mode.name != "nodata")
     ]
+    if undefined := (figures or {}).get("undefined"):
+        pieces.append(("undefined", plural(int(undefined), "pixel")))
+    return pieces

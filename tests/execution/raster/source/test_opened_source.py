@@ -212,7 +212,7 @@ def test_a_chunk_away_from_the_damage_is_read(tmp_path):
             with pytest.raises(CorruptSourceError):
                 chunk.read_pixels(item, plan, window, 0, no_stage)
             continue
-        part, _, _ = chunk.read_pixels(item, plan, window, 0, no_stage)
+        part, *_ = chunk.read_pixels(item, plan, window, 0, no_stage)
         rows = slice(window.row_off, window.row_off + window.height)
         cols = slice(window.col_off, window.col_off + window.width)
         assert np.array_equal(part, sound[:, rows, cols])

@@ -48,7 +48,7 @@ def behind(item):
     for index in range(item.plan.staged, item.plan.chunks):
         phase = phases.phase_of(item, plan, index)
         window = phase.item.plan.grid.window(phase.index)
-        part, good, _ = chunk.read_pixels(phase.item, phase.plan, window, 0, no_stage)
+        part, good, *_ = chunk.read_pixels(phase.item, phase.plan, window, 0, no_stage)
         pixels[:, *window.slices] = part
         if good is not None:
             mask[window.slices] = good

@@ -5,6 +5,9 @@ it; it is nodata if it is no finite number then, as 0/0, 1/0, log(-1) or an over
 that the expression uses is nodata there, unless *propagate_nodata* is off; and if it is the nodata
 value, where the job gives that or the expression writes it. Any other that happens to be the nodata
 value is moved to the next one.
+
+Those that are no finite number, though all that they come from is, are told as *undefined*, but for
+NaN that the expression itself writes.
 """
 
 from __future__ import annotations
@@ -115,7 +118,7 @@ class Calc(LocalStep):
         """Nearly nothing by the pixel: registers have a fixed size. What is beside, as it is
         made."""
         del up
-        return 1 + int(step.values.get("side_bytes", 0))
+        return 2 + int(step.values.get("side_bytes", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,8 @@ class _Calculation:
         self._pixels = np.empty((step.raster.count, window.size), step.raster.dtype)
         masked = step.raster.validity == "mask"
         self._mask = np.ones(window.size, bool) if masked else None
+        self._undefined: Valid | None = None
+        self._writes_nan = False
 
     def block(self) -> Block:
         compute = self._over_bands if self.values["dialect"] == "builtin" else self._run()
@@ -167,7 +172,8 @@ class _Calculation:
             compute()
         shape = self.window.shape
         mask = None if self._mask is None else self._mask.reshape(shape)
-        return Block(self._pixels.reshape(-1, *shape), mask)
+        undefined = None if self._undefined is None else self._undefined.reshape(shape)
+        return Block(self._pixels.reshape(-1, *shape), mask, undefined)
 
     def _run(self) -> Any:
         texts, flatten = tuple(self.values["calc"]), bool(self.values["flatten"])
@@ -176,6 +182,7 @@ class _Calculation:
         nodata = None
         if not self.values["propagate_nodata"]:
             nodata = math.nan if self.raster.nodata is None else float(self.raster.nodata)
+        self._writes_nan = any(math.isnan(value) for _, value in program.numbers)
         run = calc_run.Run(program, self, nodata)
         return lambda: run.tile(self.part, self.take)
 
@@ -193,6 +200,8 @@ class _Calculation:
         raster = self.raster
         pixels = converted(values, raster.dtype)
         known: Valid = np.isfinite(pixels if self.is_float else values)
+        if not known.all():
+            self._tell(~known, values, uses)
         if self.values["propagate_nodata"]:
             for used in uses:
                 valid = self.valid(used, self.part)
@@ -210,6 +219,23 @@ class _Calculation:
         self._pixels[band, self.part] = block.pixels[0, 0]
         if self._mask is not None and block.mask is not None:
             self._mask[self.part] &= block.mask[0]
+
+    def _tell(self, undefined: Valid, values: Points, uses: tuple[int, ...]) -> None:
+        """Note those of the ``undefined`` that come neither from nodata nor from NaN."""
+        if self._writes_nan:
+            undefined &= ~np.isnan(values)
+        if self.raster.validity == "none":
+            undefined &= np.isnan(values)  # infinity is a value there
+        for used in uses:
+            valid, given = self.valid(used, self.part), self.band(used, self.part)
+            if valid is not None:
+                undefined &= valid
+            if given.dtype.kind == "f":
+                undefined &= ~np.isnan(given)
+        if undefined.any():
+            if self._undefined is None:
+                self._undefined = np.zeros(self.window.size, bool)
+            self._undefined[self.part] |= undefined
 
     def _marked(self, pixels: Pixels, known: Valid) -> Pixels:
         """Return pixels with one value wherever there is none: NaN, or 0 under a mask."""
