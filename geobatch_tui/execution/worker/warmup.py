@@ -14,6 +14,12 @@ _LIBRARIES = (
     "numpy", "rasterio", "rasterio.features", "rasterio.shutil", "rasterio.vrt", "rasterio.warp",
     "pyproj", "imagecodecs",
 )  # fmt: skip
+#: Rooms whose modules are not imported beforehand: the compiled loops, as their machine code is
+#: loaded without them, and what chains and pictures alone need.
+_LATER = (
+    *(".algebra.", ".group.", ".kernels.", ".pictures.", ".stages.", ".steps."),
+    ".grid.cutline",
+)
 
 
 def _import_pyproj() -> None:
@@ -45,8 +51,7 @@ def _import_for_pixels() -> None:
 
     # A module that cannot be imported here fails its own tasks later, with its own error.
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        # Nor are the compiled loops: their machine code is loaded without them.
-        if not module.ispkg and ".kernels." not in module.name:
+        if not module.ispkg and not any(room in module.name for room in _LATER):
             with contextlib.suppress(Exception):
                 importlib.import_module(module.name)
     _import_operations()

@@ -201,3 +201,17 @@ def test_threads_leave_the_imports_of_other_children_alone():
     assert "PYTHONSAFEPATH" not in plain
     assert plain["GDAL_NUM_THREADS"] == "1"
     assert safe["PYTHONSAFEPATH"] == "1"
+
+
+def test_loaded_for_pixels():
+    """What chains alone need is not: a job of one operation does not wait for it."""
+    script = (
+        "import sys\nfrom geobatch_tui.execution.worker import preload\n"
+        "print(*sorted(name for name in ('shapely', 'numba', 'obstore') if name in sys.modules))\n"
+        "print(*(name for name in sys.modules if '.raster.steps.terrain.' in name))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=worker_environment(os.environ), capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.split() == []

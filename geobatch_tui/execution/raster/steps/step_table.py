@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.plan import sides_of, unpack_chain
-from geobatch_tui.execution.raster.steps.band_steps import (
-    Edit,
-    Materialize,
-    NodataToAlpha,
-    Select,
-    SetType,
-)
-from geobatch_tui.execution.raster.steps.color_map_step import ColorMap
-from geobatch_tui.execution.raster.steps.focal.distance_steps import FillNodata, Proximity
-from geobatch_tui.execution.raster.steps.focal.neighbor_steps import Neighbors
-from geobatch_tui.execution.raster.steps.grids.clip_step import Clip
-from geobatch_tui.execution.raster.steps.grids.resize_step import Resize
-from geobatch_tui.execution.raster.steps.own.function_step import Function
-from geobatch_tui.execution.raster.steps.reclassify_step import Reclassify
-from geobatch_tui.execution.raster.steps.reproject_step import Reproject
-from geobatch_tui.execution.raster.steps.second.blend_step import Blend
-from geobatch_tui.execution.raster.steps.second.calc_step import Calc
-from geobatch_tui.execution.raster.steps.terrain.terrain_steps import (
-    Aspect,
-    Hillshade,
-    Roughness,
-    Slope,
-    Tpi,
-    Tri,
-)
-from geobatch_tui.execution.raster.steps.value_steps import Scale, Unscale
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from geobatch_tui.execution.raster.plan import Raster, StepPlan
     from geobatch_tui.execution.raster.steps.step import Step
 
@@ -44,36 +22,59 @@ if TYPE_CHECKING:
 READ, READ_VERSION = "read", 1
 #: The key of the evidence of an error under which a second raster of a step is named.
 BESIDE = "beside"
-#: Each step by its name in job files and pipelines.
-STEPS: dict[str, Step] = {
-    step.name: step
-    for step in (
-        Aspect(),
-        Blend(),
-        Calc(),
-        Clip(),
-        ColorMap(),
-        Edit(),
-        FillNodata(),
-        Function(),
-        Hillshade(),
-        Materialize(),
-        Neighbors(),
-        NodataToAlpha(),
-        Proximity(),
-        Reclassify(),
-        Reproject(),
-        Resize(),
-        Roughness(),
-        Scale(),
-        Select(),
-        SetType(),
-        Slope(),
-        Tpi(),
-        Tri(),
-        Unscale(),
-    )
+#: Where each step lies below this room: its module and its class.
+_PLACES = {
+    "aspect": "terrain.terrain_steps:Aspect",
+    "blend": "second.blend_step:Blend",
+    "calc": "second.calc_step:Calc",
+    "clip": "grids.clip_step:Clip",
+    "color-map": "color_map_step:ColorMap",
+    "edit": "band_steps:Edit",
+    "fill-nodata": "focal.distance_steps:FillNodata",
+    "function": "own.function_step:Function",
+    "hillshade": "terrain.terrain_steps:Hillshade",
+    "materialize": "band_steps:Materialize",
+    "neighbors": "focal.neighbor_steps:Neighbors",
+    "nodata-to-alpha": "band_steps:NodataToAlpha",
+    "proximity": "focal.distance_steps:Proximity",
+    "reclassify": "reclassify_step:Reclassify",
+    "reproject": "reproject_step:Reproject",
+    "resize": "grids.resize_step:Resize",
+    "roughness": "terrain.terrain_steps:Roughness",
+    "scale": "value_steps:Scale",
+    "select": "band_steps:Select",
+    "set-type": "band_steps:SetType",
+    "slope": "terrain.terrain_steps:Slope",
+    "tpi": "terrain.terrain_steps:Tpi",
+    "tri": "terrain.terrain_steps:Tri",
+    "unscale": "value_steps:Unscale",
 }
+
+
+class _StepTable(Mapping[str, "Step"]):
+    """The steps by their names, each imported when a chain has it: a job without a chain does not
+    wait for them."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Step] = {}
+
+    def __getitem__(self, name: str) -> Step:
+        step = self._known.get(name)
+        if step is None:
+            module, _, kind = _PLACES[name].partition(":")
+            step = getattr(importlib.import_module(f"{__package__}.{module}"), kind)()
+            self._known[name] = step
+        return step
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+
+#: Each step by its name in job files and pipelines.
+STEPS = _StepTable()
 
 
 def needed_source(chain: tuple[StepPlan, ...], window: Window) -> Window:

@@ -56,6 +56,7 @@ def test_every_step_has_parameters_and_an_example():
     """Nothing is left out of the laws."""
     assert set(STEPS) == {step["name"] for step in EXAMPLES.values()} | BESIDE
     assert set(STEPS) == set(STEP_PARAMS) - COMBINING
+    assert [step.name for step in STEPS.values()] == sorted(STEPS)
 
 
 def _cut(tmp_path, name, validity):
