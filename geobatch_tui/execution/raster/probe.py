@@ -17,7 +17,7 @@ from geobatch_tui.execution.raster.group import group_probe
 from geobatch_tui.execution.raster.group.file_looks import Looks, look
 from geobatch_tui.execution.raster.plan import StepPlan
 from geobatch_tui.execution.raster.source import opened_source, size_checks
-from geobatch_tui.execution.raster.stages import stage_choice
+from geobatch_tui.execution.raster.stages import recomputation, stage_choice
 from geobatch_tui.execution.raster.steps import chain, step_table
 from geobatch_tui.execution.raster.steps.step import Planning, Source, facts_of, grid_of
 from geobatch_tui.execution.raster.warp import warp_plan
@@ -171,15 +171,39 @@ def _finish_chain(
     *,
     before: int = 0,
 ) -> ItemPlan:
-    """Finish the plan of a chain; ``before``: how many steps of the job stand before its second."""
-    last = planned[-1].raster
+    """Finish the plan of a chain; ``before``: how many steps of the job stand before its second.
+    Stages are added where chunks would compute too much again for each other."""
+    while True:
+        item = _staged(task, dataset, facts, planned, planning, before=before)
+        ends = [*(stage.after for stage in item.stages), len(planned) - 1]
+        found = None
+        if reuse.NOTE not in item.notes:
+            found = recomputation.worth_storing(planned, ends, item.grids)
+        if found is None or not stage_choice.can_store(planned, found[0]):
+            return item
+        if found[0] in planning.stages:  # it was asked for, and was left out
+            return item
+        after, times = found
+        planning.stages[after] = stage_choice.because(planned, after, times, before), False
+
+
+def _staged(
+    task: ProbeTask,
+    dataset: DatasetReader,
+    facts: Facts,
+    planned: tuple[StepPlan, ...],
+    planning: Planning,
+    *,
+    before: int,
+) -> ItemPlan:
+    """Finish the plan of a chain with the stages that are asked for."""
+    last, warnings = planned[-1].raster, [*planning.warnings]
     stages = stage_choice.plan_stages(
         planned, planning.stages, task.chunking,
-        before=before, block_bytes=size_checks.block_bytes(dataset),
-        warnings=planning.warnings,
+        before=before, block_bytes=size_checks.block_bytes(dataset), warnings=warnings,
     )  # fmt: skip
     draft = item_plan.Draft(
-        dataset, facts, last, grid_of(last), planning.warnings, planning.notes,
+        dataset, facts, last, grid_of(last), warnings, {**planning.notes},
         chain=planned, pixel_bytes=step_table.pixel_bytes(stage_choice.rest_of(planned, stages)),
     )  # fmt: skip
     item = item_plan.finish(task, draft)

@@ -12,6 +12,7 @@ from rasterio.transform import from_origin
 import geobatch_tui
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.errors import ConfigError
+from geobatch_tui.execution.raster.stages import recomputation
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.orchestration.single_chunk import compute
 
@@ -188,3 +189,17 @@ async def test_undefined_results_are_counted_and_told(folder: Path) -> None:
                 assert sum(figures) == count
             told = (folder / name / ".geobatch" / "log.jsonl").read_text()
             assert f'"undefined_pixels":{count}' in told.replace('": ', '":')
+
+
+async def test_a_stage_that_nobody_asked_for_changes_no_byte(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It avoids recomputation, and is said in the plan; the sources here are too small for it."""
+    wide = {"name": "fill-nodata", "max_distance": 60}
+    await geobatch_tui.run(job(folder, SLOPE, wide, out="without"))
+    monkeypatch.setattr(recomputation, "FEW", 0)
+    result = await geobatch_tui.run(job(folder, SLOPE, wide))
+    assert result.exit_code == 0
+    assert (folder / "out/a.tif").read_bytes() == (folder / "without/a.tif").read_bytes()
+    assert any("reads so far beyond a chunk" in text for text in result.warnings)
+    assert (result.counts["total"], work(folder)) == (12, [])

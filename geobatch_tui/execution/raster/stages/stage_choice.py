@@ -55,7 +55,7 @@ def plan_stages(
         if stages and all(step.name == _NOTHING for step in since):
             continue
         why, needed = wanted[after]
-        if any(map(_reads_source, rest)):
+        if not can_store(chain, after):
             if needed:
                 raise SchemaError(
                     f"{why}; but a step behind it reads the item's source beside what it gets, and "
@@ -76,6 +76,24 @@ def plan_stages(
         stages.append(StagePlan(grid, peak, after, after + before, size_of(raster), why))
         start = after
     return tuple(stages)
+
+
+def can_store(chain: tuple[StepPlan, ...], after: int) -> bool:
+    """Whether what step ``after`` gives can be stored: no step behind it reads the source."""
+    return not any(map(_reads_source, chain[after + 1 :]))
+
+
+def because(chain: tuple[StepPlan, ...], after: int, times: float, before: int) -> str:
+    """Say why what step ``after`` of ``chain`` gives is stored though nobody asks for it: chunks
+    would compute each pixel so many ``times``."""
+    of, by = (
+        f"step {number + before} ({chain[number].values.get('use', chain[number].name)})"
+        for number in (after, after + 1)
+    )
+    return (
+        f"{by} reads so far beyond a chunk that each pixel of {of} would be computed {times:.1f} "
+        "times"
+    )
 
 
 def _reads_source(step: StepPlan) -> bool:
