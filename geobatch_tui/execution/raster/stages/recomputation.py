@@ -41,8 +41,8 @@ def worth_storing(
     start = 0
     for end, grid in zip(ends, grids, strict=True):
         if len(grid) > 1:
-            for step, times in computed_times(chain[start : end + 1], grid):
-                step += start
+            for number, times in computed_times(chain[start : end + 1], grid):
+                step = start + number
                 computing = any(one.name not in _PASSING for one in chain[start + 1 : step + 1])
                 large = chain[step].raster.whole.size > FEW
                 if times > MOST and large and computing:
