@@ -28,16 +28,20 @@ class Objects:
     """The objects of a server, by path.
 
     ``fault`` is asked at each request, by method, path and the number of the request (from 0), and
-    names what to do wrong, or "" for nothing: a status ("503"), or one of the words in ``_BODIES``.
+    names what to do wrong, or "" for nothing: a status ("503"), or one of the words in ``_part``.
+    ``rate``: bytes a second of a connection; 0: any. ``most``: requests that were answered at once.
     """
 
     data: dict[str, bytes] = field(default_factory=dict)
     fault: Callable[[str, str, int], str] = lambda method, path, number: ""
     latency: float = 0.0
+    rate: float = 0.0
     etags: bool = True
     page: int = 1000
     seen: list[tuple[str, str, str]] = field(default_factory=list)
     port: int = 0
+    now: int = 0
+    most: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def url(self, path: str) -> str:
@@ -59,7 +63,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        objects, (path, _, query) = self.objects, self.path.partition("?")
+        objects = self.objects
+        with objects.lock:
+            objects.now += 1
+            objects.most = max(objects.most, objects.now)
+        try:
+            self._answer(objects)
+        finally:
+            with objects.lock:
+                objects.now -= 1
+
+    def _answer(self, objects: Objects) -> None:
+        path, _, query = self.path.partition("?")
         path = unquote(path).lstrip("/")
         with objects.lock:
             number = len(objects.seen)
@@ -104,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self._send(body)
 
     def _object(self, path: str, fault: str) -> None:
         objects = self.objects
@@ -149,8 +164,17 @@ class _Handler(BaseHTTPRequestHandler):
                     self.wfile.write(sent[at : at + 1])
                     time.sleep(0.05)
         else:
-            self.wfile.write(sent)
+            self._send(sent)
             self.close_connection = fault == "long"
+
+    def _send(self, body: bytes) -> None:
+        """Write a body no faster than a connection may."""
+        rate, began = self.objects.rate, time.monotonic()
+        step = 1 << 18 if rate else max(len(body), 1)
+        for at in range(0, len(body), step):
+            self.wfile.write(body[at : at + step])
+            if rate:
+                time.sleep(max(began + min(at + step, len(body)) / rate - time.monotonic(), 0.0))
 
 
 class _Server(ThreadingHTTPServer):

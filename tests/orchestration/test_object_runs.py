@@ -37,6 +37,8 @@ FORMS: dict[str, tuple[dict[str, Any], bool]] = {
     "picture.png": ({"driver": "PNG"}, False),
 }  # fmt: skip
 QUICK = ("cog.tif", "jpeg.tif")
+#: Requests for a plan of one object: its ends, its head, and what lies beside it.
+PLANNED = 5
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +96,41 @@ async def run_both(sources: Path, server: Objects, tmp_path: Path, name: str, op
         result = await geobatch_tui.run(job(source, tmp_path / out, op))
         assert result.exit_code == 0
     assert published(tmp_path / "remote") == published(tmp_path / "local") != {}
+
+
+def relief(side: int) -> bytes:
+    """A GeoTIFF of 16 x 16 blocks."""
+    pixels = np.random.default_rng(3).integers(0, 255, (side, side), np.uint8)
+    profile = {"width": side, "height": side, "count": 1, "dtype": "uint8", "crs": "EPSG:4326"}
+    profile |= {"transform": from_origin(7, 47, 0.001, 0.001), "tiled": True, "compress": "zstd"}
+    profile |= {"blockxsize": side // 16, "blockysize": side // 16}
+    with rasterio.io.MemoryFile() as memory:
+        with memory.open(driver="GTiff", **profile) as out:
+            out.write(pixels, 1)
+        return memory.read()
+
+
+@pytest.mark.parametrize("op", [WARP, CONVERT], ids=["warp", "convert"])
+async def test_a_raster_takes_an_eighth_of_its_blocks_in_requests(tmp_path, op):
+    """Those of its plan and its second worker among them: rows of tiles come in one stretch."""
+    with served(**{"a.tif": relief(1024)}) as objects:
+        result = await geobatch_tui.run(job(objects.url("a.tif"), tmp_path, op))
+        assert result.exit_code == 0
+        assert len(objects.seen) <= 256 // 8
+        assert not [path for method, path, _ in objects.seen if path.endswith("fw")]
+
+
+async def test_workers_ask_for_what_waits_in_their_queues(tmp_path):
+    """Of many small objects, several are on their way at once to one worker; few requests each."""
+    names = [f"{number}.tif" for number in range(24)]
+    with served(**dict.fromkeys(names, relief(256))) as objects:
+        objects.latency = 0.01
+        (tmp_path / "list.txt").write_text("\n".join(map(objects.url, names)))
+        planned = job(f"@{tmp_path / 'list.txt'}", tmp_path / "out", WARP)
+        result = await geobatch_tui.run(planned)
+        assert (result.exit_code, len(published(tmp_path / "out"))) == (0, 24)
+        assert objects.most > 4
+        assert len(objects.seen) <= 24 * 6
 
 
 SLOW = pytest.mark.slow
@@ -173,8 +210,7 @@ async def test_a_store_that_is_away_pauses_its_run(sources, server, tmp_path, mo
     def away(method: str, path: str, number: int) -> str:
         nonlocal questions
         questions += "if-you-are-there" in path
-        planned = [span for _, _, span in server.seen].count("bytes=0-32767") > 1
-        return fault if planned and questions < 3 else ""
+        return fault if number >= PLANNED and questions < 3 else ""
 
     server.fault = away
     out = tmp_path / "remote"
@@ -192,7 +228,7 @@ async def test_a_store_that_stays_away_ends_its_run(server, tmp_path, monkeypatc
     """After engine.space_wait, with nothing given up: the same command resumes."""
     monkeypatch.setattr(watchdogs, "STORE_PERIOD", 0.02)
     monkeypatch.setattr(store_client, "RETRIES", 0)
-    server.fault = lambda method, path, number: "503" if number > 9 else ""
+    server.fault = lambda method, path, number: "503" if number >= PLANNED else ""
     planned = job(server.url("cog.tif"), tmp_path / "out", CONVERT, engine={"space_wait": "0.1s"})
     result = await geobatch_tui.run(planned)
     assert (result.reason, result.exit_code) == ("store", 17)

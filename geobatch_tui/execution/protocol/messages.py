@@ -238,7 +238,7 @@ class ChunkTask:
     part file, and the receipt carries the item's. ``subdivide`` n asks to compute the chunk in
     4**n sub-windows, in turn, with the same result and less memory. ``crashes``: how often it
     ended or blocked its worker before. ``proves``: functions of the user are tried in it, as in the
-    first chunk of a run.
+    first chunk of a run. ``ahead``: chunks that its worker will get after it, most likely.
     """
 
     task_id: int
@@ -250,6 +250,7 @@ class ChunkTask:
     subdivide: int = 0
     crashes: int = 0
     proves: bool = False
+    ahead: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +13,11 @@ from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import MemoryBudgetError, TransientError
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ChunkReceipt, Segment
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import reuse, validity
 from geobatch_tui.execution.raster.geotiff import assembly, spool
 from geobatch_tui.execution.raster.group import mosaic_tiles
+from geobatch_tui.execution.raster.item_plan import AHEAD_BYTES
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
 from geobatch_tui.execution.raster.source import object_source, opened_source, source_pixels
@@ -30,7 +33,7 @@ from geobatch_tui.execution.sources.source_list import is_source_list
 from geobatch_tui.execution.stores.object_url import is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rasterio.io import DatasetReader
 
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
         ItemReceipt,
     )
     from geobatch_tui.execution.protocol.operation import Stage
-    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.pyramid.encode_chunk import EncodedTiles
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import Pixels, Valid
@@ -65,12 +67,13 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
     if published is not None:
         pixels, encoded, bytes_in = published
     elif phase.is_plain and (plan.encoding.passthrough or mosaic_tiles.can_copy(item, plan)):
-        pixels, encoded, bytes_in = read_tiles(item, plan, window, stage)
+        ahead = _following(task, phase)
+        pixels, encoded, bytes_in = read_tiles(item, plan, window, stage, ahead)
     else:
         with phase.blaming_the_stage():
             _prove_if_due(replace(task, item=item, index=phase.index), plan, window, stage)
             pixels, valid, bytes_in, undefined = read_pixels(
-                item, plan, window, task.subdivide, stage
+                item, plan, window, task.subdivide, stage, _following(task, phase)
             )
     share = validity.invalid_share(plan, pixels, valid)
     whole: ItemReceipt | None = None
@@ -99,6 +102,15 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
         item=whole,
         undefined=undefined,
     )
+
+
+def _following(task: ChunkTask, phase: phases.Phase) -> dict[int, Window]:
+    """Return the windows of this chunk and of those behind it that its worker will get, by their
+    numbers; none where memory is short."""
+    numbers = () if task.subdivide else task.ahead
+    offset, grid = task.index - phase.index, phase.item.plan.grid
+    local = [number - offset for number in (task.index, *numbers)]
+    return {number: grid.window(number) for number in local if number < len(grid)}
 
 
 def pixels_of(task: ChunkTask, stage: Stage) -> tuple[Pixels, float]:
@@ -140,12 +152,18 @@ def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
 
 
 def read_pixels(
-    item: ItemContext, plan: RasterPlan, window: Window, subdivide: int, stage: Stage
+    item: ItemContext,
+    plan: RasterPlan,
+    window: Window,
+    subdivide: int,
+    stage: Stage,
+    following: Mapping[int, Window] | None = None,
 ) -> tuple[Pixels, Valid | None, int, int]:
     """Return the pixels (bands, h, w) of ``window``, their validity (h, w) where the plan keeps a
     mask, the number of bytes that were read for it, and that of pixels with an undefined result.
 
-    ``subdivide`` n computes 4**n sub-windows in turn, with the same result.
+    ``subdivide`` n computes 4**n sub-windows in turn, with the same result. ``following``: this
+    window and those that come next, by number; of an object their blocks are fetched meanwhile.
 
     Raises:
         SourceChangedError: the source is not the one that was planned.
@@ -156,7 +174,7 @@ def read_pixels(
     before = _bytes_read()
     with stage("read"), opened_source.source_of(item) as opened:
         if is_url(item.source):
-            _fetch_ahead(opened, plan, window)
+            _fetch_ahead(item, opened, plan, following or {0: window})
         if not subdivide:
             pixels, valid, undefined = _compute_window(item, opened, plan, window, stage)
         else:
@@ -168,14 +186,21 @@ def read_pixels(
     return pixels, valid, max(_bytes_read() - before, 0), undefined
 
 
-def _fetch_ahead(opened: OpenSource, plan: RasterPlan, window: Window) -> None:
-    """Begin to fetch the blocks that ``window`` is computed from, if it is known which."""
+def _fetch_ahead(
+    item: ItemContext, opened: OpenSource, plan: RasterPlan, windows: Mapping[int, Window]
+) -> None:
+    """Begin to fetch the blocks that windows are computed from, if it is known which."""
     by_gdal = plan.warp is not None and plan.warp.path == "exact"
     if opened.blocks is None or by_gdal:
         return
-    needed = _needed_source(opened, plan, window)
-    if needed.size <= MOST_AHEAD * window.size:  # else it may be the whole, for want of a better
-        opened.blocks.turn_to(needed)
+
+    def needed(window: Window) -> Window:
+        part = _needed_source(opened, plan, window)
+        # Else it may be the whole, for want of a better.
+        return part if part.size <= MOST_AHEAD * window.size else Window(0, 0, 0, 0)
+
+    room = int(item.plan.notes.get(AHEAD_BYTES, 0))
+    opened.blocks.turn_to({at: partial(needed, one) for at, one in windows.items()}, room)
 
 
 def _compute_quarters(
@@ -206,13 +231,19 @@ def _quarters(window: Window, times: int) -> Iterator[Window]:
 
 
 def read_tiles(
-    item: ItemContext, plan: RasterPlan, window: Window, stage: Stage
+    item: ItemContext,
+    plan: RasterPlan,
+    window: Window,
+    stage: Stage,
+    following: Mapping[int, Window] | None = None,
 ) -> tuple[Pixels, EncodedTiles, int]:
     """Return the pixels (bands, h, w) of ``window``, encoded tiles of the source, or of a mosaic's
     files, that hold them, and the number of bytes that were read; errors as :func:`read_pixels`."""
     before = _bytes_read()
     by = passthrough if plan.encoding.passthrough else mosaic_tiles
     with stage("read"), opened_source.source_of(item) as opened:
+        if is_url(item.source):
+            _fetch_ahead(item, opened, plan, following or {0: window})
         pixels, encoded = by.read_tiles(
             opened, plan, window, lambda part: _compute_window(item, opened, plan, part, stage)[0]
         )

@@ -16,6 +16,7 @@ from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
 from geobatch_tui.execution.raster.source import size_checks
 from geobatch_tui.execution.raster.steps import step_table
+from geobatch_tui.execution.stores.object_url import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,10 @@ _CACHED = 64 * 2**20
 HEADER_BYTES = 65536
 #: Read amplification from which there is a warning.
 _AMPLIFIED = 4.0
+#: A note: bytes of an object that a worker fetches before it uses them; and how many they are at
+#: most, and as a part of the memory of a chunk.
+AHEAD_BYTES = "ahead_bytes"
+MOST_AHEAD, AHEAD_PART = 32 * 2**20, 8
 #: Chunks beyond which an item is large enough for a finer lattice of places.
 MANY_CHUNKS = 256
 
@@ -82,10 +87,14 @@ def finish(task: ProbeTask, draft: Draft) -> ItemPlan:
     if draft.is_copy:
         plan = _passed_through(task, draft, plan)
         draft.notes["passthrough"] = plan.encoding.passthrough
+    remote = is_url(task.source)
+    if remote:
+        draft.notes[AHEAD_BYTES] = min(MOST_AHEAD, task.chunking.max_bytes // AHEAD_PART)
     chunks, cost = _chunks(task, draft, plan)
     if draft.amplification is not None:
         _note_amplification(draft, draft.amplification(chunks))
-    if draft.warp is not None or _reads_beyond(draft.chain, chunks):
+    # Chunks of an object share requests with those beside them.
+    if remote or draft.warp is not None or _reads_beyond(draft.chain, chunks):
         draft.notes["overlaps"] = True
     if encoded.alpha_as_mask:
         warnings.append("JPEG has no alpha: it becomes a mask, which hides pixels whose alpha is 0")
@@ -159,9 +168,10 @@ def _chunks(task: ProbeTask, draft: Draft, plan: RasterPlan) -> tuple[ChunkGrid,
     cols, rows = draft.facts.block
     in_rows = draft.is_copy and cols == draft.facts.width and rows < plan.encoding.block_height
     overhead = 16 * 2**20 if draft.is_copy else chunking.OVERHEAD
+    ahead = int(str(draft.notes.get(AHEAD_BYTES, 0)))
     cost = chunking.Cost(
         max(_stored_bytes(plan), -(-draft.pixel_bytes // chunking.COPIES)),
-        overhead + 2 * size_checks.block_bytes(draft.dataset),
+        overhead + 2 * size_checks.block_bytes(draft.dataset) + ahead,
     )
     block = (plan.encoding.block_width, plan.encoding.block_height)
     chunks, noted = chunking.cut(

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing.connection import wait
 from multiprocessing.forkserver import get_inherited_fds
 from pathlib import Path
@@ -35,7 +36,14 @@ from geobatch_tui.execution.runtime.recorder import ErrorFile, Recorder
 from geobatch_tui.execution.stores import store_settings
 from geobatch_tui.execution.stores.store_settings import Stores
 from geobatch_tui.execution.worker.answers import Answers
-from geobatch_tui.execution.worker.tasks import enter_gdal, needs_gdal, run_task
+from geobatch_tui.execution.worker.tasks import (
+    MOST_FORESEEN,
+    enter_gdal,
+    foresee,
+    is_remote,
+    needs_gdal,
+    run_task,
+)
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.runtime.sandbox import Sandbox
@@ -161,6 +169,8 @@ class _Loop:
         self._errors = errors
         self._frames = wire.Frames()
         self._waiting: deque[tuple[int, bytes]] = deque()
+        #: Waiting tasks that were unpacked before their turn.
+        self._unpacked: dict[int, Task] = {}
         self._answers = Answers(pipe)
         self._listens = False
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -188,7 +198,7 @@ class _Loop:
 
     def _work(self, ident: int, body: bytes, recorder: Recorder, meter: Meter) -> None:
         try:
-            task: Task = wire.unpack(body)
+            task: Task = self._unpacked.pop(ident, None) or wire.unpack(body)
         except Exception as error:  # noqa: BLE001 - boundary: what cannot be read is answered
             failure = classify.failure(error, stage="receive")
             rss = meter.baseline
@@ -198,11 +208,25 @@ class _Loop:
         if not self._listens and needs_gdal(task):
             self._listens = True
             enter_gdal()
+        if is_remote(task):
+            self._look_ahead()
         with syncing.collected() as syncs:
             outcome = run_task(task, recorder, meter, self._errors)
             if resource.getrlimit(resource.RLIMIT_NOFILE) != self._files:
                 outcome = self._refuse(outcome)
         self._answers.put(task, outcome, syncs)
+
+    def _look_ahead(self) -> None:
+        """Begin to fetch what tasks that wait will read of stores."""
+        with contextlib.suppress(BlockingIOError):
+            while data := self._pipe.recv(1 << 18, socket.MSG_DONTWAIT):
+                self._waiting.extend(self._frames.feed(data))
+        for ident, body in islice(self._waiting, MOST_FORESEEN):
+            if ident not in self._unpacked and ident != CONTROL:
+                # What cannot be read is answered in its turn.
+                with contextlib.suppress(Exception):
+                    self._unpacked[ident] = wire.unpack(body)
+        foresee(self._unpacked.values())
 
     def _refuse(self, outcome: Outcome) -> Outcome:
         """Fail a task that changed the limit of open files, by which later tasks live; end this

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import MemoryBudgetError, OperationError
@@ -19,11 +20,18 @@ from geobatch_tui.execution.protocol.looking import (
 )
 from geobatch_tui.execution.runtime import classify, evidence
 from geobatch_tui.execution.runtime.recorder import ErrorFile, Recorder, listen_to_gdal
+from geobatch_tui.execution.sources.object_sources import version_in
+from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.execution.worker.warmup import restrict_gdal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.runtime.meter import Meter
+
+#: Waiting tasks for which a worker fetches at once.
+MOST_FORESEEN = 8
 
 
 def run_task(
@@ -113,6 +121,25 @@ def places(task: messages.Task) -> tuple[str, str]:
     if isinstance(task, InspectTask):
         return task.path, ""
     return task.source, ""
+
+
+def foresee(waiting: Iterable[messages.Task]) -> None:
+    """Begin to fetch what tasks that wait will read first of their sources in stores."""
+    for task in islice(waiting, MOST_FORESEEN):
+        if not isinstance(task, messages.ChunkTask | messages.ProbeTask) or not is_remote(task):
+            continue
+        from geobatch_tui.execution.raster.source import object_source
+
+        if isinstance(task, messages.ProbeTask):
+            if not task.op.startswith("vector."):
+                object_source.foresee(task.source, None)
+        elif task.item.plan.notes.get("driver") == "GTiff":
+            object_source.foresee(task.item.source, version_in(task.item.source_id))
+
+
+def is_remote(task: messages.Task) -> bool:
+    """Whether a task reads an object of a store."""
+    return is_url(places(task)[0])
 
 
 def _failure(error: BaseException, task: messages.Task, recorder: Recorder) -> messages.Failure:

@@ -25,6 +25,7 @@ from geobatch_tui.execution.protocol.messages import Failure, ItemPlan, ProbeTas
 from geobatch_tui.execution.sources.file_identity import EDGE
 from geobatch_tui.execution.sources.object_sources import tag_of
 from geobatch_tui.execution.sources.source_list import is_source_list
+from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.redact import redact_value
 from geobatch_tui.orchestration.plan.fingerprints import (
@@ -42,6 +43,7 @@ from geobatch_tui.orchestration.plan.plan_report import too_large
 from geobatch_tui.orchestration.plan.recipe import Decision
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
+from geobatch_tui.orchestration.state.open_item import HELD_WHOLE
 from geobatch_tui.orchestration.workers.dispatcher import Listener
 
 if TYPE_CHECKING:
@@ -363,7 +365,8 @@ class Planner(Listener):
         ident, self._next = self._next, self._next + 1
         future: asyncio.Future[Outcome | Failure] = asyncio.get_running_loop().create_future()
         self._asked[ident] = task, future
-        self._dispatcher.tell(u.Offered((u.Unit(kind, ident),)))
+        held = HELD_WHOLE if isinstance(task, ProbeTask) and is_url(task.source) else 1
+        self._dispatcher.tell(u.Offered((u.Unit(kind, ident, held=held),)))
         return await future
 
     def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:

@@ -130,6 +130,7 @@ class Engine(Listener):
             subdivide=unit.subdivide,
             crashes=unit.crashes,
             proves=self._proves,
+            ahead=self._open_items.ahead(unit.ident),
         )
 
     def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None:

@@ -127,6 +127,7 @@ class OpenItems:
             divisible=bool(item.context.plan.notes.get("divisible")),
             strip=item.strip(row.chunk_id),
             unmeasured=bool(item.context.plan.notes.get("unmeasured")),
+            held=item.held,
         )
 
     def _rows(self, count: int) -> list[ChunkRow]:
@@ -195,6 +196,10 @@ class OpenItems:
         if item.stages.undone:
             item.sent[chunk_id] = item.times_restored
         return item, index
+
+    def ahead(self, chunk_id: int) -> tuple[int, ...]:
+        """Return the chunks that follow one as :meth:`OpenItem.ahead` does."""
+        return self._chunks[chunk_id].ahead(chunk_id, self._chunks.keys())
 
     def committed(self, chunk_id: int | None) -> None:
         """Note that the state of a settled chunk is durable; None is no chunk's."""

@@ -32,6 +32,7 @@ class Unit:
     ``strip``: units of the same one that follow each other read some of the same bytes, which the
     worker that did the one before has at hand; None: they do not. ``unmeasured``: a function of the
     user is in it that does not say what memory it takes, so that ``bytes`` is a guess.
+    ``held``: how many such units a worker holds at least, as it fetches for those that wait.
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class Unit:
     divisible: bool = False
     strip: int | None = None
     unmeasured: bool = False
+    held: int = 1
 
     @property
     def key(self) -> Key:

@@ -194,7 +194,8 @@ class Placement:
         backlog, queue = self.backlog, worker.queue
         kind = queue[0].unit.kind
         # Near the end, the last units are shared among the workers.
-        depth = min(self.durations.depth(kind), 1 + backlog.ready // self.target)
+        depth = max(self.durations.depth(kind), queue[0].unit.held)
+        depth = min(depth, 1 + backlog.ready // self.target)
         if len(queue) > depth // 2:
             return
         while len(queue) < depth:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.execution.protocol.messages import chunk_place
 from geobatch_tui.execution.protocol.segments import MANY, SegmentFile, Segments
+from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.letters import chunk_label
 
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ItemContext, Segment
     from geobatch_tui.ledger.read.reader import LedgerReader
     from geobatch_tui.orchestration.state.stage_progress import StageProgress
+
+#: Chunks that a worker is told of before it gets them.
+MOST_AHEAD = 32
+#: Units of objects that a worker holds at least; items of one chunk are small.
+HELD, HELD_WHOLE = 2, 8
 
 
 @dataclass(slots=True)
@@ -57,6 +64,24 @@ class OpenItem:
             return None
         _, grid, local = chunk_place(self.context.plan.grids, chunk_id - self.first_chunk)
         return chunk_id - local % grid.columns
+
+    @property
+    def held(self) -> int:
+        """How many units of it a worker holds at least: of objects it fetches for those that
+        wait."""
+        if not is_url(self.context.source):
+            return 1
+        return HELD_WHOLE if self.whole else HELD
+
+    def ahead(self, chunk_id: int, handed_out: Collection[int]) -> tuple[int, ...]:
+        """Return the chunks that the worker of one will get after it, by their index in the item:
+        those of its row that are ``handed_out``. Only objects are read ahead."""
+        if not is_url(self.context.source) or self.strip(chunk_id) is None:
+            return ()
+        _, grid, local = chunk_place(self.context.plan.grids, chunk_id - self.first_chunk)
+        row = range(chunk_id + 1, chunk_id - local % grid.columns + grid.columns)
+        ahead = islice((each for each in row if each in handed_out), MOST_AHEAD)
+        return tuple(each - self.first_chunk for each in ahead)
 
     def chunk_bytes(self, chunk_id: int) -> int:
         """Return the predicted peak memory of a chunk, in bytes."""

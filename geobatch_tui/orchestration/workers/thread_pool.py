@@ -19,7 +19,7 @@ from geobatch_tui.execution.runtime import classify, environment
 from geobatch_tui.execution.runtime.meter import ThreadMeter, resident
 from geobatch_tui.execution.runtime.recorder import Recorder
 from geobatch_tui.execution.stores import store_settings
-from geobatch_tui.execution.worker.tasks import enter_gdal, run_task
+from geobatch_tui.execution.worker.tasks import enter_gdal, foresee, is_remote, run_task
 from geobatch_tui.orchestration.schedule.events import WorkerUp
 from geobatch_tui.orchestration.workers.deaths import death
 from geobatch_tui.orchestration.workers.pool import COMPILING_SECONDS, Answered, Lost, Roster
@@ -49,6 +49,7 @@ def _warm_up() -> None:
 class _Worker:
     number: int
     tasks: SimpleQueue[Task | None] = field(default_factory=SimpleQueue)
+    waiting: deque[Task] = field(default_factory=deque)
     queue: deque[int] = field(default_factory=deque)
     running: int | None = None
     compiling: float = 0.0
@@ -82,6 +83,7 @@ class ThreadPool(Roster[_Worker]):
     def submit(self, worker: int, task: Task) -> None:
         to = self._workers[worker]
         to.queue.append(task.task_id)
+        to.waiting.append(task)
         to.tasks.put(task)
 
     def retire(self, worker: int) -> None:
@@ -138,6 +140,9 @@ class ThreadPool(Roster[_Worker]):
         tell(self._ready, worker, resident())
         while (task := worker.tasks.get()) is not None and not worker.stop:
             worker.running = task.task_id
+            worker.waiting.popleft()
+            if is_remote(task):
+                foresee(tuple(worker.waiting))
             outcome = run_task(task, recorder, meter, None)
             worker.running = None
             tell(self._answered, worker, outcome)

@@ -583,6 +583,15 @@ def test_prefetch_depth():
     assert len(made.workers[1].queue) == 1
 
 
+def test_units_of_objects_are_held_beside_a_running_one():
+    """A worker fetches for those that wait, however long each takes."""
+    made = running(1, *(replace(each, held=4) for each in chunks(200)), max_prefetch=64)
+    made.succeed(1, seconds=5.0)
+    for _ in range(8):
+        made.succeed(1, seconds=5.0)
+        assert 2 <= len(made.workers[1].queue) <= 4
+
+
 def test_the_last_units_are_shared():
     """Prefetch does not give one worker all that is left while another idles."""
     made = running(2, *chunks(20), max_prefetch=64)

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.source.checksums import ends_well
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from rasterio.io import DatasetReader
 
@@ -75,9 +76,14 @@ class Blocks:
                 out[bands, *target] = block[:, *source]
         return out, list(bad)
 
-    def turn_to(self, window: Window) -> None:
-        """Prepare for a window whose parts are read next."""
-        self.file.turn_to(self._places(window))
+    def turn_to(self, windows: Mapping[int, Callable[[], Window]], room: int) -> None:
+        """Prepare for the first of these windows, by the numbers of their chunks, whose parts are
+        read next, and for those that follow it, as far as there is ``room`` for their bytes."""
+        batches = {key: partial(self._places_in, window) for key, window in windows.items()}
+        self.file.turn_to(batches, room)
+
+    def _places_in(self, window: Callable[[], Window]) -> Iterator[tuple[int, int]]:
+        return self._places(window())
 
     def _places(self, window: Window) -> Iterator[tuple[int, int]]:
         """Yield the places of the blocks under a window that are not in the cache."""

@@ -22,19 +22,23 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
 )
 from geobatch_tui.execution.io.disk import replacing
+from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.encode.tiff_tag import TiffForm
 from geobatch_tui.execution.raster.source import magic
 from geobatch_tui.execution.sources.object_sources import version_in
 from geobatch_tui.execution.stores import local_copy
 from geobatch_tui.execution.stores.network_faults import RangesRefusedError
-from geobatch_tui.execution.stores.object_file import ObjectFile
 from geobatch_tui.execution.stores.object_url import ObjectUrl, is_url, relative_name, shown
-from geobatch_tui.execution.stores.store_client import client_of, submit
+from geobatch_tui.execution.stores.reading import foreseen, kept_heads
+from geobatch_tui.execution.stores.reading.object_file import ObjectFile
+from geobatch_tui.execution.stores.store_client import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
 
     from geobatch_tui.execution.protocol.messages import SourceIdentity
+    from geobatch_tui.execution.stores.reading.read_ahead import Batches
     from geobatch_tui.execution.stores.store_client import Version
 
 #: Bytes of the largest head that is fetched without the rest.
@@ -43,8 +47,11 @@ _MOST_DIRECTORIES = 256
 #: Bytes of a value, by TIFF's types.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
           16: 8, 17: 8, 18: 8}  # fmt: skip
-#: Georeference in files beside an image.
+#: What is looked for beside an image: a mask, GDAL's own metadata, its place on the ground.
+_MASK, _METADATA = ".msk", ".aux.xml"
 _WORLD = (".tfw", ".wld", ".pgw", ".jgw")
+#: The tag of a whole matrix, and its values; values of a tie point; TIFF's number of doubles.
+_TRANSFORMATION, _MATRIX, _TIEPOINT, _DOUBLE = 34264, 16, 6, 12
 #: Tags that lead to further directories.
 _LEADING = frozenset({330, 34665, 34853, 40965})
 
@@ -56,8 +63,9 @@ class BlockFile(Protocol):
         """Prepare for these blocks, (start, end) in bytes, to be read next."""
         ...
 
-    def turn_to(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Forget what was expected, and prepare for these blocks, to be read in several calls."""
+    def turn_to(self, batches: Batches, room: int) -> None:
+        """Prepare for the first of these batches of blocks, to be read in several calls, and for
+        those that follow as far as there is ``room`` for their bytes; forget those of others."""
         ...
 
     def pread(self, count: int, offset: int) -> bytes:
@@ -74,7 +82,8 @@ class LocalBlocks:
     def expect(self, ranges: Iterable[tuple[int, int]]) -> None:
         del ranges
 
-    turn_to = expect
+    def turn_to(self, batches: Batches, room: int) -> None:
+        del batches, room
 
     def pread(self, count: int, offset: int) -> bytes:
         return os.pread(self.fd, count, offset)
@@ -134,7 +143,9 @@ def as_file(text: str, *, head: bool, wanted: Version | None = None) -> Iterator
         SourceChangedError: the object is not the one that is ``wanted``.
         and as ``local_copy``.
     """
-    url, version, data = _looked_at(text, wanted, head=head)
+    url = ObjectUrl.of(text)
+    beside = _ask_beside(url, head=head)
+    version, data = _looked_at(url, wanted, head=head)
     with contextlib.ExitStack() as stack:
         if data is None:
             name = str(local_copy.local_copy(url, version))
@@ -146,8 +157,8 @@ def as_file(text: str, *, head: bool, wanted: Version | None = None) -> Iterator
             name = str(Path(folder, "head.tiff" if suffix == ".tiff" else "head.tif"))
             Path(name).write_bytes(data)
         if head:
-            _refuse_beside(url)
-        _take_metadata(url, name)
+            _refuse_beside(url, beside, placed=data is not None and is_placed(object_at(text)))
+        _take_metadata(url, name, beside)
         try:
             yield name
         except GeobatchError as error:
@@ -155,60 +166,86 @@ def as_file(text: str, *, head: bool, wanted: Version | None = None) -> Iterator
             raise
 
 
-def _refuse_beside(url: ObjectUrl) -> None:
+def _ask_beside(url: ObjectUrl, *, head: bool) -> dict[str, Future[Version | None]]:
+    """Ask for the versions of objects beside one, by what their names end in."""
+    endings = (_MASK, _METADATA) if head else (_METADATA,)
+    return {ending: _version_beside(url, ending) for ending in endings}
+
+
+def _version_beside(url: ObjectUrl, ending: str) -> Future[Version | None]:
+    beside = _named(url, ending)
+    return foreseen.taken(beside, client_of(beside).version_if_there, beside)
+
+
+def _named(url: ObjectUrl, ending: str) -> ObjectUrl:
+    stem = url.key.removesuffix(Path(url.name).suffix) if ending in _WORLD else url.key
+    return ObjectUrl(url.root, stem + ending)
+
+
+def _refuse_beside(
+    url: ObjectUrl, beside: dict[str, Future[Version | None]], *, placed: bool
+) -> None:
     """Raise UnsupportedFormatError if there are objects beside one that are part of it, as a mask
-    or a world file is, and are not read."""
-    client, stem = client_of(url), url.key.removesuffix(Path(url.name).suffix)
-    names = [f"{url.key}.msk", *(stem + suffix for suffix in _WORLD)]
-    asked = [submit(client.version_if_there, ObjectUrl(url.root, name)) for name in names]
-    there = [name for name, one in zip(names, asked, strict=True) if one.result() is not None]
+    or a world file is, and are not read. A GeoTIFF that is ``placed`` needs no world file."""
+    asked = {_MASK: beside[_MASK]}
+    asked |= {} if placed else {ending: _version_beside(url, ending) for ending in _WORLD}
+    there = [_named(url, ending) for ending, one in asked.items() if one.result() is not None]
     if there:
         raise UnsupportedFormatError(
-            f"{shown(str(url))} has {shown(there[0].rpartition('/')[2])} beside it, which is part "
+            f"{shown(str(url))} has {shown(there[0].name)} beside it, which is part "
             "of it and is not read from a store yet",
             hint="fetch both to a local disk, or write them into one GeoTIFF (gdal_translate)",
         )
 
 
-def _take_metadata(url: ObjectUrl, name: str) -> None:
+def _take_metadata(url: ObjectUrl, name: str, beside: dict[str, Future[Version | None]]) -> None:
     """Put GDAL's own metadata of an object, if there are any, beside the file ``name``."""
-    beside = ObjectUrl(url.root, f"{url.key}.aux.xml")
-    target = Path(f"{name}.aux.xml")
+    source, target = _named(url, _METADATA), Path(f"{name}{_METADATA}")
     if target.exists():
         return
-    client = client_of(beside)
-    version = client.version_if_there(beside)
+    version = beside[_METADATA].result()
     if version is None or not version.size:
         return
     if version.size > LARGEST_HEAD:
-        raise UnsafeInputError(f"{shown(str(beside))} has {version.size} bytes")
+        raise UnsafeInputError(f"{shown(str(source))} has {version.size} bytes")
     with replacing(target) as file:
-        file.write(client.read_bytes(beside, 0, version.size, wanted=version))
+        file.write(client_of(source).read_bytes(source, 0, version.size, wanted=version))
 
 
 def _looked_at(
-    text: str, wanted: Version | None, *, head: bool
-) -> tuple[ObjectUrl, Version, bytes | None]:
-    """Return the URL and version of an object, and its head, if that is enough for GDAL."""
-    url = ObjectUrl.of(text)
+    url: ObjectUrl, wanted: Version | None, *, head: bool
+) -> tuple[Version, bytes | None]:
+    """Return the version of an object, and its head, if that is enough for GDAL."""
     if wanted is not None and not head:
-        return url, wanted, None
+        return wanted, None
     try:
-        file = object_at(text, wanted)
+        file = object_at(str(url), wanted)
     except RangesRefusedError:
-        return url, wanted or client_of(url).version(url), None
+        return wanted or client_of(url).version(url), None
     file.seek(0)
     first = file.read(magic.HEAD_BYTES)
     if first.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and b"<VRTDataset" in first:
         raise UnsafeInputError(
-            f"{shown(text)} is a VRT, which names other files; those of a store are not followed",
+            f"{shown(str(url))} is a VRT, which names other files; those of a store are not "
+            "followed",
             hint="give the files that it names, or build a VRT on a local disk",
         )
     end = directories_end(file) if head and first.startswith(magic.TIFF) else 0
     if not end:
-        return url, file.version, None
+        return file.version, None
     file.seek(0)
-    return url, file.version, file.read(end)
+    return file.version, file.read(end)
+
+
+def foresee(text: str, wanted: Version | None) -> None:
+    """Begin to ask for what a task will need that waits: the head of the object at a URL, and,
+    where none is ``wanted``, as in a probe, what lies beside it."""
+    with contextlib.suppress(GeobatchError):  # whoever opens it says what is wrong
+        url = ObjectUrl.of(text)
+        kept_heads.foresee(url, wanted)
+        for ending in () if wanted else (_MASK, _METADATA):
+            beside = _named(url, ending)
+            foreseen.begin(beside, client_of(beside).version_if_there, beside)
 
 
 def drop_copy(source: str, identity: SourceIdentity) -> None:
@@ -227,29 +264,61 @@ def directories_end(file: ObjectFile) -> int:
 
 
 def _walk(file: ObjectFile) -> int:
-    head = _bytes(file, 0, 16)
-    order = "<" if head[:2] == b"II" else ">"
-    form = TiffForm(order, struct.unpack_from(order + "H", head, 2)[0] == 43)
-    (offset,) = struct.unpack_from(form.pointer, head, 8 if form.big else 4)
-    end, seen = 16, 0
-    counter, step = struct.calcsize(form.counter), struct.calcsize(form.entry)
+    form, offset, end = _form(file)
+    seen = 0
     while offset:
         seen += 1
-        (count,) = struct.unpack(form.counter, _bytes(file, offset, counter))
-        tail = struct.calcsize(form.pointer)
-        data = _bytes(file, offset + counter, count * step + tail)
-        end = max(end, offset + counter + len(data))
-        for start in range(0, count * step, step):
-            code, kind, values, inline = struct.unpack_from(form.entry, data, start)
+        entries, offset, after = _entries(file, form, offset)
+        end = max(end, after)
+        for code, kind, values, inline in entries:
             length = _SIZES[kind] * values
             if code in _LEADING:
                 return 0
             if length > form.inline:
                 end = max(end, struct.unpack(form.pointer, inline)[0] + length)
-        (offset,) = struct.unpack_from(form.pointer, data, count * step)
         if end > min(LARGEST_HEAD, file.size) or offset > LARGEST_HEAD or seen > _MOST_DIRECTORIES:
             return 0
     return end
+
+
+def is_placed(file: ObjectFile) -> bool:
+    """Whether the first directory of a TIFF says where its pixels lie on the ground, so that GDAL
+    asks no world file."""
+    try:
+        form, offset, _ = _form(file)
+        found = {entry[0]: entry for entry in _entries(file, form, offset)[0]}
+        if _TRANSFORMATION in found:
+            return found[_TRANSFORMATION][2] >= _MATRIX
+        _, kind, values, inline = found[tag.MODEL_PIXEL_SCALE]
+        if found[tag.MODEL_TIE_POINT][2] < _TIEPOINT or kind != _DOUBLE or values < 2:
+            return False
+        (where,) = struct.unpack(form.pointer, inline)
+        return all(struct.unpack(f"{form.order}2d", _bytes(file, where, 16)))
+    except (struct.error, KeyError):
+        return False
+
+
+def _form(file: ObjectFile) -> tuple[TiffForm, int, int]:
+    """Return the form of a TIFF, the place of its first directory, and the end of its header."""
+    head = _bytes(file, 0, 16)
+    order = "<" if head[:2] == b"II" else ">"
+    form = TiffForm(order, struct.unpack_from(order + "H", head, 2)[0] == 43)
+    (offset,) = struct.unpack_from(form.pointer, head, 8 if form.big else 4)
+    return form, offset, 16
+
+
+def _entries(
+    file: ObjectFile, form: TiffForm, offset: int
+) -> tuple[list[tuple[int, int, int, bytes]], int, int]:
+    """Return the entries of a directory (tag, type, number of values, value or its place), the
+    place of the next directory, and the end of this one."""
+    counter, step = struct.calcsize(form.counter), struct.calcsize(form.entry)
+    (count,) = struct.unpack(form.counter, _bytes(file, offset, counter))
+    size = count * step
+    data = _bytes(file, offset + counter, size + struct.calcsize(form.pointer))
+    entries = list(struct.iter_unpack(form.entry, data[:size]))
+    (following,) = struct.unpack_from(form.pointer, data, size)
+    return entries, following, offset + counter + len(data)
 
 
 def _bytes(file: ObjectFile, offset: int, count: int) -> bytes:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geobatch_tui.execution.stores.object_file import ObjectFile
+    from geobatch_tui.execution.stores.reading.object_file import ObjectFile
 
     type ByteFile = BinaryIO | ObjectFile
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from object_server import served
 
 from geobatch_tui.errors import CorruptSourceError, SourceChangedError
-from geobatch_tui.execution.stores import object_file
-from geobatch_tui.execution.stores.object_file import ObjectFile
+from geobatch_tui.execution.stores.reading import kept_heads
+from geobatch_tui.execution.stores.reading.object_file import ObjectFile
 
 DATA = b"".join(number.to_bytes(4) for number in range(50_000))
 
@@ -23,9 +23,9 @@ def test_the_head_is_one_request_and_what_follows_few(server):
     before = len(server.seen)
     with ObjectFile.open(server.url("a")) as file:
         assert file.read(1000) == DATA[:1000]
-        file.seek(object_file.HEAD - 8)
+        file.seek(kept_heads.HEAD - 8)
         assert len(server.seen) == before + 1
-        assert b"".join(iter(lambda: file.read(5000), b"")) == DATA[object_file.HEAD - 8 :]
+        assert b"".join(iter(lambda: file.read(5000), b"")) == DATA[kept_heads.HEAD - 8 :]
         assert file.size == file.tell() == len(DATA)
     assert len(server.seen) <= before + 4
 
@@ -37,9 +37,10 @@ def test_the_head_is_one_request_and_what_follows_few(server):
 def test_blocks_come_in_any_order(server, data):
     """Expected in one order and read in another, some twice, some never, some unexpected."""
     blocks = [(at, at + size) for at, size in data.draw(_BLOCKS)]
+    room = data.draw(st.sampled_from([0, 100_000, 2**25]))
     order = data.draw(st.lists(st.sampled_from(blocks), max_size=12)) if blocks else []
     with ObjectFile.open(server.url("a")) as file:
-        file.turn_to(blocks[: len(blocks) // 2])
+        file.turn_to({0: lambda: blocks[: len(blocks) // 2], 1: lambda: blocks[1:]}, room)
         file.expect(blocks)
         for start, end in order:
             assert file.pread(end - start, start) == DATA[start:end]

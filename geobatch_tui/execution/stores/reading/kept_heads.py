@@ -1,0 +1,100 @@
+"""The heads of objects, kept for the process: a head is asked for once, whoever reads it.
+
+An item is probed by one worker and has its chunks computed by several; each of them needs the
+directories of its source, and small objects are their heads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import SourceChangedError
+from geobatch_tui.execution.stores import store_client
+from geobatch_tui.execution.stores.reading import foreseen
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.stores.object_url import ObjectUrl
+    from geobatch_tui.execution.stores.store_client import StoreClient, Version
+
+#: Bytes of the first request, which hold the directories of most GeoTIFFs.
+HEAD = 32 * 1024
+#: Bytes of an object that is read whole at once, where its size is known.
+SMALL = 256 * 1024
+#: Bytes of all heads that are kept.
+KEPT = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectHead:
+    """What is known of one version of an object: ``parts`` by where they begin. Readers add to
+    them."""
+
+    version: Version
+    parts: list[tuple[int, bytes]]
+
+    @property
+    def bytes(self) -> int:
+        return sum(len(data) for _, data in self.parts)
+
+
+_kept: OrderedDict[tuple[ObjectUrl, Version], ObjectHead] = OrderedDict()
+_lock = threading.Lock()
+
+
+def head_of(url: ObjectUrl, wanted: Version | None) -> ObjectHead:
+    """Return the head of the version of an object that is ``wanted`` (None: any), by one request if
+    it is not known; errors as the client's ``read``."""
+    known = _known(url, wanted)
+    if known is None:
+        client = store_client.client_of(url)
+        answer = foreseen.taken((url, wanted), first_bytes, client, url, wanted)
+        data, version = answer.result()
+        if wanted is not None and not version.is_same(wanted):
+            raise SourceChangedError(f"{url} was replaced")
+        known = _keep(url, ObjectHead(version, [(0, data)]))
+    return known
+
+
+def foresee(url: ObjectUrl, wanted: Version | None) -> None:
+    """Begin to ask for the head of an object that will be opened soon."""
+    if _known(url, wanted) is None:
+        client = store_client.client_of(url)
+        foreseen.begin((url, wanted), first_bytes, client, url, wanted)
+
+
+def first_bytes(
+    client: StoreClient, url: ObjectUrl, wanted: Version | None
+) -> tuple[bytes, Version]:
+    """Read the first bytes of an object, and its version; errors as the client's ``read``."""
+    small = wanted is not None and 0 < wanted.size <= SMALL
+    end = wanted.size if wanted is not None and small else HEAD
+    try:
+        return client.read(url, 0, end, wanted)
+    except SourceChangedError:
+        version = client.version(url)
+        if version.size or (wanted and not version.is_same(wanted)):
+            raise
+        return b"", version  # an empty object has no byte that could be asked for
+
+
+def _known(url: ObjectUrl, wanted: Version | None) -> ObjectHead | None:
+    """Return the kept head of a version. Of any version there is none: it may be another now."""
+    if wanted is None:
+        return None
+    with _lock:
+        head = _kept.get((url, wanted))
+        if head is not None:
+            _kept.move_to_end((url, wanted))
+        return head
+
+
+def _keep(url: ObjectUrl, head: ObjectHead) -> ObjectHead:
+    with _lock:
+        _kept[url, head.version] = head
+        size = sum(each.bytes for each in _kept.values())
+        while size > KEPT and len(_kept) > 1:
+            size -= _kept.popitem(last=False)[1].bytes
+    return head
