@@ -5,10 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 _PACKAGE: Final = Path(__file__).parents[1]
+#: Keys of a catalogue's entry that are paths.
+_PATHS: Final = frozenset({"stac", "within"})
 _REMOTE: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|/vsi\w+/")
 
 
@@ -21,11 +24,16 @@ def absolute(value: object, base: Path) -> object:
     """Join the relative paths of ``value`` (a path or a list of paths) to ``base``.
 
     URLs and GDAL's ``/vsi`` names stay; ``@list.txt`` is joined behind its ``@``; ``~/`` is the
-    home directory. Where a glob is joined, ``base`` is escaped: brackets in a directory's own name
-    are no pattern. Values of other types come back as they are: the schema refuses them.
+    home directory; of a catalogue its file and its directory are joined. Where a glob is joined,
+    ``base`` is escaped: brackets in a directory's own name are no pattern. Values of other types
+    come back as they are: the schema refuses them.
     """
     if isinstance(value, list | tuple):
         return [absolute(entry, base) for entry in value]
+    if isinstance(value, Mapping):
+        return {
+            key: absolute(entry, base) if key in _PATHS else entry for key, entry in value.items()
+        }
     if not isinstance(value, str) or not value or "://" in value:
         return value
     if value.startswith("@") and len(value) > 1:

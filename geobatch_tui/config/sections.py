@@ -44,7 +44,10 @@ class SourceSection(Section):
     """The sources, and the CRS that they have or get."""
 
     inputs: Inputs = operational(
-        ..., 'Files, directories, globs, URLs, or "@list.txt" for a text file of paths.', path=True
+        ...,
+        'Files, directories, globs, URLs, "@list.txt" for a text file of paths, or STAC: '
+        '{ stac = "items.json", assets = ["B04"] }.',
+        path=True,
     )
     layer: str = semantic(
         "", "Vector layer; required when a file has several. *: one item a layer."

@@ -8,10 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Strict,
+    Tag,
+)
 from pydantic import WithJsonSchema as JsonSchema
 
 from geobatch_tui.config import crs, units
+from geobatch_tui.config.catalog.stac_source import StacSource
 from geobatch_tui.config.paths import is_remote
 from geobatch_tui.config.problems import nearest
 
@@ -122,12 +131,16 @@ CreationOptions = Annotated[
 ]
 #: A path, a pattern or a URL. No length constraint of pydantic's: it refuses undecodable names.
 PathText = Annotated[str, AfterValidator(_path)]
-#: A list of these, or one of them.
+_Input = Annotated[
+    Annotated[PathText, Tag("path")] | Annotated[StacSource, Tag("catalogue")],
+    Discriminator(lambda value: "catalogue" if isinstance(value, StacSource | Mapping) else "path"),
+]
+#: A list of these and of catalogues, or one of them.
 Inputs = Annotated[
-    tuple[PathText, ...],
+    tuple[_Input, ...],
     Field(min_length=1),
     Strict(strict=False),
-    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    BeforeValidator(lambda value: (value,) if isinstance(value, str | Mapping) else value),
 ]
 #: A path that is no URL.
 LocalPath = Annotated[PathText, AfterValidator(_local)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,14 +37,28 @@ def inputs_of(job: Job) -> list[Input]:
     out = Path(job.output.dir)
     enter_stores(job)
     inputs = expand(job.source.inputs, out, job.output.format, own_names=not is_combined(job))
+    _refuse_members(inputs, _combining(job))
     if get_operation(job.op.name).data == "vector":
         _refuse_urls(job.op.name, inputs)
     return inputs
 
 
+def _refuse_members(inputs: Sequence[Input], step: Any) -> None:
+    """Raise PreflightError where items have several files whose bands nothing puts together."""
+    several = next((one for one in inputs if one.members), None)
+    if several is None or (step is not None and step.name == "stack" and not step.by):
+        return
+    raise PreflightError(
+        f"assets names {len(several.members)} files for {safe(several.key)}: their bands become "
+        "one raster by the step stack alone",
+        hint='begin the chain with [[step]] name = "stack", without by; or name one asset',
+    )
+
+
 def _refuse_urls(name: str, inputs: Sequence[Input]) -> None:
     """Raise PreflightError where an operation is given objects of stores and reads only files."""
-    if remote := [one.path for one in inputs if is_url(one.path)]:
+    paths = (path for one in inputs for path in (one.path, *one.members))
+    if remote := [path for path in paths if is_url(path)]:
         raise PreflightError(
             f"{name} does not read URLs yet: {shown(remote[0])}",
             hint="fetch the files to a local disk first",
@@ -63,9 +78,15 @@ def combined(job: Job, inputs: Sequence[Input], directory: Path) -> list[Input]:
     if step is None:
         return list(inputs)
     _refuse_urls(step.name, inputs)
-    groups = _groups(inputs, step.by, job.job.name or step.name)
     names = Names(inputs, Path(job.output.dir))
     items = []
+    for entry in inputs:
+        if entry.members:
+            names.take(entry.key, entry.path)
+            path = write_source_list(entry.members, directory)
+            items.append(replace(entry, path=path, members=()))
+    alone = [entry for entry in inputs if not entry.members]
+    groups = _groups(alone, step.by, job.job.name or step.name) if alone else {}
     for name, paths in groups.items():
         key = f"{_NOT_IN_NAMES.sub('_', name)}{SUFFIXES[job.output.format]}"
         names.take(key, paths[0])

@@ -4,25 +4,35 @@ Opens no dataset."""
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import re
-import unicodedata
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geobatch_tui.config.catalog.stac_source import StacSource
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.sources import source_files
 from geobatch_tui.execution.sources.source_list import is_source_list
-from geobatch_tui.execution.stores.object_url import is_url
+from geobatch_tui.execution.stores.object_url import is_url, shown
 from geobatch_tui.ledger.place.regular_file import read
 from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.plan.catalog.stac_inputs import walk_catalogue
 from geobatch_tui.orchestration.plan.object_inputs import walk_objects
+from geobatch_tui.orchestration.plan.output_names import (
+    NAME_MAX,
+    ROOM,
+    folded,
+    key_of,
+    plain_name,
+    shortened,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 RASTER_SUFFIXES = frozenset(
     {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".nc", ".hdf", ".h5", ".dem"}
@@ -53,34 +63,33 @@ SUFFIXES = {
     "GeoJSONSeq": ".geojsonl",
     "Shapefile": ".shp.zip",
 }
-NAME_MAX = 255
 LIST_MAX = 256 << 20
 """Bytes of a list of inputs: names of a million files."""
 
 EVERY = "*"
 """The ``source.layer`` that makes an item of each layer."""
 
-_ROOM = 100
-"""Bytes of a layer's name in that of its output."""
-
-_PLAIN = frozenset("-_. ")
-_KINDS = frozenset("LMN")
-"""First letters of Unicode's categories of letters, marks and digits."""
-
 
 @dataclass(frozen=True, slots=True)
 class Input:
     """An input: its absolute ``path``, or URL, and the ``key``, its output's name below the output
     directory. Both may hold any bytes (``surrogateescape``). ``layer``: the layer to take of
-    several; empty: the only one."""
+    several; empty: the only one. ``members``: paths of the files whose bands are those of one item
+    of a catalogue, if there are several; ``facts``: what the ledger keeps of this."""
 
     path: str
     key: str
     layer: str = ""
+    members: tuple[str, ...] = ()
+    facts: Json = field(default_factory=dict)
 
 
 def expand(
-    inputs: Sequence[str], output_dir: Path, output_format: str, *, own_names: bool = True
+    inputs: Sequence[str | StacSource],
+    output_dir: Path,
+    output_format: str,
+    *,
+    own_names: bool = True,
 ) -> list[Input]:
     """Expand files, directories, globs and ``@list`` files, in order, without duplicates.
 
@@ -96,18 +105,39 @@ def expand(
     """
     suffix = SUFFIXES[output_format]
     suffixes = RASTER_SUFFIXES if suffix == ".tif" else VECTOR_SUFFIXES
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     entries: list[Input] = []
-    for path, relative in _walk(inputs, output_dir, suffixes):
-        if path not in seen:
-            seen.add(path)
-            entries.append(Input(path, _key(relative, suffix, suffixes)))
+    for one in inputs:
+        if isinstance(one, StacSource):
+            found = _catalogued(one, suffix)
+        else:
+            found = (
+                Input(path, _key(relative, suffix, suffixes))
+                for path, relative in _walk((one,), output_dir, suffixes)
+            )
+        for entry in found:
+            same = entry.path, *entry.members
+            if same not in seen:
+                seen.add(same)
+                entries.append(entry)
     if not entries:
-        shown = ", ".join(safe(entry) for entry in inputs) or "source.inputs is empty"
-        raise PreflightError(f"no input matched: {shown}", hint="check source.inputs")
+        named = ", ".join(map(_named, inputs)) or "source.inputs is empty"
+        raise PreflightError(f"no input matched: {named}", hint="check source.inputs")
     if own_names:
         _refuse_collisions(entries, output_dir)
     return entries
+
+
+def _named(entry: str | StacSource) -> str:
+    return shown(entry.stac if isinstance(entry, StacSource) else entry)
+
+
+def _catalogued(entry: StacSource, suffix: str) -> Iterator[Input]:
+    """Yield the items of a catalogue."""
+    for item in walk_catalogue(entry):
+        members = item.places if len(item.places) > 1 else ()
+        key = key_of(item.name, suffix)
+        yield Input(item.places[0], key, members=members, facts=item.facts)
 
 
 def _walk(
@@ -218,24 +248,6 @@ def _key(relative: str, suffix: str, suffixes: frozenset[str] = RASTER_SUFFIXES)
     return f"{directory}/{key}" if directory else key
 
 
-def shortened(stem: str, room: int) -> str:
-    """Return ``stem`` in at most ``room`` bytes; if it is longer, its head and a mark of it all."""
-    raw = os.fsencode(stem)
-    return stem if len(raw) <= room else marked(raw, raw, room)
-
-
-def marked(head: bytes, whole: bytes, room: int) -> str:
-    """Return the ``head`` of a name and a mark of the ``whole``, in at most ``room`` bytes."""
-    mark = hashlib.blake2b(whole, digest_size=4).hexdigest()
-    # The cut may fall inside a character, which must not become odd bytes.
-    return f"{head[: room - 9].decode('utf-8', 'ignore')}~{mark}"
-
-
-def folded(key: str) -> str:
-    """Return a form that is the same for names that some filesystems do not tell apart."""
-    return unicodedata.normalize("NFC", key).casefold()
-
-
 def _refuse_collisions(entries: Sequence[Input], output_dir: Path) -> None:
     owners: dict[str, Input] = {}
     clashes: list[str] = []
@@ -248,10 +260,10 @@ def _refuse_collisions(entries: Sequence[Input], output_dir: Path) -> None:
         if os.path.abspath(output_dir / entry.key) == entry.path:  # noqa: PTH100 - the same
             clashes.append(f"  {safe(entry.path)} would be replaced by its own output")
     if clashes:
-        shown = "\n".join(clashes[:20])
+        first = "\n".join(clashes[:20])
         more = f"\n  and {len(clashes) - 20} more" if len(clashes) > 20 else ""
         raise PreflightError(
-            f"output names collide (case does not tell them apart everywhere):\n{shown}{more}",
+            f"output names collide (case does not tell them apart everywhere):\n{first}{more}",
             hint="rename the inputs, give their directory instead, or use another output.dir",
         )
 
@@ -261,7 +273,7 @@ def prefix_of(key: str, output_format: str) -> str:
     it has one layer."""
     suffix = SUFFIXES[output_format]
     path = Path(key.removesuffix(suffix))
-    room = NAME_MAX - len(suffix) - _ROOM - 1
+    room = NAME_MAX - len(suffix) - ROOM - 1
     return f"{path.with_name(shortened(path.name, room))}."
 
 
@@ -276,21 +288,11 @@ def items_of(entry: Input, layers: Sequence[str], output_format: str) -> list[In
         return [entry]
     prefix, suffix = prefix_of(entry.key, output_format), SUFFIXES[output_format]
     alike = Counter(map(folded, layers))
-    names = [_file_name(layer, marks=alike[folded(layer)] > 1) for layer in layers]
+    names = [plain_name(layer, marks=alike[folded(layer)] > 1) for layer in layers]
     return [
         replace(entry, key=f"{prefix}{name}{suffix}", layer=layer)
         for name, layer in zip(names, layers, strict=True)
     ]
-
-
-def _file_name(layer: str, *, marks: bool) -> str:
-    plain = "".join(
-        sign if sign in _PLAIN or unicodedata.category(sign)[0] in _KINDS else "_" for sign in layer
-    ).strip(". ")
-    raw = os.fsencode(plain)
-    if plain == layer and len(raw) <= _ROOM and not marks:
-        return plain
-    return marked(raw, layer.encode("utf-8", "surrogatepass"), _ROOM)
 
 
 class Names:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import Failure
 from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.orchestration.plan.recipe import with_catalogued
 from geobatch_tui.orchestration.run.open_items import FINALISE_BYTES, HANDLES
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.letters import item_letter
@@ -185,8 +186,9 @@ class ItemFinisher:
 
     def publish(self, item: OpenItem, receipt: ItemReceipt) -> None:
         """Have the committer rename a part file that is complete and checked."""
-        facts = {**receipt.facts, "holes": item.dead}
-        if crs_source := item.context.plan.notes.get("crs_source"):
+        notes = item.context.plan.notes
+        facts = {**with_catalogued(receipt.facts, notes), "holes": item.dead}
+        if crs_source := notes.get("crs_source"):
             facts["crs_source"] = crs_source
         self.publishing[item.context.item_id] = item.context.key
         self._session.put(

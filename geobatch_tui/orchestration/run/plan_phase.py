@@ -14,7 +14,7 @@ from geobatch_tui.observability.redact import redact_value
 from geobatch_tui.orchestration.plan.group_parts import Kept
 from geobatch_tui.orchestration.plan.kept_stages import kept_stages, with_fingerprints
 from geobatch_tui.orchestration.plan.planning import Planning
-from geobatch_tui.orchestration.plan.recipe import UNPLANNED
+from geobatch_tui.orchestration.plan.recipe import STAC, UNPLANNED, with_catalogued
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.letters import item_letter
 from geobatch_tui.orchestration.state.session import read_suspects
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from geobatch_tui.execution.protocol.looking import InspectReceipt
-    from geobatch_tui.execution.protocol.messages import Failure
+    from geobatch_tui.execution.protocol.messages import Failure, Json
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.plan.planner import Existing
@@ -85,6 +85,7 @@ class PlanPhase:
         """Decide on every input, and write the plan down unless something ended it before. Raises
         as :meth:`Planning.run` and :meth:`Planning.check` do."""
         swept = self._session.sweep()
+        self._recorder.facts |= {entry.key: entry.facts for entry in inputs if entry.facts}
         lists = self._session.state.root / "sources"
         finish = await self._planning.run(inputs, lists, self._recorder.take)
         if finish.reason != "complete":
@@ -129,7 +130,10 @@ class _KeptInLedger(Kept):
 
 class PlanRecorder:
     """Turns decisions into updates of the ledger, and counts the chunks that are settled already.
-    Item and chunk ids grow for ever: a chunk that is planned anew never takes an old one's id."""
+    Item and chunk ids grow for ever: a chunk that is planned anew never takes an old one's id.
+
+    ``facts``: what catalogues say of items, by key.
+    """
 
     def __init__(self, session: Session, recipe: Recipe, tally: Tally) -> None:
         self._session = session
@@ -137,6 +141,7 @@ class PlanRecorder:
         self._kept = redact_value(recipe.params)
         self._overwrites = session.job.output.if_exists == "overwrite"
         self._tally = tally
+        self.facts: dict[str, Json] = {}
         self._item_id = session.next_item_id
         self._chunk_id = session.next_chunk_id
 
@@ -164,6 +169,8 @@ class PlanRecorder:
                 )
 
     def _new_row(self, decision: Decision, plan: ItemPlan) -> ItemRow:
+        if plan is not UNPLANNED and (facts := self.facts.get(decision.key)):
+            plan = replace(plan, notes={**plan.notes, STAC: facts})
         recipe, row = self._recipe, decision.row
         if row is None:
             item_id, self._item_id = self._item_id, self._item_id + 1
@@ -208,9 +215,9 @@ class PlanRecorder:
             out_size=receipt.size,
             out_mtime_ns=(self._recipe.output_dir / decision.key).stat().st_mtime_ns,
             out_digest=receipt.digest,
-            facts=receipt.facts,
             reason="adopted",
         )
+        row = replace(row, facts=with_catalogued(receipt.facts, row.plan["notes"]))
         self._session.put(lu.ItemPlanned(row, adopted=True))
         self._tally.total += row.n_chunks
         self._tally.current += row.n_chunks

@@ -1,0 +1,1 @@
+"""STAC catalogues: the items of a file or a search as inputs, with their assets and facts."""
