@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
-from geobatch_tui.config.chains.gdalg import read_gdalg
-from geobatch_tui.config.chains.pipeline import Pipeline, read_pipeline
 from geobatch_tui.config.problems import MEANT, Problem, nearest
 from geobatch_tui.config.storage.store_section import STORAGE, STORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from geobatch_tui.config.chains.pipeline import Pipeline
     from geobatch_tui.config.fields import Leaf
     from geobatch_tui.config.job_reader import JobFile
 
@@ -90,6 +89,8 @@ class Notes:
 
 def from_pipeline(text: str, notes: Notes) -> Iterator[Given]:
     """Read the values of a pipeline in GDAL's words, from the command line."""
+    from geobatch_tui.config.chains.pipeline import read_pipeline  # not loaded for other jobs
+
     pipeline = read_pipeline(text, PIPELINE)
     steps = pipeline.values.get(STEPS, [])
     listed = steps if isinstance(steps, list) else []
@@ -108,6 +109,9 @@ def _of_pipeline(pipeline: Pipeline, origin: Origin, notes: Notes) -> Iterator[G
 
 def _pipeline_in(file: JobFile, notes: Notes) -> Iterator[Given]:
     """Read the values of the pipeline of a job file, text or the name of a file of GDAL's."""
+    from geobatch_tui.config.chains.gdalg import read_gdalg
+    from geobatch_tui.config.chains.pipeline import read_pipeline
+
     origin = Origin("file", file.where(PIPELINE))
     match file.values[PIPELINE]:
         case str(text):
