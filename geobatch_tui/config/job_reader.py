@@ -7,7 +7,6 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from geobatch_tui.config.chains.gdalg import is_gdalg
 from geobatch_tui.config.problems import InvalidJobError, Problem
 from geobatch_tui.config.toml_lines import TEXT_OR_COMMENT, key_lines
 from geobatch_tui.errors import ConfigError
@@ -43,6 +42,11 @@ class JobFile:
         while key and key not in self.lines:
             key = key.rpartition(".")[0]
         return f"{self.path}:{self.lines[key]}" if key else str(self.path)
+
+
+def is_gdalg(path: Path) -> bool:
+    """Whether a file is a pipeline that GDAL keeps (``.gdalg.json``), by its name."""
+    return path.name.lower().endswith((".gdalg.json", ".gdalg", ".json"))
 
 
 def read_job_file(path: Path) -> JobFile:

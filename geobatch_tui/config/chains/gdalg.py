@@ -35,11 +35,6 @@ _COMPRESSION: Final = {"COG": "LZW", "GTiff": "NONE"}
 _STREAM: Final = frozenset({"stream", "GDALG"})
 
 
-def is_gdalg(path: Path) -> bool:
-    """Whether a file is one, by its name."""
-    return path.name.lower().endswith((".gdalg.json", ".gdalg", ".json"))
-
-
 def read_gdalg(path: Path) -> Pipeline:
     """Read a file of GDAL's as values of a job, with GDAL's defaults where they are others.
 

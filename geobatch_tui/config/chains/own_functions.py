@@ -12,11 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from geobatch_tui.config.chains import step_paths
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import Problem
 from geobatch_tui.config.sources import STEP
-from geobatch_tui.execution.params.own import function_code
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -34,6 +32,8 @@ _ADVICE: Final = "source.allow_code = true runs it all the same"
 def with_paths(steps: object, base: Path, known: Known, *, kept: bool = True) -> object:
     """Return the steps of a job with the files that they name, those of functions among them,
     joined to ``base``. ``kept``: functions that have a path already keep it."""
+    from geobatch_tui.config.chains import step_paths  # not loaded for other jobs
+
     steps = step_paths.with_paths(steps, base, known)
     return [_located(step, base, kept=kept) for step in steps] if isinstance(steps, list) else steps
 
@@ -42,6 +42,8 @@ def _located(step: object, base: Path, *, kept: bool) -> object:
     use = step.get("use") if isinstance(step, Mapping) else None
     if not isinstance(step, Mapping) or not isinstance(use, str) or (kept and KEPT in step):
         return step
+    from geobatch_tui.execution.params.own import function_code  # most jobs have none
+
     try:
         path, _ = function_code.split(use)
     except ValueError:  # said when the step is checked
@@ -82,6 +84,8 @@ def refused(job: Job | None, file: JobFile | None, named: set[str]) -> Iterator[
 
 
 def _refusal(step: Mapping[str, Any], job_file: Path) -> str:
+    from geobatch_tui.execution.params.own import function_code
+
     file = Path(file_of(step))
     try:
         _, name = function_code.split(str(step["use"]))

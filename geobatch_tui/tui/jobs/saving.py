@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geobatch_tui.config.chains.gdalg import is_gdalg
+from geobatch_tui.config.job_reader import is_gdalg
 from geobatch_tui.config.toml_writer import comments, write_job
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.observability import figures
