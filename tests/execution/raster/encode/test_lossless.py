@@ -153,3 +153,47 @@ def test_the_fast_level_is_isa_ls(monkeypatch):
     monkeypatch.setattr(lossless.imagecodecs.ISAL, "available", False)
     with pytest.raises(OperationError, match="choose 2"):
         lossless.check("DEFLATE", 1, 1, "uint8")
+
+
+def tile_of(noisy):
+    """A tile of 64 rows, of which those of ``noisy`` are noise and the others flat."""
+    tile = np.zeros((64, 128, 1), "float32")
+    tile[noisy] = np.random.default_rng(1).random((64, 128, 1), "float32")[noisy]
+    return tile
+
+
+@pytest.mark.parametrize(
+    ("noisy", "quick"),
+    [(slice(None), True), (slice(0), False), (slice(28, 36), False), (slice(28), False)],
+    ids=["noise", "flat", "noise in the middle alone", "noise at the top alone"],
+)
+def test_a_quick_codec_leaves_noise_to_the_fast_level(noisy, quick, monkeypatch):
+    """Only tiles that are noise in the middle and as a whole; the others are as at its level. Those
+    of noise are read back by another library than ISA-L too."""
+    tile = tile_of(noisy)
+    at_level, at_fast = (Codec("DEFLATE", level, 3).encode(tile) for level in (6, 1))
+    assert at_level != at_fast
+    if quick:
+        monkeypatch.setitem(lossless._DECODERS, "DEFLATE", None)
+    data = Codec("DEFLATE", 6, 3, quick=True).encode(tile)
+    assert data == (at_fast if quick else at_level)
+    assert zlib.decompress(data)
+
+
+def test_a_quick_codec_needs_isa_l(monkeypatch):
+    """Else the same plan would give other bytes elsewhere."""
+    lossless.check("DEFLATE", 5, 2, "uint8", quick=True)
+    monkeypatch.setattr(lossless.imagecodecs.ISAL, "available", False)
+    with pytest.raises(OperationError, match="ISA-L"):
+        lossless.check("DEFLATE", 5, 2, "uint8", quick=True)
+
+
+@given(
+    st.integers(1, 40), st.integers(1, 40), st.sampled_from(["u1", "u2", "f4"]), st.integers(0, 9)
+)
+def test_a_quick_codec_takes_tiles_of_any_size(height, width, dtype, seed):
+    """Every one decodes to itself."""
+    tile = np.random.default_rng(seed).integers(0, 200, (height, width, 1)).astype("<" + dtype)
+    codec = Codec("DEFLATE", 5, 3 if dtype == "f4" else 2, quick=True)
+    data = codec.encode(tile)
+    assert codec.decode(data, tile.shape, tile.dtype).tobytes() == tile.tobytes()
