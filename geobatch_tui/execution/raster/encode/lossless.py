@@ -82,9 +82,7 @@ def has_fast() -> bool:
     return bool(imagecodecs.ISAL.available)
 
 
-def check(
-    compress: str, level: int, predictor: int, dtype: str, *, quick: bool = False
-) -> None:
+def check(compress: str, level: int, predictor: int, dtype: str, *, quick: bool = False) -> None:
     """Refuse a combination that this module cannot write.
 
     Raises:
@@ -197,9 +195,9 @@ def _rows(tile: Pixels, predictor: int) -> Pixels:
     size = tile.dtype.itemsize
     if predictor == HORIZONTAL:
         return tile.view(f"<u{size}").reshape(height, -1)
-    # Most significant bytes of a whole row first, then the next ones: the opposite of memory.
-    planes = tile.view(np.uint8).reshape(height, width * samples, size)[:, :, ::-1]
-    return np.ascontiguousarray(planes.transpose(0, 2, 1)).reshape(height, -1)
+    rows: Pixels = np.empty((height, width * samples * size), np.uint8)
+    pixel_loops.split_bytes(tile.view(f"<u{size}").reshape(height, -1), rows)
+    return rows
 
 
 def _as_noise(rows: Pixels) -> bytes | None:
@@ -208,6 +206,7 @@ def _as_noise(rows: Pixels) -> bytes | None:
     height = len(rows)
     few = min(max(height // SAMPLED, -(-SAMPLE_BYTES * height // rows.nbytes)), height)
     first = (height - few) // 2
+    data = b""
     for part in (rows[first : first + few], rows):
         data = bytes(_ENCODERS["DEFLATE"](part, FAST))
         if 2 * len(data) < part.nbytes:

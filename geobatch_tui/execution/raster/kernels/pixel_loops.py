@@ -56,6 +56,7 @@ average_floats = Loop.of("halve_loops.average_floats", "T:2 uint8:2 bool T:1 boo
 interleave = Loop.of("predictors.interleave", "T:1 int int,int int,int T:2")
 differences = Loop.of("predictors.differences", "T:2 int T:2")
 are_differences = Loop.of("predictors.are_differences", "T:2 T:2 int T:1 uint8:1")
+split_bytes = Loop.of("predictors.split_bytes", "T:2 uint8:2")
 sum_differences = Loop.of("predictors.sum_differences", "T:3 T:3")
 join_bytes = Loop.of("predictors.join_bytes", "uint8:2 T:3")
 interpolate = Loop.of(
@@ -141,7 +142,7 @@ _TWO = "uint8:2 uint8:1 uint8:2 uint8:1"
 mix = Loop.of("images.blend_loops.mix", f"{_TWO} int int bool uint8:2 uint8:1")
 lay_over = Loop.of("images.blend_loops.lay_over", f"{_TWO} int int uint8:2 uint8:1")
 shade_colours = Loop.of("images.blend_loops.shade", "uint8:2 uint8:2 uint8:1 int bool uint8:2")
-touched = Loop.of("scan_loops.touched", "float64:2 int int uint8:2")
+touched = Loop.of("images.scan_loops.touched", "float64:2 int int uint8:2")
 
 
 def scratch(taps: tuple[int, int], width: int, dtype: DType) -> tuple[np.ndarray, ...]:

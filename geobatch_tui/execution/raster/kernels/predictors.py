@@ -89,6 +89,21 @@ def sum_differences(raw, out):
 
 
 @jit
+def split_bytes(values, out):
+    """Rows of whole numbers ``values`` (h, n), floats as they lie in memory, into ``out`` (h, bytes
+    of a row): the first bytes of all values of a row, then the second, the most significant
+    first."""
+    number = values.shape[1]
+    size = out.shape[1] // number
+    for r in range(values.shape[0]):
+        line = values[r]
+        for b in range(size):
+            part, shift = out[r, b * number : (b + 1) * number], 8 * (size - 1 - b)
+            for k in range(number):
+                part[k] = np.uint8(line[k] >> shift)
+
+
+@jit
 def _sum_bytes(row, samples):
     for s in range(samples):
         total = np.uint8(0)

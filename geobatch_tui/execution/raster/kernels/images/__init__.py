@@ -1,1 +1,1 @@
-"""Compiled loops over images: in another size, and one blended with another."""
+"""Compiled loops over images: in another size, blended with another, and under an outline."""

@@ -243,14 +243,18 @@ def _resized(step: StepPlan, up: Raster, given: Block, part: Window, window: Win
     area = _Area(resampling, spans, part)
     valid = valid_bands(up, given)
     pixels: Pixels = np.empty((raster.bands, *window.shape), raster.dtype)
-    good = np.ones((raster.bands, *window.shape), bool)
+    if valid is None:
+        for number, out in enumerate(pixels):
+            out[:], _ = area.taken(given.pixels[number], None)
+        return block_of(raster, pixels, None)
+    good = np.empty(pixels.shape, bool)
     for number, out in enumerate(pixels):
-        seen = None if valid is None else valid[min(number, len(valid) - 1)]
+        seen = valid[min(number, len(valid) - 1)]
         out[:], good[number] = area.taken(given.pixels[number], seen)
-        if seen is not None and raster.validity == "nodata":
+        if raster.validity == "nodata":
             _keep_from_nodata(raster, out, good[number])
     if raster.validity != "alpha":
-        return block_of(raster, pixels, None if valid is None else good)
+        return block_of(raster, pixels, good)
     alpha, _ = area.taken(given.pixels[-1], None)
     pixels[~good] = 0
     alpha[~good[0]] = 0
@@ -328,7 +332,7 @@ class _Area:
 
     def _halved(self, band: Pixels, seen: Valid | None) -> tuple[Pixels, Valid]:
         half, good = halve.reduce(band[np.newaxis], seen, resampling="average")
-        return half[0], np.ones(self.shape, bool) if good is None else good
+        return half[0], np.broadcast_to(np.True_, self.shape) if good is None else good
 
     def _commonest(self, band: Pixels, seen: Valid | None) -> tuple[Pixels, Valid]:
         cols, rows = (span.area[0] for span in self.spans)
