@@ -95,6 +95,9 @@ class OutputSection(Section):
     manifest: bool = operational(
         False, "List what is published in outputs.json there, as `geobatch outputs --json` does."
     )
+    stac: bool = operational(
+        False, "Write a STAC item beside each output, and collection.json there."
+    )
     state: Literal["beside", "local"] = operational(
         "beside",
         "The ledger: beside the outputs, or local: in the user's state directory, for this "

@@ -16,6 +16,7 @@ from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.inputs import SUFFIXES, Input, Names, expand
 from geobatch_tui.orchestration.plan.object_inputs import enter_stores
+from geobatch_tui.orchestration.state.output_lists import check_pystac
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,8 @@ def inputs_of(job: Job) -> list[Input]:
     """Return the input files of a job. Raises PreflightError, as :func:`expand` does."""
     out = Path(job.output.dir)
     enter_stores(job)
+    if job.output.stac:
+        check_pystac()
     inputs = expand(job.source.inputs, out, job.output.format, own_names=not is_combined(job))
     _refuse_members(inputs, _combining(job))
     if get_operation(job.op.name).data == "vector":

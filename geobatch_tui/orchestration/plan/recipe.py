@@ -27,14 +27,6 @@ if TYPE_CHECKING:
 UNPLANNED = ItemPlan(ChunkGrid(1, 1, 1, 1), 0, 0, {})
 """The plan of an item that could not be planned: one chunk, so that the totals add up."""
 
-STAC = "stac"
-"""Name of what a catalogue says of an item, among the notes of its plan and its facts."""
-
-
-def with_catalogued(facts: Json, notes: Json) -> Json:
-    """Return the facts of an output with what a catalogue says of its item, if one does."""
-    return {**facts, STAC: notes[STAC]} if STAC in notes else facts
-
 
 @dataclass(frozen=True, slots=True)
 class Recipe:

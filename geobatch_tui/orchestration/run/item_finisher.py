@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import Failure
 from geobatch_tui.ledger.schema import updates as lu
-from geobatch_tui.orchestration.plan.recipe import with_catalogued
 from geobatch_tui.orchestration.run.open_items import FINALISE_BYTES, HANDLES
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.letters import item_letter
+from geobatch_tui.orchestration.state.stac_items import with_catalogued
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence

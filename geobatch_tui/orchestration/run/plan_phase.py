@@ -14,10 +14,11 @@ from geobatch_tui.observability.redact import redact_value
 from geobatch_tui.orchestration.plan.group_parts import Kept
 from geobatch_tui.orchestration.plan.kept_stages import kept_stages, with_fingerprints
 from geobatch_tui.orchestration.plan.planning import Planning
-from geobatch_tui.orchestration.plan.recipe import STAC, UNPLANNED, with_catalogued
+from geobatch_tui.orchestration.plan.recipe import UNPLANNED
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.letters import item_letter
 from geobatch_tui.orchestration.state.session import read_suspects
+from geobatch_tui.orchestration.state.stac_items import STAC, with_catalogued
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

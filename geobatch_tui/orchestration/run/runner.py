@@ -38,7 +38,7 @@ from geobatch_tui.orchestration.run.watchdogs import (
 )
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.dismissal import dismissal
-from geobatch_tui.orchestration.state.published import write_manifest
+from geobatch_tui.orchestration.state.output_lists import write_lists
 from geobatch_tui.orchestration.state.run_index import note
 from geobatch_tui.orchestration.state.session import open_session, tell_of_network
 
@@ -363,20 +363,10 @@ class Run:
             await asyncio.sleep(max(0.0, limit - (time.monotonic() - self._session.started)))
             self._drain("deadline")
 
-    async def _write_manifest(self) -> None:
-        """Write the list of outputs. A failure is a warning: the outputs do not depend on it."""
-        session = self._session
-        await session.flush()
-        try:
-            await asyncio.to_thread(write_manifest, session.state, session.run_id)
-        except GeobatchError as error:
-            session.log.emit("manifest.failed", level="warning", message=str(error))
-            self._warnings = (*self._warnings, str(error))
-
     async def _end(self, finish: u.Finish) -> RunResult:
         reason = self._stop if self._stop and finish.reason != "complete" else finish.reason
-        if self._job.output.manifest and self._fatal is None:
-            await self._write_manifest()
+        if self._fatal is None:
+            self._warnings = (*self._warnings, *await write_lists(self._session))
         result = await end_run(
             self._session,
             self._monitor,

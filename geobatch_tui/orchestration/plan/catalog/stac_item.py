@@ -10,6 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from geobatch_tui.config.catalog.stac_source import FIELD
 from geobatch_tui.execution.stores.object_url import SCHEMES, is_url, shown
+from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.catalog.stac_json import (
     refusal,
@@ -28,6 +29,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: Media types of assets that are read where none is named.
 _READ = ("image/tiff", "image/jp2", "image/vnd.stac.geotiff", "application/x-geotiff")
 _SHOWN = 20
+_SCHEMES = tuple(f"{scheme}://" for scheme in SCHEMES)
 _VSI = re.compile(r"/vsi\w+/", re.IGNORECASE)
 
 
@@ -41,6 +43,7 @@ class StacItem:
     time: str
     properties: Mapping[str, Any]
     assets: Mapping[str, Any]
+    href: str = ""
 
     @classmethod
     def of(cls, value: object, where: str) -> StacItem:
@@ -60,12 +63,15 @@ class StacItem:
             time or text_of(properties, "start_datetime", where),
             properties,
             table_of(value, "assets", where),
+            _own_href(value.get("links")),
         )
 
     @property
     def facts(self) -> dict[str, object]:
         """What the ledger keeps of it."""
-        kept = {"id": self.id, "collection": self.collection, "datetime": self.time}
+        kept = {
+            "id": self.id, "collection": self.collection, "datetime": self.time, "href": self.href,
+        }  # fmt: skip
         return {**short_facts(kept), "properties": short_facts(self.properties)}
 
     def output_name(self, template: str) -> str:
@@ -117,6 +123,15 @@ class StacItem:
         names = [safe(str(name), 40) for name in self.assets]
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return f"{', '.join(names[:_SHOWN]) or 'none'}{more}"
+
+
+def _own_href(links: object) -> str:
+    """Return the URL that an item has for itself; empty: none that is one."""
+    for link in links if isinstance(links, list) else ():
+        href = link.get("href") if isinstance(link, dict) and link.get("rel") == "self" else None
+        if isinstance(href, str) and href.startswith(_SCHEMES) and not _CONTROL.search(href):
+            return redact(href[:_LONGEST])
+    return ""
 
 
 def place_of(href: str, where: str, base: str, within: str) -> str:
