@@ -46,6 +46,13 @@ def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, st
         scheme, host, path = object_url.split(entry)
     except GeobatchError as error:
         raise PreflightError(error.message, hint=error.hint) from error
+    if scheme not in BUCKETS and re.search(r"[?#]", path):
+        # It may be a signature of any name, and what is read is written down.
+        bare = shown(re.split(r"[?#]", entry)[0])
+        raise PreflightError(
+            f"{bare}: URLs with a query are not taken",
+            hint="name the bucket (s3://, gs://, az://), with credentials in [storage]",
+        )
     root = f"{scheme}://{host}"
     pattern = _MAGIC.search(path) if scheme in BUCKETS or "*" in path else None
     if pattern is None and not path.endswith("/") and path:

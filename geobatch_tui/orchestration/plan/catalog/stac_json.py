@@ -6,9 +6,11 @@ Whatever is wrong with it ends in one sentence that says where, and never in the
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import PreflightError
+from geobatch_tui.observability.redact import redact_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,9 +84,10 @@ def _kind(value: object) -> str:
 
 def short_facts(values: Mapping[str, Any]) -> dict[str, object]:
     """Return those entries of ``values`` that are kept as facts: short texts, numbers, booleans and
-    lists of these."""
+    lists of these, without signatures of URLs."""
     kept = ((name, value) for name, value in values.items() if _is_short(name) and _is_fact(value))
-    return {name: value for (name, value), _ in zip(kept, range(_MOST_FACTS), strict=False)}
+    facts: dict[str, object] = redact_value(dict(islice(kept, _MOST_FACTS)))
+    return facts
 
 
 def _is_fact(value: object) -> bool:
