@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import _wait
 
 from geobatch_tui.ledger.place.lock import RunLock
 from geobatch_tui.ledger.place.state_directory import StateDir
@@ -17,6 +18,11 @@ from geobatch_tui.tui.run.store import RunStore
 
 JOB = {"job": {"job": {"name": "relief"}, "op": {"name": "raster.reproject"}}}
 T0 = 1_795_000_000.0
+
+# A pilot waits until the process has been idle for a while, after each key twice: 20 ms were most
+# of the time of these tests.
+_wait.SLEEP_GRANULARITY = 0.004
+_wait.SLEEP_IDLE = 0.001
 
 
 class Clock:
@@ -39,6 +45,12 @@ class Script:
         self.lock = RunLock.acquire(self.state.lock, run_id="run-1", t0=clock.t, host="node-1")
         self.ledger.begin_run("run-1", JOB, {"gdal": "3.12"})
         self.live = True
+
+    def keep_events(self, number: int) -> None:
+        """Go on with a ledger that keeps about so many events."""
+        self.ledger.close(archive=False)
+        self.ledger = Ledger.open(self.state.ledger, self.state.output_dir, ring=number)
+        self.ledger.begin_run("run-1", JOB, {"gdal": "3.12"})
 
     def put(self, *updates: lu.Update) -> None:
         self.ledger.apply(updates)
