@@ -121,6 +121,13 @@ class Placement:
         self.crew.condemn(worker, cause)
         self._decide(u.KillWorker(worker.number, cause))
 
+    def press(self, level: u.Level, number: int | None) -> None:
+        """Take a level of memory pressure; at the highest, kill the worker that is named."""
+        self.gate.press(level)
+        worker = self.crew.up.get(number) if number is not None else None
+        if level is u.Level.KILL and worker is not None and not worker.dying:
+            self.kill(worker, "memory")
+
     def kill_overdue(self, now: float, compiling: frozenset[int]) -> None:
         """End workers whose unit runs for too long; for those that compile, time begins anew."""
         given = self.config.chunk_timeout

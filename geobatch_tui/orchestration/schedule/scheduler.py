@@ -100,16 +100,11 @@ class Scheduler:
 
     # --- events --------------------------------------------------------------------------------
 
-    def _take(self, event: u.Event, now: float) -> Worker | None:  # noqa: C901, PLR0912 - arms
+    def _take(self, event: u.Event, now: float) -> Worker | None:
         """Take note of an event; return the worker that answered, if one did."""
-        place = self.place
         match event:
             case u.Succeeded() | u.Failed():
                 return self._answered(event, now)
-            case u.Offered(units):
-                self._offered(units)
-            case u.Exhausted() | u.Reopened():
-                self._exhausted = isinstance(event, u.Exhausted)
             case u.WorkerUp():
                 self._up(event)
             case u.WorkersKept(workers):
@@ -117,26 +112,32 @@ class Scheduler:
                     self._up(each)
             case u.WorkerLost():
                 self._lost(event, now)
+            case u.Offered(units):
+                self._offered(units)
+            case u.Exhausted() | u.Reopened():
+                self._exhausted = isinstance(event, u.Exhausted)
             case u.Tick(compiling):
                 self._refilling.again()
-                place.kill_overdue(now, compiling)
+                self.place.kill_overdue(now, compiling)
+            case _:
+                self._told(event)
+        return None
+
+    def _told(self, event: u.Pressure | u.Space | u.StoreBack | u.Command | u.SetWorkers) -> None:
+        """Take note of what the machine, a store or the operator says."""
+        match event:
             case u.Pressure(level, number):
-                place.gate.press(level)
-                worker = place.crew.up.get(number) if number is not None else None
-                if level is u.Level.KILL and worker is not None and not worker.dying:
-                    place.kill(worker, "memory")
-            case u.Space(ok):
-                if ok:
-                    place.gate.resume("space")
-                else:
-                    place.gate.suspend("space")
+                self.place.press(level, number)
+            case u.Space(True):
+                self.place.gate.resume("space")
+            case u.Space():
+                self.place.gate.suspend("space")
             case u.StoreBack(reason):
-                place.gate.resume(reason)
+                self.place.gate.resume(reason)
             case u.Command(verb):
                 self._obey(verb)
             case u.SetWorkers(count):
-                place.target = max(count, 1)
-        return None
+                self.place.target = max(count, 1)
 
     def _offered(self, units: Sequence[u.Unit]) -> None:
         keys = {unit.key for unit in units}

@@ -245,16 +245,7 @@ def open_session(
         ids = ledger.next_item_id(), ledger.next_chunk_id()
         write_json_atomic(state.plan, {"run_id": run_id, **job.to_json()})
         reader = stack.enter_context(LedgerReader(state.ledger))
-        config = job.job.log
-        log = Log(
-            run_id,
-            state.log,
-            extra_path=Path(config.file) if config.file else None,
-            extra_follow=not _log_is_by_file(job),
-            stream=log_stream,
-            stream_format=log_format,
-            level=config.level,
-        )
+        log = _open_log(job, run_id, state.log, log_stream, log_format)
         stack.callback(log.close)
         last_words = Reserve(Path(state.root) / "log.reserve", LAST_WORDS)
         last_words.ensure()
@@ -275,6 +266,26 @@ def open_session(
             *ids,
             time.monotonic(),
         )
+
+
+def _open_log(
+    job: LoadedJob,
+    run_id: str,
+    path: Path,
+    stream: Callable[[str], None] | None,
+    form: Literal["json", "text"],
+) -> Log:
+    """Open the log of a run at ``path``, with the copies that the job asks for."""
+    config = job.job.log
+    return Log(
+        run_id,
+        path,
+        extra_path=Path(config.file) if config.file else None,
+        extra_follow=not _log_is_by_file(job),
+        stream=stream,
+        stream_format=form,
+        level=config.level,
+    )
 
 
 def refuse_log(job: LoadedJob) -> None:
