@@ -102,6 +102,14 @@ def test_examples_begin_with_a_sentence():
         assert len(first) > 20, path.name
 
 
+def test_examples_of_stores_load():
+    """They name services that no test asks; none holds a secret."""
+    for path in sorted((sample_dir() / "stores").glob("*.toml")):
+        loaded = load_job(path, environ={})
+        assert not loaded.redacted
+        assert path.read_text(encoding="utf-8").startswith("# ")
+
+
 def test_examples_are_in_the_wheel():
     """Each is named there one by one, since outputs may lie beside them."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
