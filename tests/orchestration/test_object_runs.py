@@ -303,11 +303,8 @@ async def test_a_secret_is_in_no_artefact(server, tmp_path, monkeypatch):
     assert not [path for path in files if b"hunter2" in path.read_bytes()]
 
 
-async def test_features_and_groups_are_refused_by_name(server, tmp_path):
+async def test_features_are_refused_by_name(server, tmp_path):
     """Until they are read from stores too."""
     planned = job(server.url("a.fgb"), tmp_path, {"name": "vector.convert"})
     with pytest.raises(PreflightError, match="does not read URLs yet"):
         await geobatch_tui.plan(planned)
-    mosaic = {"name": "raster.pipeline", "steps": [{"name": "mosaic"}]}
-    with pytest.raises(PreflightError, match="mosaic does not read URLs yet"):
-        await geobatch_tui.plan(job(server.url("cog.tif"), tmp_path, mosaic))

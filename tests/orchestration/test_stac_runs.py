@@ -21,18 +21,23 @@ STACK = {"name": "raster.pipeline", "steps": [{"name": "stack"}, {"name": "edit"
 CONVERT = {"name": "raster.convert"}
 
 
-def tile(path, value):
+def tile(path, value, left=0, *, masked=False):
     profile = {
         "driver": "GTiff", "width": 40, "height": 30, "count": 1, "dtype": "uint16",
-        "crs": "EPSG:32632", "transform": from_origin(500_000, 5_000_000, 10, 10),
+        "crs": "EPSG:32632", "transform": from_origin(500_000 + left, 5_000_000, 10, 10),
     }  # fmt: skip
-    with rasterio.open(path, "w", **profile) as out:
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(path, "w", **profile, compress="deflate") as out,
+    ):
         out.write(np.full((1, 30, 40), value, "uint16"))
+        if masked:
+            out.write_mask(np.arange(1200).reshape(30, 40) % 7 > 0)
 
 
 def job(entry, out, op):
     return make_job({
-        "source": {"inputs": [entry]},
+        "source": {"inputs": entry if isinstance(entry, list) else [entry]},
         "op": op,
         "output": {"dir": str(out)},
         "engine": {"max_workers": 1, "executor": "thread"},
@@ -75,6 +80,73 @@ async def test_an_asset_of_a_store_is_read_there(tmp_path):
     assert result.exit_code == 0
     with rasterio.open(tmp_path / "out" / "far.tif") as out:
         assert out.read().max() == 7
+
+
+async def test_assets_of_a_store_are_stacked_as_files_are(tmp_path):
+    """The same bytes; an object that is replaced between two runs is read anew."""
+    tile(tmp_path / "a-B04.tif", 100)
+    tile(tmp_path / "a-B08.tif", 200)
+    (tmp_path / "items.json").write_text(collection([item("a", B04="a-B04.tif", B08="a-B08.tif")]))
+    assets = {"assets": ["B08", "B04"]}
+    local = {"stac": str(tmp_path / "items.json"), **assets}
+    assert (await geobatch_tui.run(job(local, tmp_path / "local", STACK))).exit_code == 0
+    with served() as objects:
+        for name in ("a-B04.tif", "a-B08.tif", "items.json"):
+            objects.data[name] = (tmp_path / name).read_bytes()
+        far = job({"stac": objects.url("items.json"), **assets}, tmp_path / "far", STACK)
+        assert (await geobatch_tui.run(far)).exit_code == 0
+        made = tmp_path / "far" / "a.tif"
+        assert made.read_bytes() == (tmp_path / "local" / "a.tif").read_bytes()
+        before = made.stat().st_mtime_ns
+        assert (await geobatch_tui.run(far)).exit_code == 0
+        assert made.stat().st_mtime_ns == before
+        tile(tmp_path / "a-B04.tif", 15_000)
+        objects.data["a-B04.tif"] = (tmp_path / "a-B04.tif").read_bytes() + b" "
+        await geobatch_tui.run(far)
+    with rasterio.open(made) as out:
+        assert [band.max() for band in out.read()] == [200, 15_000]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+async def test_objects_of_a_mosaic_give_the_bytes_of_files(tmp_path, masked):
+    """By their blocks, and by whole copies where GDAL reads a mask; nothing is left of these."""
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        tile(tmp_path / "in" / f"{number}.tif", 100 + number, left=400 * number, masked=masked)
+    mosaic = {"name": "raster.pipeline", "steps": [{"name": "mosaic"}]}
+    names = [f"{number}.tif" for number in range(2)]
+    local = job(str(tmp_path / "in"), tmp_path / "local", mosaic)
+    assert (await geobatch_tui.run(local)).exit_code == 0
+    with served() as objects:
+        objects.data |= {name: (tmp_path / "in" / name).read_bytes() for name in names}
+        far = job([objects.url(name) for name in names], tmp_path / "far", mosaic)
+        assert (await geobatch_tui.run(far)).exit_code == 0
+    (one,), (other,) = ((tmp_path / place).glob("*.tif") for place in ("local", "far"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+async def test_an_object_of_a_stack_that_changes_is_no_pixel(tmp_path):
+    """It is found by its tag, though its size and time are the same."""
+    for band in ("B04", "B08"):
+        tile(tmp_path / f"a-{band}.tif", 100)
+    with served() as objects:
+        hrefs = {band: objects.url(f"a-{band}.tif") for band in ("B04", "B08")}
+        (tmp_path / "items.json").write_text(collection([item("a", **hrefs)]))
+        for name in ("a-B04.tif", "a-B08.tif"):
+            objects.data[name] = (tmp_path / name).read_bytes()
+        entry = {"stac": str(tmp_path / "items.json"), "assets": ["B04", "B08"]}
+        far = job(entry, tmp_path / "far", STACK)
+        plan = await geobatch_tui.plan(far)
+        assert plan.items == 1
+        asked = len([seen for seen in objects.seen if seen[1] == "a-B08.tif"])
+
+        def changing(method, path, number):
+            seen = sum(one[1] == "a-B08.tif" for one in objects.seen)
+            return "other" if path == "a-B08.tif" and seen > 2 * asked else ""
+
+        objects.fault = changing
+        result = await geobatch_tui.run(far)
+    assert [letter["error_class"] for letter in result.dead_letters] == ["SourceChangedError"]
 
 
 @pytest.mark.parametrize(

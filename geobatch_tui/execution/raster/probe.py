@@ -122,7 +122,9 @@ def _probe_group(task: ProbeTask, stage: Stage) -> ItemPlan:
         stack.enter_context(opened_source.gdal_options())
         with stage("open"):
             looks = Looks.joined(task.looks or [_look(task, paths).to_json()])
-            dataset = stack.enter_context(opened_source.open_source(paths[0], allow_vrt=allow_vrt))
+            dataset = stack.enter_context(
+                opened_source.open_source(paths[0], allow_vrt=allow_vrt, head=True)
+            )
             group = group_probe.Group.of(paths, looks, dataset, allow_vrt=allow_vrt)
             group.check_blocks(task.chunking.max_bytes)
         with stage("plan"):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import UnsafeInputError
 from geobatch_tui.execution.protocol.messages import SourceIdentity
-from geobatch_tui.execution.sources import source_files
+from geobatch_tui.execution.sources import object_sources, source_files
+from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -38,6 +40,15 @@ def identify_file(path: str | Path) -> SourceIdentity:
     return SourceIdentity(status.st_size, status.st_mtime_ns, state.hexdigest())
 
 
+def identify_member(path: str) -> SourceIdentity:
+    """Return size, time and digest of a file, or of the object at a URL: a copy has the same
+    digest. Raises as :func:`identify_file`, and as ``identify_object``."""
+    if not is_url(path):
+        return identify_file(path)
+    identity = object_sources.identify_object(path, EDGE)
+    return replace(identity, digest=object_sources.content_of(identity))
+
+
 def identify_each(
     paths: Sequence[str],
 ) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
@@ -45,7 +56,7 @@ def identify_each(
     files. Raises as :func:`identify_file`."""
     statuses, digests = [], []
     for each in source_files.files_of_each(paths):
-        identities = [identify_file(one) for one in each]
+        identities = [identify_member(one) for one in each]
         statuses.append(source_files.total((one.size, one.mtime_ns) for one in identities))
         digests += [one.digest for one in identities]
     return tuple(statuses), tuple(digests)

@@ -53,6 +53,23 @@ def version_in(identity: SourceIdentity) -> Version:
     return Version(identity.size, identity.mtime_ns, tag_of(identity))
 
 
+def status_of(text: str) -> tuple[int, int]:
+    """Return size and time of last change (ns) of the object at a URL, by one request; errors as
+    :func:`identify_object`."""
+    url = ObjectUrl.of(text)
+    version = store_client.client_of(url).version(url)
+    return version.size, version.mtime_ns
+
+
+def place_of_version(version: Version) -> tuple[int, int]:
+    """Return the size of an object and a number that stands for its version, where a table keeps
+    size and time of a file: a time has seconds only in most stores."""
+    if not version.tag:
+        return version.size, version.mtime_ns
+    number = hashlib.blake2b(version.tag.encode(), digest_size=8).digest()
+    return version.size, int.from_bytes(number) >> 1
+
+
 def is_still(text: str, known: SourceIdentity) -> bool:
     """Whether the object at a URL is the one that is ``known``, by one request; errors as
     :func:`identify_object`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError, SourceChangedError, SourceNotFoundError
-from geobatch_tui.execution.sources import vrt
+from geobatch_tui.execution.sources import object_sources, vrt
 from geobatch_tui.execution.sources.source_list import is_source_list, members_of
 from geobatch_tui.execution.stores.object_url import is_url
 
@@ -62,9 +62,13 @@ def files(path: str) -> list[Path]:
 
 def files_of_each(paths: Iterable[str]) -> Iterator[list[str]]:
     """Yield the names of the files of each source of one file, first the source, as
-    :func:`files` does; of their directories each is listed but once. Raises OSError."""
+    :func:`files` does; of an object its URL alone. Each directory is listed but once. Raises
+    OSError."""
     names: dict[str, frozenset[str]] = {}
     for path in paths:
+        if is_url(path):
+            yield [path]
+            continue
         directory = os.path.dirname(path)  # noqa: PTH120 -- thousands of them
         there = names.get(directory)
         if there is None:
@@ -147,6 +151,9 @@ def status_of_each(paths: Iterable[str]) -> list[tuple[int, int]]:
     that a VRT names. Raises OSError if one cannot be read."""
     found = []
     for each in files_of_each(paths):
+        if is_url(each[0]):
+            found.append(object_sources.status_of(each[0]))
+            continue
         now = [os.stat(one) for one in each]  # noqa: PTH116 -- thousands of them
         found.append(total((one.st_size, one.st_mtime_ns) for one in now))
     return found

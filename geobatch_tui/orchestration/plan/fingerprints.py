@@ -23,9 +23,9 @@ from geobatch_tui.execution.io.digest import alike
 from geobatch_tui.execution.protocol.messages import Failure, SourceIdentity
 from geobatch_tui.execution.runtime.classify import BY_ERRNO
 from geobatch_tui.execution.sources import source_files
-from geobatch_tui.execution.sources.file_identity import EDGE, identify_file
+from geobatch_tui.execution.sources.file_identity import EDGE, identify_each, identify_file
 from geobatch_tui.execution.sources.object_sources import content_of, identify_object, is_still
-from geobatch_tui.execution.sources.source_list import is_large, is_source_list
+from geobatch_tui.execution.sources.source_list import is_large, is_source_list, members_of
 from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.observability.text import safe
 
@@ -76,13 +76,13 @@ def identify(path: str) -> SourceIdentity:
     if is_url(path):
         return identify_object(path, EDGE)
     try:
+        if is_source_list(path):  # by their order: their places are no part of an identity
+            statuses, digests = identify_each(members_of(path))
+            return SourceIdentity(*source_files.total(statuses), digest(list(digests)))
         files, named = source_files.files(path), source_files.named(path)
         if files == [Path(path)] and not named:
             return identify_file(Path(path))
         size, mtime_ns = source_files.status(path)
-        if is_source_list(path):  # by their order: their places are no part of an identity
-            digests = [identify_file(one).digest for one in files]
-            return SourceIdentity(size, mtime_ns, digest(digests))
         each: dict[str, object] = {one.name: identify_file(one).digest for one in files}
         for one in named:  # not read: a VRT may name any file
             now = one.stat()

@@ -12,6 +12,7 @@ import zlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from geobatch_tui.errors import GeobatchError
 from geobatch_tui.execution.protocol.looking import MembersReceipt, MembersTask
 from geobatch_tui.execution.protocol.messages import Failure, SourceIdentity
 from geobatch_tui.execution.sources import source_files
@@ -119,6 +120,6 @@ def _unless_changed(body: bytes, paths: Sequence[str]) -> MembersReceipt | None:
     try:
         if tuple(source_files.status_of_each(paths)) != statuses:
             return None
-    except OSError:
+    except (OSError, GeobatchError):
         return None  # whoever looks says what is wrong
     return MembersReceipt(statuses, tuple(data["digests"]), data["looks"])

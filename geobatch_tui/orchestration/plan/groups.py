@@ -80,7 +80,6 @@ def combined(job: Job, inputs: Sequence[Input], directory: Path) -> list[Input]:
     step = _combining(job)
     if step is None:
         return list(inputs)
-    _refuse_urls(step.name, inputs)
     names = Names(inputs, Path(job.output.dir))
     items = []
     for entry in inputs:

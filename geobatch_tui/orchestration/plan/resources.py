@@ -118,7 +118,9 @@ class Resources:
             return ThreadPool()
         from geobatch_tui.orchestration.workers.process_pool import ProcessPool
 
-        ports = store_settings.current().ports(each.path for each in inputs)
+        ports = store_settings.current().ports(
+            path for each in inputs for path in (each.path, *each.members)
+        )
         return ProcessPool(directory, write=write if self.confined else None, ports=ports)
 
     def sandbox(self) -> str:

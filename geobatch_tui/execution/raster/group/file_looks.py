@@ -17,10 +17,12 @@ import numpy as np
 from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster import source_raster
 from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
-from geobatch_tui.execution.raster.source import opened_source, size_checks
+from geobatch_tui.execution.raster.source import object_source, opened_source, size_checks
 from geobatch_tui.execution.raster.source.member_files import packed, unpacked
-from geobatch_tui.execution.raster.source.twin_files import Twins
+from geobatch_tui.execution.raster.source.twin_files import Twin, Twins
 from geobatch_tui.execution.raster.source_facts import Facts
+from geobatch_tui.execution.sources.object_sources import place_of_version
+from geobatch_tui.execution.stores.object_url import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -142,8 +144,7 @@ class _Looking:
     known: dict[bytes, tuple[int, float, float]] = field(default_factory=dict)
 
     def add(self, path: str) -> None:
-        now = os.stat(path)  # noqa: PTH116 -- thousands of them
-        twin = self.twins.look(path)
+        size, moment, twin = self._status(path)
         if twin is not None and twin.kind in self.known:
             number, right, down = self.known[twin.kind]
             corner = twin.x + right, twin.y + down
@@ -151,11 +152,17 @@ class _Looking:
             number, corner = self._open(path)
             if twin is not None:
                 self.known[twin.kind] = number, corner[0] - twin.x, corner[1] - twin.y
-        self.rows.append((number, now.st_size, now.st_mtime_ns))
+        self.rows.append((number, size, moment))
         self.corners.append(corner)
 
+    def _status(self, path: str) -> tuple[int, int, Twin | None]:
+        if is_url(path):
+            return *place_of_version(object_source.object_at(path).version), None
+        now = os.stat(path)  # noqa: PTH116 -- thousands of them
+        return now.st_size, now.st_mtime_ns, self.twins.look(path)
+
     def _open(self, path: str) -> tuple[int, tuple[float, float]]:
-        with opened_source.open_source(path, allow_vrt=self.allow_vrt) as dataset:
+        with opened_source.open_source(path, allow_vrt=self.allow_vrt, head=True) as dataset:
             source_raster.check_types(path, dataset)
             size_checks.refuse_bomb(path, dataset, sys.maxsize)
             facts, warnings = source_raster.facts_of_source(dataset)

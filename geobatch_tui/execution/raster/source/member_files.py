@@ -15,15 +15,19 @@ import numpy as np
 from geobatch_tui.errors import SourceChangedError, SourceNotFoundError
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
-from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source import object_source, opened_source
 from geobatch_tui.execution.raster.source.opened_source import OpenSource
 from geobatch_tui.execution.raster.source.twin_files import Twins
 from geobatch_tui.execution.raster.source_facts import Facts
+from geobatch_tui.execution.sources.object_sources import place_of_version
+from geobatch_tui.execution.stores.network_faults import changed
+from geobatch_tui.execution.stores.object_url import ObjectUrl, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from geobatch_tui.execution.raster.types import Indices, Pixels, Valid
+    from geobatch_tui.execution.stores.store_client import Version
 
 #: Files that a worker has open at once.
 MOST_OPEN = 16
@@ -130,30 +134,44 @@ class MemberFiles:
         while len(self._open) >= MOST_OPEN:
             self._open.popitem(last=False)[1][1].close()
         path = self.paths[number]
-        self._check(number, path)
+        wanted = self._check(number, path)
         with contextlib.ExitStack() as stack:
-            twin = self._twins.look(path)
+            twin = None if wanted is not None else self._twins.look(path)
             facts = None if twin is None else self._facts.get(twin.kind)
             dataset = None
-            if facts is None:
+            if wanted is not None:
+                facts = self._facts_of_object(path)
+            elif facts is None:
                 vrt = self.allow_vrt
                 dataset = stack.enter_context(opened_source.open_source(path, allow_vrt=vrt))
                 facts = Facts.of(dataset)
                 if twin is not None:
                     self._facts[twin.kind] = facts
-            opened = OpenSource.of(path, facts, stack, dataset)
+            opened = OpenSource.of(path, facts, stack, dataset, wanted)
             opened.stack = stack.pop_all()  # GDAL may open it later, and is closed with it
             self._open[number] = opened, opened.stack
         return opened
 
-    def _check(self, number: int, path: str) -> None:
-        """Raise SourceChangedError if a file is not the one that was planned."""
+    def _facts_of_object(self, path: str) -> Facts:
+        """Have GDAL look at the head of an object; what it opens is a file for the moment."""
+        with opened_source.open_source(path, allow_vrt=self.allow_vrt, head=True) as dataset:
+            return Facts.of(dataset)
+
+    def _check(self, number: int, path: str) -> Version | None:
+        """Raise SourceChangedError if a file is not the one that was planned. Return the version of
+        an object."""
+        if is_url(path):
+            version = object_source.object_at(path).version
+            if place_of_version(version) != tuple(self.table[number, 4:].tolist()):
+                raise changed(ObjectUrl.of(path))
+            return version
         try:
             now = os.stat(path)  # noqa: PTH116 -- thousands of them
         except FileNotFoundError as error:
             raise SourceNotFoundError(f"{path} is gone since the run was planned") from error
         if (now.st_size, now.st_mtime_ns) != tuple(self.table[number, 4:].tolist()):
             raise SourceChangedError(f"{path} changed since the run was planned")
+        return None
 
     def close(self) -> None:
         """Close all files."""
