@@ -54,6 +54,7 @@ CHAINS = {
     "simplify": (1, 4, "MultiPolygon"),
     "slope": (1, 1, "float32"),
     "smaller": (3, 3, "uint8"),
+    "stac": (1, 6, "uint8"),
     "tints": (1, 4, "uint8"),
 }
 
