@@ -148,6 +148,28 @@ def test_pixels_are_gdals(by_both):
     assert shades < 0.001 * 15 * 61 * 53
 
 
+def test_shades_behind_a_warp_are_gdals_by_the_same_scale(tmp_path):
+    """A pipeline of GDAL has another scale for the kernel than its command that reprojects alone,
+    unless it is told one: then its shades are ours. Its approximated coordinates do not matter."""
+    rng = np.random.default_rng(3)
+    hills = rng.normal(500, 40, (700, 90)).astype("float32")
+    there = {"crs": "EPSG:4326", "transform": from_origin(-9, 84, 0.2, 0.24), "nodata": None}
+    path = heights(tmp_path / "a.tif", hills, **there)
+    warp = {"name": "reproject", "output_crs": "EPSG:6933", "resampling": "bilinear"}
+    scale = {"XSCALE": "1", "YSCALE": "1"}
+    steps = [given({**warp, "warp_option": scale}), given(step_of("hillshade --zfactor 50"))]
+    _, ours, _ = whole_of(chain_item(path, steps))
+    out = tmp_path / "b.tif"
+    by_gdal(
+        f"read {path} ! reproject --output-crs EPSG:6933 -r bilinear --warp-option XSCALE=1 "
+        f"--warp-option YSCALE=1 ! hillshade --zfactor 50 ! write {out}"
+    )
+    with rasterio.open(out) as file:
+        apart = np.abs(ours[0].astype(int) - file.read(1))
+    assert apart.max() <= 1
+    assert np.count_nonzero(apart) < 0.002 * apart.size
+
+
 @pytest.mark.parametrize("words", WAYS)
 def test_any_cut_gives_the_same_pixels(tmp_path, words):
     """Each way, in rows of tiles and in windows of a pixel, at rims and within."""
