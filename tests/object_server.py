@@ -38,6 +38,7 @@ class Objects:
     rate: float = 0.0
     etags: bool = True
     page: int = 1000
+    signature: str = ""
     seen: list[tuple[str, str, str]] = field(default_factory=list)
     port: int = 0
     now: int = 0
@@ -85,6 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._list(path, {name: values[0] for name, values in parse_qs(query).items()})
         elif fault.isdecimal():
             self._say(int(fault), b"an answer of the server", {"Retry-After": "1"})
+        elif objects.signature and f"sig={objects.signature}" not in query:
+            self._say(403, b"sign it")
         elif path not in objects.data:
             self._say(404, b"no such object")
         else:

@@ -32,7 +32,8 @@ def absolute(value: object, base: Path) -> object:
         return [absolute(entry, base) for entry in value]
     if isinstance(value, Mapping):
         return {
-            key: absolute(entry, base) if key in _PATHS else entry for key, entry in value.items()
+            key: absolute(entry, base) if key in _PATHS or _is_code(key, entry) else entry
+            for key, entry in value.items()
         }
     if not isinstance(value, str) or not value or "://" in value:
         return value
@@ -43,6 +44,11 @@ def absolute(value: object, base: Path) -> object:
     if not os.path.isabs(path) and glob.has_magic(path):  # noqa: PTH117
         folder = glob.escape(folder)
     return os.path.join(folder, _without_dot(path))  # noqa: PTH118
+
+
+def _is_code(key: object, entry: object) -> bool:
+    """Whether an entry names a function by its file, and not by its module."""
+    return key == "sign" and ".py:" in str(entry)
 
 
 def _without_dot(path: str) -> str:

@@ -37,6 +37,7 @@ _DAY = r"[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?"
 _CLOCK = r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 _TIME = rf"{_DAY}(?:(?<=-[0-9]{{2}}-[0-9]{{2}}){_CLOCK})?"
 _TIMES = re.compile(rf"{_TIME}|{_TIME}/(?:{_TIME}|\.\.)|\.\./{_TIME}")
+_SIGN = re.compile(r"(?:.+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
 #: Bytes of the longest ``query``.
 _LONGEST_QUERY = 16 * 1024
 
@@ -59,6 +60,9 @@ class StacSource(BaseModel):
     name: str = Field(default=NAME, description="Names of the outputs, without a suffix.")
     within: str = Field(
         default="", description="Directory below which local files may lie; empty: the catalogue's."
+    )
+    sign: str = Field(
+        default="", description="Function that signs URLs: sign.py:function, or module:function."
     )
     collections: Words = Field(default=(), description="Of a search: collections.")
     ids: Words = Field(default=(), description="Of a search: ids of items.")
@@ -96,6 +100,8 @@ class StacSource(BaseModel):
             raise ValueError(f"{asked[0]} is of a search, and {self.stac!r} is a file of items")
         if self.is_search and _API.fullmatch(self.stac) is None:
             raise ValueError("stac: the URL of an API has no user, query or fragment")
+        if self.sign and _SIGN.fullmatch(self.sign) is None:
+            raise ValueError(f'sign is "file.py:function" or "module:function", not {self.sign!r}')
         if self.bbox is not None:
             _check_box(self.bbox)
         if self.datetime and _TIMES.fullmatch(self.datetime) is None:

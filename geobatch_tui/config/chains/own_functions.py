@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from geobatch_tui.config.catalog.stac_source import StacSource
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import Problem
 from geobatch_tui.config.sources import STEP
@@ -75,12 +76,35 @@ def refused(job: Job | None, file: JobFile | None, named: set[str]) -> Iterator[
     of those that it names. Others were named by whoever called."""
     if job is None or file is None:
         return
+    for use, code in () if job.source.allow_code else signers_of(job):
+        if reason := _signer_refusal(code, use, file.path.absolute()):
+            yield Problem(file.where("source.inputs"), "source.inputs", f"sign: {reason}")
     for number, step in () if job.source.allow_code else functions_of(job):
         if file_of(step) not in named:
             continue
         if reason := _refusal(step, file.path.absolute()):
             key = f"{STEP}[{number}].use"
             yield Problem(file.where(f"{STEP}.{number - 1}.use"), key, f"{key}: {reason}")
+
+
+def signers_of(job: Job) -> Iterator[tuple[str, str]]:
+    """Yield each function that signs URLs of catalogues, and its file; empty: an installed
+    module's."""
+    uses = {one.sign: None for one in job.source.inputs if isinstance(one, StacSource) and one.sign}
+    for use in uses:
+        yield use, use.rpartition(":")[0] if ".py:" in use else ""
+
+
+def _signer_refusal(code: str, use: str, job_file: Path) -> str:
+    if not code:
+        return f"{safe(use)} is code of an installed package; {_ADVICE}"
+    try:
+        _check(Path(code), job_file.parent, job_file.stat().st_uid)
+    except ValueError as error:
+        return str(error)
+    except OSError as error:
+        return f"{safe(code)}: {error.strerror}"
+    return ""
 
 
 def _refusal(step: Mapping[str, Any], job_file: Path) -> str:
@@ -118,12 +142,18 @@ def _check(file: Path, folder: Path, owner: int) -> None:
 def identities(job: Job) -> list[tuple[str, str, str]]:
     """Return step, file and code of each function of a job: what its user agreed to run."""
     return [
-        (str(step["use"]), file_of(step), str(step[KEPT]["code"])) for _, step in functions_of(job)
+        *((use, code, "") for use, code in signers_of(job)),
+        *(
+            (str(step["use"]), file_of(step), str(step[KEPT]["code"]))
+            for _, step in functions_of(job)
+        ),
     ]
 
 
 def warnings(job: Job) -> Iterator[str]:
     """Say of each function that a job runs code of its own, and which."""
+    for use, _ in signers_of(job):
+        yield f"URLs are signed by code of this job: {safe(use)}"
     for number, step in functions_of(job):
         yield (
             f"step {number} runs code of this job: {safe(str(step['use']))} "

@@ -124,7 +124,11 @@ def _refusal(status: int, text: str, url: ObjectUrl) -> GeobatchError:
             hint=f'set region in [storage."{url.root}"]',
         )
     if status in {401, 403}:
-        return SourceNotFoundError(f"{where}: reading it is forbidden ({status})", hint=_ask(url))
+        refused = SourceNotFoundError(
+            f"{where}: reading it is forbidden ({status})", hint=_ask(url)
+        )
+        refused.evidence = {"status": status}
+        return refused
     return InvalidInputError(f"{where}: {url.host} answers {status}")
 
 

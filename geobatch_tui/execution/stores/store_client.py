@@ -228,6 +228,10 @@ def submit[**P, T](call: Callable[P, T], *args: P.args, **named: P.kwargs) -> Fu
 def client_of(url: ObjectUrl) -> StoreClient:
     """Return this process's client of the store of ``url``, by the settings that hold here."""
     stores = store_settings.current()
+    if use := stores.signers.get(url.root):
+        from geobatch_tui.execution.stores.url_signing import signed_client
+
+        return signed_client(url.root, stores.of(url.root), (stores.proxy, stores.no_proxy), use)
     return _client(url.root, stores.of(url.root), (stores.proxy, stores.no_proxy))
 
 

@@ -49,12 +49,14 @@ class StoreSettings:
 class Stores:
     """Settings by the root of a store, as ``s3://bucket`` or ``https://host``; ``scratch`` is a
     directory for copies of objects (empty: one for temporary files), ``proxy`` the URL of a proxy
-    and ``no_proxy`` the hosts that are asked without it."""
+    and ``no_proxy`` the hosts that are asked without it; ``signers`` are functions that sign the
+    URLs of a store, by its root."""
 
     by_root: Mapping[str, StoreSettings] = field(default_factory=dict)
     scratch: str = ""
     proxy: str = field(default="", repr=False)
     no_proxy: str = ""
+    signers: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, root: str) -> StoreSettings:
         return self.by_root.get(root, StoreSettings())

@@ -15,11 +15,11 @@ from geobatch_tui.execution.stores.object_url import is_url, shown
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.inputs import SUFFIXES, Input, Names, expand
-from geobatch_tui.orchestration.plan.object_inputs import enter_stores
+from geobatch_tui.orchestration.plan.object_inputs import enter_signers, enter_stores
 from geobatch_tui.orchestration.state.output_lists import check_pystac
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from geobatch_tui.config.schema import Job
 
@@ -40,10 +40,18 @@ def inputs_of(job: Job) -> list[Input]:
     if job.output.stac:
         check_pystac()
     inputs = expand(job.source.inputs, out, job.output.format, own_names=not is_combined(job))
+    enter_signers(signed(inputs))
     _refuse_members(inputs, _combining(job))
     if get_operation(job.op.name).data == "vector":
         _refuse_urls(job.op.name, inputs)
     return inputs
+
+
+def signed(inputs: Sequence[Input]) -> Iterator[tuple[str, str]]:
+    """Yield each URL of ``inputs`` with the function that signs it; empty: none does."""
+    for entry in inputs:
+        for path in entry.members or (entry.path,):
+            yield path, entry.sign
 
 
 def _refuse_members(inputs: Sequence[Input], step: Any) -> None:

@@ -75,12 +75,14 @@ class Input:
     """An input: its absolute ``path``, or URL, and the ``key``, its output's name below the output
     directory. Both may hold any bytes (``surrogateescape``). ``layer``: the layer to take of
     several; empty: the only one. ``members``: paths of the files whose bands are those of one item
-    of a catalogue, if there are several; ``facts``: what the ledger keeps of this."""
+    of a catalogue, if there are several; ``sign``: the function that signs their URLs;
+    ``facts``: what the ledger keeps of this item."""
 
     path: str
     key: str
     layer: str = ""
     members: tuple[str, ...] = ()
+    sign: str = ""
     facts: Json = field(default_factory=dict)
 
 
@@ -137,7 +139,7 @@ def _catalogued(entry: StacSource, suffix: str) -> Iterator[Input]:
     for item in walk_catalogue(entry):
         members = item.places if len(item.places) > 1 else ()
         key = key_of(item.name, suffix)
-        yield Input(item.places[0], key, members=members, facts=item.facts)
+        yield Input(item.places[0], key, members=members, sign=entry.sign, facts=item.facts)
 
 
 def _walk(

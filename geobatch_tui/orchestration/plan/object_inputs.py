@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError, PreflightError
@@ -16,7 +17,7 @@ from geobatch_tui.execution.stores.object_url import BUCKETS, ObjectUrl, relativ
 from geobatch_tui.execution.stores.store_settings import Stores, StoreSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from geobatch_tui.config.schema import Job
 
@@ -33,6 +34,22 @@ def enter_stores(job: Job) -> None:
         root: StoreSettings(**section.model_dump()) for root, section in job.storage.stores.items()
     }
     store_settings.use(Stores(named).resolved(os.environ))
+
+
+def enter_signers(signed: Iterable[tuple[str, str]]) -> None:
+    """Let URLs be signed in this context: each with the function that signs those of its store.
+    Raises PreflightError where a store has two."""
+    signers: dict[str, str] = {}
+    for url, use in signed:
+        if use and object_url.is_url(url):
+            root = "://".join(object_url.split(url)[:2])
+            if signers.setdefault(root, use) != use:
+                raise PreflightError(
+                    f"URLs of {root} would be signed by {signers[root]} and by {use}",
+                    hint="let one function sign all of a store",
+                )
+    if signers:
+        store_settings.use(replace(store_settings.current(), signers=signers))
 
 
 def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str]]:

@@ -14,9 +14,9 @@ from geobatch_tui.errors import DiskFullError, ExitCode, GeobatchError, Operatio
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.publish import ItemPublishError
 from geobatch_tui.observability.log import versions
-from geobatch_tui.orchestration.plan.groups import inputs_of
+from geobatch_tui.orchestration.plan.groups import inputs_of, signed
 from geobatch_tui.orchestration.plan.machine import shortage
-from geobatch_tui.orchestration.plan.object_inputs import enter_stores
+from geobatch_tui.orchestration.plan.object_inputs import enter_signers, enter_stores
 from geobatch_tui.orchestration.plan.planner import existing
 from geobatch_tui.orchestration.plan.planning import error_of
 from geobatch_tui.orchestration.plan.resources import (
@@ -96,6 +96,7 @@ class Run:
 
     def __init__(self, session: Session, options: Options, inputs: Sequence[Input]) -> None:
         enter_stores(session.job)
+        enter_signers(signed(inputs))
         self._inputs = inputs
         self._session = session
         self._job = session.job
