@@ -149,6 +149,7 @@ def place_of(href: str, where: str, base: str, within: str) -> str:
         url = href if scheme else urljoin(base, href)
         if url.partition("://")[0].lower() not in SCHEMES:
             raise refusal(where, f"{shown(url)} is of another scheme than {', '.join(SCHEMES)}")
+        _refuse_query(url, where)
         return url
     if _VSI.match(href):
         raise refusal(where, f"{safe(href, 200)} is a name of GDAL's, and no file")
@@ -159,6 +160,15 @@ def place_of(href: str, where: str, base: str, within: str) -> str:
         told.hint = 'if its files are to be read from elsewhere, say from where: within = "/data"'
         raise told
     return path
+
+
+def _refuse_query(url: str, where: str) -> None:
+    """Raise PreflightError for a URL with a query, which may be a signature: what is read is
+    written down. A key of a bucket may hold a question mark."""
+    if _is_web(url) and (found := re.search(r"[?#]", url)):
+        told = refusal(where, f"{shown(url[: found.start()])} has a query, as signed URLs have")
+        told.hint = 'let URLs be signed when they are read: sign = "FILE:FUNCTION"'
+        raise told
 
 
 def _is_web(base: str) -> bool:

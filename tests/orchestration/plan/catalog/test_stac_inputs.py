@@ -82,7 +82,8 @@ def test_names_hold_fields_and_lead_nowhere(tmp_path) -> None:
 @pytest.mark.parametrize(
     "href",
     ["/etc/passwd", "../x.tif", "a/../../x.tif", "file:///etc/passwd", "/vsicurl/http://h/x.tif",
-     "vsi/../../x", ".", "ftp://h/x.tif", "a\u0000b", "x" * 5000, 7, None, ["a.tif"]],
+     "vsi/../../x", ".", "ftp://h/x.tif",
+     "https://h/x.tif?sig=canary", "https://h/x.tif#canary", "a\u0000b", "x" * 5000, 7, None, ["a.tif"]],
 )  # fmt: skip
 def test_a_catalogue_names_no_file_elsewhere(tmp_path, href) -> None:
     """Nor what is no file at all; the user may say where its files are."""
@@ -92,6 +93,7 @@ def test_a_catalogue_names_no_file_elsewhere(tmp_path, href) -> None:
     with pytest.raises(PreflightError) as caught:
         list(walk_catalogue(source(tmp_path / "c", collection([value]))))
     assert caught.value.hint
+    assert CANARY not in str(caught.value)
 
 
 def test_files_lie_within_what_the_user_names(tmp_path) -> None:
