@@ -1,4 +1,4 @@
-"""Pipelines as GDAL's pages and tests have them: each is planned, or refused by its name."""
+"""Pipelines as GDAL's pages and tests have them: each runs, or is refused by its name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from chains import raster
+from chains import raster, whole_of
 from planning import item_of
 
 from geobatch_tui.config.layers import load_job
@@ -68,38 +68,42 @@ REFUSED = {
 }  # fmt: skip
 
 
-def planned(tmp_path, text):
-    """The plan of a pipeline's first input, a raster of two bands."""
+def made(tmp_path, text):
+    """The item of a pipeline's first input, a raster of two bands."""
     loaded = load_job(None, pipeline=text, flags={"output.dir": "out"}, environ={})
-    return _plan(tmp_path, loaded)
+    return _item(tmp_path, loaded)
 
 
-def _plan(tmp_path, loaded):
+def _item(tmp_path, loaded):
     path = raster(tmp_path / "dem.tif")
     assert [entry.endswith("dem.tif") for entry in loaded.job.source.inputs] == [True]
     op = loaded.job.op
-    return item_of(path, op.params.model_dump(mode="json"), op=op.name).plan
+    return item_of(path, op.params.model_dump(mode="json"), op=op.name)
 
 
 @pytest.mark.parametrize("steps", CHAINS.values(), ids=CHAINS)
-def test_a_chain_of_gdals_pages_is_planned(tmp_path, steps):
+def test_a_chain_of_gdals_pages_is_run(tmp_path, steps):
     """As a pipeline, and as what GDAL keeps in a file; a step that is not there is named."""
     lacking = [step for step in re.findall(r"(?:^|! )([a-z-]+)", steps) if step not in STEP_PARAMS]
     if lacking:
         with pytest.raises(
             ConfigError, match=f"gdal has the step '{lacking[0]}', geobatch has not"
         ):
-            planned(tmp_path, f"read dem.tif ! {steps}")
+            made(tmp_path, f"read dem.tif ! {steps}")
         return
-    plan = planned(
-        tmp_path, f"gdal raster pipeline --progress ! read dem.tif ! {steps} ! write o.tif"
-    )
-    assert len(plan.grid) >= 1
+    text = f"gdal raster pipeline --progress ! read dem.tif ! {steps} ! write o.tif"
+    item = made(tmp_path, text)
+    plan, pixels, _ = whole_of(item)
+    assert pixels.shape == (plan.count, plan.height, plan.width)
+    assert pixels.any()
     path = tmp_path / "a.gdalg.json"
     command = f"gdal raster pipeline read --input dem.tif ! {steps}"
     path.write_text(json.dumps({"type": "gdal_streamed_alg", "command_line": command}))
     loaded = load_job(path, flags={"output.dir": "out"}, environ={})
     assert loaded.job.op.name == "raster.pipeline"
+    kept, again, _ = whole_of(_item(tmp_path, loaded))  # where GDAL's defaults hold
+    assert [step.name for step in kept.chain] == [step.name for step in plan.chain]
+    assert again.shape == pixels.shape
 
 
 @pytest.mark.parametrize(("text", "said"), REFUSED.items())
@@ -147,4 +151,4 @@ def test_files_of_gdals_own_tests(tmp_path):
         path.write_text(json.dumps({"type": "gdal_streamed_alg", "command_line": command}))
         loaded = load_job(path, flags={"output.dir": "out"}, environ={})
         assert loaded.job.op.name == op
-        assert _plan(tmp_path, loaded).chunk_bytes > 0
+        assert _item(tmp_path, loaded).plan.chunk_bytes > 0

@@ -174,6 +174,21 @@ def test_gaps_without_nodata_get_a_mask(tmp_path):
     assert any("leave gaps" in text for text in item.plan.warnings)
 
 
+def test_medians_of_a_stack_are_numpys(tmp_path):
+    """Twelve scenes of one grid as bands, and the median of those with a value at a pixel."""
+    paths, layers = scenes(tmp_path, size=(90, 60))
+    median = {"name": "calc", "calc": "median", "dialect": "builtin", "flatten": True}
+    item = group_item(tmp_path, paths, {"name": "stack"}, median | {"propagate_nodata": False})
+    plan, pixels, _ = whole_of(item)
+    assert plan.chain[0].raster.count == 12
+    gone = np.isnan(layers).all(axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        expected = np.nanmedian(layers, axis=0)
+    expected[gone] = plan.nodata
+    assert np.array_equal(pixels, expected)
+
+
 def test_bands_are_stacked(tmp_path):
     """In the order of the files, each with the file's name."""
     paths, layers = scenes(tmp_path, 3, bands=2, size=(90, 60))
