@@ -79,6 +79,7 @@ EXAMPLES = {
     },
     "nodata-to-alpha": {"name": "nodata-to-alpha"},
     "proximity": {"name": "proximity", "target_values": [100, 120], "max_distance": 8},
+    "proximity-far": {"name": "proximity", "target_values": 101, "fixed_value": 7},
     "proximity-geo": {
         "name": "proximity", "distance_units": "geo", "max_distance": 0.3, "band": 1,
         "target_values": 101, "output_data_type": "Float64",

@@ -56,7 +56,10 @@ class ProximityStep(StepParams):
         "pixel", "Unit of distances: pixels, or the units of the CRS."
     )
     max_distance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = semantic(
-        0.0, "Distance beyond which pixels become nodata, up to 2048 pixels.", "distance_units"
+        0.0,
+        "Distance beyond which pixels become nodata; 0: none, and then, as beyond 2048 pixels, all "
+        "pixels are read first to find the targets.",
+        "distance_units",
     )
     fixed_value: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = semantic(
         None, "Value of pixels within max_distance, but for targets, in place of their distance."
@@ -65,12 +68,3 @@ class ProximityStep(StepParams):
         None, "Nodata of the output; empty: NaN, or the largest whole number.", "pixel value"
     )
     output_data_type: DataType = semantic("float32", "Type of the pixels, by GDAL's names.")
-
-    @model_validator(mode="after")
-    def _has_an_end(self) -> Self:
-        if not self.max_distance:
-            raise ValueError(
-                "proximity needs max_distance: without one, each pixel depends on the whole "
-                "raster; give the largest distance that matters, up to 2048 pixels"
-            )
-        return self

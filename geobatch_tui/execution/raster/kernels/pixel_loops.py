@@ -109,6 +109,7 @@ run_algebra = Loop.of("algebra_loops.run", "int64:2 float64:2")
 power = Loop.of("value_loops.power", "float64:1 float")
 classify = Loop.of("value_loops.classify", "T:1 float64:1 float64:1 int32:1")
 colour = Loop.of("value_loops.colour", "T:1 float64:1 float64:2 int uint8:2")
+downs = Loop.of("focal.distance_loops.downs", "uint8:2 int,int int32:2")
 fill = Loop.of(
     "focal.distance_loops.fill", "T:2 uint8:2 int,int int bool bool int32:2 int32:1 T:2 uint8:2"
 )
@@ -117,6 +118,7 @@ squares = Loop.of(
     "focal.distance_loops.squares",
     "uint8:2 int,int int float int32:2 int32:1 int64:2 float64:1 float64:2",
 )
+squares_of_downs = Loop.of("focal.distance_loops.squares_of_downs", "int32:2 int int64:2 float64:2")
 #: Sides in the source, of a part of an axis.
 _SIDES = "int int int"
 kernel_taps = Loop.of(

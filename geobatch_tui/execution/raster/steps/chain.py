@@ -25,7 +25,7 @@ from geobatch_tui.execution.raster.steps.step_table import READ, STEPS, pixel_by
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rasterio.io import DatasetReader
 
@@ -112,21 +112,31 @@ def of(opened: OpenSource, chain: tuple[StepPlan, ...], stage: Stage) -> Stream:
 
 @dataclass(slots=True)
 class Undefined:
-    """Counts the ``pixels`` with a result that is undefined, on the way to those of ``window``."""
+    """Counts the pixels with a result that is undefined, on the way to those of ``window``: each of
+    the window once; those on other grids, ``elsewhere``, as often as they are computed."""
 
     window: Window | None = None
-    pixels: int = 0
+    found: Valid | None = None
+    elsewhere: int = 0
+
+    @property
+    def pixels(self) -> int:
+        return self.elsewhere + (0 if self.found is None else int(np.count_nonzero(self.found)))
+
+    def begin(self, window: Window) -> None:
+        self.window, self.found, self.elsewhere = window, None, 0
 
     def add(self, undefined: Valid, window: Window, *, here: bool) -> None:
-        """Count those of ``window``; ``here``: they lie on the grid that is asked for, so that what
-        lies beyond the window is another's to count."""
-        if here and self.window is not None:
-            common = window.clip(self.window)
-            if not common.size:
-                return
-            rows, cols = common.slices_in(window)
-            undefined = undefined[rows, cols]
-        self.pixels += int(np.count_nonzero(undefined))
+        """Note those of ``window``; ``here``: they lie on the grid that is asked for, so that what
+        lies beyond its window is another's to count."""
+        if not here or self.window is None:
+            self.elsewhere += int(np.count_nonzero(undefined))
+            return
+        common = window.clip(self.window)
+        if common.size:
+            if self.found is None:
+                self.found = np.zeros(self.window.shape, bool)
+            self.found[common.slices_in(self.window)] |= undefined[common.slices_in(window)]
 
 
 @dataclass(slots=True)
@@ -191,7 +201,7 @@ class Stream:
         """Return the pixels of ``window``, and how many have a result on the way that is undefined.
         In front of a step that changes the grid they count as often as they are computed. Raises as
         :meth:`block`."""
-        self.undefined.window, self.undefined.pixels = window, 0
+        self.undefined.begin(window)
         return self.block(window), self.undefined.pixels
 
     def side(self, side: Json, window: Window) -> Block:
@@ -206,19 +216,23 @@ class Stream:
                 self.built[key] = known
             return known.block(window)
 
-    def ranges(self, bands: Sequence[int]) -> list[tuple[float, float] | None]:
-        """Raises CorruptSourceError if pixels cannot be read."""
+    def parts(self) -> Iterator[tuple[Window, Block]]:
+        """Yield all pixels, some at a time."""
         pixels = _PART_BYTES // pixel_bytes(self.chain)
         across = min(self.raster.width, max(pixels // BLOCK**2, 1) * BLOCK)
         down = max(pixels // across // BLOCK, 1) * BLOCK
-        found: list[tuple[float, float] | None] = [None] * len(bands)
         for window in self.raster.whole.parts(across, down):
             try:
-                block = self.block(window)
+                yield window, self.block(window)
             except RasterioError as error:
                 raise CorruptSourceError(
-                    f"{self.opened.path}: pixels cannot be read for their range: {error}"
+                    f"{self.opened.path}: pixels cannot be read before the first chunk: {error}"
                 ) from error
+
+    def ranges(self, bands: Sequence[int]) -> list[tuple[float, float] | None]:
+        """Raises CorruptSourceError if pixels cannot be read."""
+        found: list[tuple[float, float] | None] = [None] * len(bands)
+        for _, block in self.parts():
             valid = valid_bands(self.raster, block)
             for number, band in enumerate(bands):
                 good = None if valid is None else valid[min(band, len(valid) - 1)]

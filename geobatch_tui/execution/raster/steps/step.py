@@ -17,7 +17,7 @@ from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
 from geobatch_tui.execution.raster.source_facts import Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rasterio.io import DatasetReader
 
@@ -67,6 +67,11 @@ class Upstream(Protocol):
 
     def side(self, side: Json, window: Window) -> Block:
         """Return ``window`` of the second raster that a step was planned with."""
+        ...
+
+    def parts(self) -> Iterator[tuple[Window, Block]]:
+        """Yield all pixels, some at a time, in windows that begin at a multiple of ``BLOCK``.
+        Raises CorruptSourceError if pixels cannot be read."""
         ...
 
     def ranges(self, bands: Sequence[int]) -> list[tuple[float, float] | None]:

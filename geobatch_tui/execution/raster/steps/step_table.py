@@ -36,7 +36,7 @@ _PLACES = {
     "materialize": "band_steps:Materialize",
     "neighbors": "focal.neighbor_steps:Neighbors",
     "nodata-to-alpha": "band_steps:NodataToAlpha",
-    "proximity": "focal.distance_steps:Proximity",
+    "proximity": "focal.proximity_step:Proximity",
     "reclassify": "reclassify_step:Reclassify",
     "reproject": "reproject_step:Reproject",
     "resize": "grids.resize_step:Resize",

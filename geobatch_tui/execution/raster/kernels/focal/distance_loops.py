@@ -1,5 +1,5 @@
 """The loops that look round pixels for the nearest ones of a kind, compiled; see
-``steps.focal.distance_steps``.
+``steps.focal.distance_steps`` and ``proximity_step``.
 
 They get a window and all round it that is near enough to count; in that it begins at ``corner``
 (row, column). What a pixel gets depends on its surroundings alone.
@@ -218,3 +218,50 @@ def _least(downs, x, most):
         if x + s < len(downs):
             least = min(least, across + downs[x + s])
     return -1.0 if least == np.inf else least
+
+
+@jit
+def downs(targets, corner, out):
+    """Bring the distances in ``out`` (h, W), how many rows away the next target of a column is, or
+    -1, up to date with the ``targets`` of a block whose first pixel lies at ``corner`` (row,
+    column) of it, above it or below, too."""
+    rows, columns = targets.shape
+    height = out.shape[0]
+    top = corner[0]
+    for c in range(columns):
+        x = c + corner[1]
+        last = -1
+        for r in range(rows):
+            if targets[r, c]:
+                last = r
+            if last >= 0 and 0 <= r + top < height:
+                _shorten(out, r + top, x, r - last)
+        if last >= 0:
+            for k in range(max(rows + top, 0), height):
+                _shorten(out, k, x, k - top - last)
+        last = -1
+        for r in range(rows - 1, -1, -1):
+            if targets[r, c]:
+                last = r
+            if last >= 0 and 0 <= r + top < height:
+                _shorten(out, r + top, x, last - r)
+        if last >= 0:
+            for k in range(min(top, height)):
+                _shorten(out, k, x, last + top - k)
+
+
+@jit
+def _shorten(out, k, x, distance):
+    if out[k, x] < 0 or distance < out[k, x]:
+        out[k, x] = distance
+
+
+@jit
+def squares_of_downs(down, left, hull, out):
+    """Fill ``out`` (h, w), whose first column is ``left`` of ``down`` (h, W), with the squared
+    distance to the nearest target, or -1, from how many rows away those of the columns are.
+    ``hull`` (3, W) is overwritten."""
+    for k in range(out.shape[0]):
+        for x in range(down.shape[1]):
+            hull[2, x] = down[k, x]
+        _under(hull, _hull(hull), left, out[k])

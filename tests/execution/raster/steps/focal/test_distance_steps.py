@@ -219,20 +219,20 @@ def test_invalid_pixels_are_no_targets_and_have_no_distance(tmp_path):
 def test_what_has_no_distance_is_refused(tmp_path):
     """No end, too far an end, targets that cannot be, a rotated grid, too small a type."""
     path, _ = scattered(tmp_path / "a.tif")
-    with pytest.raises(SchemaError, match="2049 pixels"):
-        done(path, "proximity", max_distance=2049)
     with pytest.raises(SchemaError, match=r"300\.0 does not occur in uint8"):
         done(path, "proximity", max_distance=9, target_values=[300])
     with pytest.raises(SchemaError, match=r"1\.5 does not occur in uint8"):
         done(path, "proximity", max_distance=9, target_values=1.5)
     far = done(path, "proximity", max_distance=300, output_data_type="UInt8")[3]
     assert any("uint8 holds distances up to 254" in text for text in far)
+    for most in (0, 103):  # 2060 widths of a pixel
+        with pytest.raises(SchemaError, match=r"pixels are 0\.8 times as high as wide"):
+            done(path, "proximity", max_distance=most, distance_units="geo")
     with rasterio.open(path, "r+") as out:
         out.transform = rasterio.Affine(0.05, 0.01, 10, 0.01, -0.04, 42)
     with pytest.raises(SchemaError, match="rotated grid"):
         done(path, "proximity", max_distance=1, distance_units="geo")
     for how, said in (
-        ({}, "needs max_distance"),
         ({"max_distance": -1}, "greater than or equal to 0"),
         ({"max_distance": 3, "fixed_value": -1}, "greater than or equal to 0"),
         ({"max_distance": 3, "target_values": ["x"]}, "valid number"),
