@@ -33,7 +33,7 @@ Resampling = Literal[
 
 #: Versions of the steps whose same parameters gave other pixels in an earlier release; those of the
 #: others are 1.
-STEP_VERSIONS: Mapping[str, int] = {}
+STEP_VERSIONS: Mapping[str, int] = {"stack": 2}
 #: GDAL's name for the geometry among the fields of features.
 GEOMETRY_NAME = "_ogr_geometry_"
 #: Steps that make one raster of many files; they come first in a chain, in place of a file.

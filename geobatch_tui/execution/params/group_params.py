@@ -29,16 +29,14 @@ def _pattern(text: str) -> str:
 Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
-class MosaicStep(StepParams):
-    """Lay files side by side: one raster of all inputs, or of each group of them."""
+class GroupStep(StepParams):
+    """A first step that brings files onto one grid."""
 
-    name: Literal["mosaic"]
     by: Pattern = semantic(
         "",
         "A regular expression on the names of the inputs: files for which it matches the same, or "
         "the same in its parentheses, become one output of that name; empty: all inputs do.",
     )
-    rule: Rule = semantic("last", "Which value a pixel has that several files have.")
     resolution: Mode | tuple[float, float] | float = semantic(
         "same",
         "Size of a pixel: the same in all files; the smallest, the largest, the mean of all, one "
@@ -51,16 +49,11 @@ class MosaicStep(StepParams):
     target_aligned_pixels: bool = semantic(False, "Grow the extent to multiples of the resolution.")
     resampling: Resampling | None = semantic(
         None,
-        "How files on other grids are brought onto that of the mosaic; empty: nearest if a grid is "
+        "How files on other grids are brought onto that of the output; empty: nearest if a grid is "
         "asked for, else such files are refused.",
     )
     output_crs: str = semantic(
-        "", "CRS of the mosaic: files in others are warped; empty: that of all files."
-    )
-    output_data_type: DataType | None = semantic(
-        None,
-        "Type of the pixels: for rules that compute values, and for files of several types; empty: "
-        "that of the inputs.",
+        "", "CRS of the output: files in others are warped; empty: that of all files."
     )
 
     @model_validator(mode="after")
@@ -75,11 +68,19 @@ class MosaicStep(StepParams):
         return self
 
 
-class StackStep(StepParams):
+class MosaicStep(GroupStep):
+    """Lay files side by side: one raster of all inputs, or of each group of them."""
+
+    name: Literal["mosaic"]
+    rule: Rule = semantic("last", "Which value a pixel has that several files have.")
+    output_data_type: DataType | None = semantic(
+        None,
+        "Type of the pixels: for rules that compute values, and for files of several types; empty: "
+        "that of the inputs.",
+    )
+
+
+class StackStep(GroupStep):
     """Put the bands of files behind one another: of all inputs, or of each group of them."""
 
     name: Literal["stack"]
-    by: Pattern = semantic("", "A regular expression on the names of the inputs, as of mosaic.")
-    resolution: Literal["same"] = semantic(
-        "same", "Sizes of pixels: the same in all files, which lie on one grid."
-    )

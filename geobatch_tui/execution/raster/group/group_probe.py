@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.errors import SchemaError
+from geobatch_tui.execution.params.frozen import step_version
 from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster import source_raster, validity
 from geobatch_tui.execution.raster.group import union_grid
@@ -17,7 +18,7 @@ from geobatch_tui.execution.raster.source import size_checks
 from geobatch_tui.execution.raster.source.member_files import packed
 from geobatch_tui.execution.raster.steps.band_steps import TYPES, picked_bands, typed
 from geobatch_tui.execution.raster.steps.grids.member_warps import NUMBERS
-from geobatch_tui.execution.raster.steps.mosaic_step import STACK, VERSION
+from geobatch_tui.execution.raster.steps.mosaic_step import STACK
 from geobatch_tui.execution.raster.steps.step import Source
 from geobatch_tui.execution.raster.warp import warp_plan
 
@@ -143,7 +144,7 @@ def plan_group(group: Group, name: str, params: Any, planning: Planning) -> Step
     """
     dataset, facts = group.first.dataset, group.first.facts
     values: dict[str, object] = {"allow_vrt": group.allow_vrt}
-    grid, windows = _placed(group, name, params, planning, values)
+    grid, windows = _placed(group, params, planning, values)
     choice = validity.choose(
         facts, src_nodata=None, dst_nodata=None, add_alpha=False, outside="warps" in values
     )
@@ -158,14 +159,14 @@ def plan_group(group: Group, name: str, params: Any, planning: Planning) -> Step
     rows = np.column_stack([windows, group.looks.statuses])
     values["files"] = packed(rows)
     if name == STACK:
-        return StepPlan(name, VERSION, values, _stacked(raster, group.paths))
+        return StepPlan(name, step_version(name), values, _stacked(raster, group.paths))
     values["rule"] = params.rule
     planning.notes["files"] = len(rows)
-    return StepPlan(name, VERSION, values, _reduced(raster, params, planning))
+    return StepPlan(name, step_version(name), values, _reduced(raster, params, planning))
 
 
 def _placed(
-    group: Group, name: str, params: Any, planning: Planning, values: dict[str, object]
+    group: Group, params: Any, planning: Planning, values: dict[str, object]
 ) -> tuple[PixelGrid, Indices]:
     """Return the grid of the mosaic or stack, and the window of each file; ``values`` gets how
     files on other grids come onto it."""
@@ -178,7 +179,7 @@ def _placed(
         rest = f"\n  and {more} more" if more > 0 else ""
         raise SchemaError(
             f"{len(others)} files do not lie on the grid of {dataset.name}:\n{shown}{rest}",
-            hint=_hint(name, others),
+            hint=_hint(others),
         )
     if windows is not None:
         return _grown(placed, windows), windows
@@ -206,9 +207,7 @@ def _grown(first: PixelGrid, windows: Indices) -> PixelGrid:
     return replace(first, transform=transform, width=right, height=bottom)
 
 
-def _hint(name: str, others: Sequence[str]) -> str:
-    if name == STACK:
-        return "bring them onto it first, by a job with reproject or resize; or group by a name"
+def _hint(others: Sequence[str]) -> str:
     kinds = {text.rpartition(": ")[2].split(" ")[0] for text in others}
     if kinds == {"type"}:
         return "output_data_type gives all of them one type that holds their values"

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
 MOSAIC, STACK = "mosaic", "stack"
-VERSION = 1
 #: Bytes of values of all files together that a median is taken of at once.
 _TOGETHER = 48 * 2**20
 
@@ -181,13 +180,13 @@ def _stacked(raster: Raster, files: MemberFiles, window: Window) -> Block:
     pixels: Pixels = np.zeros((raster.count, *window.shape), raster.dtype)
     if raster.nodata is not None:
         pixels[:] = raster.nodata
-    mask: Valid = np.ones(window.shape, bool)
+    # Of a pixel that one file lacks, no band is valid.
+    having = np.zeros(window.shape, np.int32)
     each = raster.count // len(files.paths)
     for number in files.under(window):
         part = files.window_of(number).clip(window)
         values, valid = files.read(number, part)
         at = part.slices_in(window)
         pixels[number * each : (number + 1) * each, *at] = values
-        if raster.validity == "mask" and valid is not None:
-            mask[at] &= valid.all(axis=0)
-    return Block(pixels, mask if raster.validity == "mask" else None)
+        having[at] += True if valid is None else valid.all(axis=0)
+    return Block(pixels, having == len(files.paths) if raster.validity == "mask" else None)

@@ -199,6 +199,15 @@ def test_bands_are_stacked(tmp_path):
     assert plan.colorinterp == ("gray", *["undefined"] * 5)
 
 
+def test_a_stack_is_valid_where_all_files_are(tmp_path):
+    """Where one does not reach, and there is no nodata, the mask says so."""
+    paths, layers = scenes(tmp_path, 3, nodata=None, dtype="uint8", size=(60, 40))
+    plan, pixels, mask = whole_of(group_item(tmp_path, paths, {"name": "stack"}))
+    assert plan.validity == "mask"
+    assert np.array_equal(mask, ~np.isnan(layers).any(axis=0)[0])
+    assert np.array_equal(pixels, np.nan_to_num(layers[:, 0]))
+
+
 def test_files_on_other_grids_are_refused_by_name(tmp_path):
     """With what is different: CRS, type, size of pixels, place between pixels."""
     paths, _ = scenes(tmp_path, 3)

@@ -166,6 +166,26 @@ def test_files_of_several_types_are_promoted_if_asked(tmp_path, scenes):
         mosaic(tmp_path, [scenes[0], wide], output_data_type="int16")
 
 
+@pytest.mark.parametrize("nodata", [-9, None])
+def test_a_stack_has_the_bands_of_mosaics_of_one_file(tmp_path, nodata):
+    """On the grid that is asked for; else files on other grids are refused."""
+    paths = [scene(tmp_path / f"{n}.tif", *grid, nodata=nodata) for n, grid in enumerate(GRIDS)]
+    listed = Path(write_source_list(paths, tmp_path / "lists"))
+    box = [500_000.0, 4_999_400.0, 501_000.0, 5_000_000.0]
+    asked = {"resolution": 8.0, "bbox": box, "resampling": "bilinear"}
+    item = item_of(listed, {"steps": [{"name": "stack", **asked}]}, op="raster.pipeline")
+    plan, pixels, mask = whole_of(item)
+    assert (plan.count, plan.width, plan.height) == (4, 125, 75)
+    singles = [whole_of(mosaic(tmp_path, [path], **asked)) for path in paths]
+    assert np.array_equal(pixels, np.concatenate([one for _, one, _ in singles]))
+    if nodata is None:
+        assert np.array_equal(mask, np.logical_and.reduce([valid for _, _, valid in singles]))
+        assert not mask.all()
+    with pytest.raises(SchemaError, match="do not lie on the grid") as told:
+        item_of(listed, {"steps": [{"name": "stack"}]}, op="raster.pipeline")
+    assert "resampling" in told.value.hint
+
+
 def test_gaps_beside_warped_files_are_masked(tmp_path):
     """Where there is no nodata."""
     paths = [scene(tmp_path / f"{n}.tif", *grid, nodata=None) for n, grid in enumerate(GRIDS[:2])]
