@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.cli import shared_options
 from geobatch_tui.cli.display import streams
 from geobatch_tui.errors import ConfigError, ExitCode
+from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.observability.text import command_line
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run_in_console(
         from geobatch_tui.cli.detach import run_detached
 
         streams.say("the run goes on in the background")
-        return run_detached(resume, Path(loaded.job.output.dir))
+        return run_detached(resume, local_place(loaded.job.output.dir))
     return closed.result if closed.wish is None else follow(closed.wish)
 
 

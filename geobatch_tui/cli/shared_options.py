@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geobatch_tui.errors import ConfigError
+from geobatch_tui.errors import ConfigError, UnsafeInputError
 from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import safe
 
@@ -18,16 +18,21 @@ if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
 
 
-def local_directory(text: str) -> Path:
-    """Parse the directory of a run. Raises BadParameter for a URL."""
+def run_directory(text: str) -> Path:
+    """Parse the place of a run's outputs: of a URL, the directory of its state here. Raises
+    BadParameter for what is neither."""
     from geobatch_tui.config.paths import is_remote
+    from geobatch_tui.execution.stores.output_prefix import is_prefix, local_place
 
-    if is_remote(text):
-        shown = safe(redact(text))
-        raise typer.BadParameter(
-            f"{shown} is no local directory; give the output directory of a run"
-        )
-    return Path(text)
+    try:
+        if not is_remote(text) or is_prefix(text):
+            return local_place(text)
+    except UnsafeInputError as error:
+        raise typer.BadParameter(error.message) from error
+    shown = safe(redact(text))
+    raise typer.BadParameter(
+        f"{shown} is no local directory or s3://bucket/prefix; give where the outputs of a run are"
+    )
 
 
 _of_job = partial(typer.Option, rich_help_panel="The job", show_default=False)
@@ -47,9 +52,9 @@ JobFile = Annotated[
 RunDir = Annotated[
     Path,
     typer.Argument(
-        parser=local_directory,
+        parser=run_directory,
         metavar="DIR",
-        help="Output directory of a run.",
+        help="Output directory of a run, or s3://bucket/prefix.",
         show_default=False,
     ),
 ]
@@ -105,6 +110,7 @@ def load(
     """
     from geobatch_tui import load_job
     from geobatch_tui.config.chains.pipeline import is_pipeline
+    from geobatch_tui.execution.stores.output_prefix import is_prefix, local_place
 
     if job_file is None and config is None:
         raise ConfigError("no job file given", hint="geobatch run JOB.toml; see --help")
@@ -112,6 +118,8 @@ def load(
         raise ConfigError(f"two job files given: {job_file} and {config}", hint="give one")
     if isinstance(job_file, str) and is_pipeline(job_file):
         return load_job(None, pipeline=job_file, overrides=overrides or (), flags=flags)
+    if isinstance(job_file, str) and is_prefix(job_file):
+        job_file = local_place(job_file)
     path = Path(job_file) if job_file is not None else config
     if path is not None and path.is_dir():
         from geobatch_tui.orchestration.upkeep import load_kept

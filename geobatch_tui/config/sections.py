@@ -19,9 +19,9 @@ from geobatch_tui.config.setting_types import (
     CrsText,
     Duration,
     Inputs,
-    LocalPath,
     NoDuration,
     NoLimit,
+    OutputPlace,
 )
 from geobatch_tui.execution.params.param_fields import operational, semantic
 
@@ -70,8 +70,11 @@ class SourceSection(Section):
 class OutputSection(Section):
     """The outputs: place, format, and what becomes of others there."""
 
-    dir: LocalPath = operational(
-        ..., "Directory of the outputs; the run keeps its state in .geobatch/ there.", path=True
+    dir: OutputPlace = operational(
+        ...,
+        "Directory of the outputs; the run keeps its state in .geobatch/ there. Or a prefix in a "
+        "store, as s3://bucket/prefix; the state is in the user's state directory then.",
+        path=True,
     )
     format: Literal[
         "COG", "GTiff", "GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq", "Shapefile"

@@ -23,6 +23,8 @@ from geobatch_tui.config import crs, units
 from geobatch_tui.config.catalog.stac_source import StacSource
 from geobatch_tui.config.paths import is_remote
 from geobatch_tui.config.problems import nearest
+from geobatch_tui.errors import UnsafeInputError
+from geobatch_tui.execution.stores.output_prefix import OutputPrefix, is_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,12 +84,17 @@ def _path(text: str) -> str:
     return text
 
 
-def _local(text: str) -> str:
-    if is_remote(text):
+def _output_place(text: str) -> str:
+    if not is_remote(text):
+        return text
+    try:
+        return str(OutputPrefix.of(text))
+    except UnsafeInputError as error:
+        why = f": {error.message}" if is_prefix(text) else ""
         raise ValueError(
-            "must be a local directory, not a URL; upload the outputs after the run has ended"
-        )
-    return text
+            "must be a local directory, or a prefix in a store, s3://, gs:// or az://bucket/prefix"
+            + why
+        ) from None
 
 
 _TEXT = JsonSchema({"type": ["string", "number"]})
@@ -142,5 +149,5 @@ Inputs = Annotated[
     Strict(strict=False),
     BeforeValidator(lambda value: (value,) if isinstance(value, str | Mapping) else value),
 ]
-#: A path that is no URL.
-LocalPath = Annotated[PathText, AfterValidator(_local)]
+#: A local directory, or a prefix in a store.
+OutputPlace = Annotated[PathText, AfterValidator(_output_place)]

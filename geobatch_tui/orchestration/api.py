@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ItemContext
+from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.orchestration.plan.group_parts import Kept
 from geobatch_tui.orchestration.plan.groups import inputs_of
@@ -104,7 +105,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
     """
     job = loaded.job
     operation = get_operation(job.op.name)
-    output_dir = Path(job.output.dir)
+    output_dir = local_place(job.output.dir)
     inputs = inputs_of(job)
     refuse_log(loaded)
     refuse_file(output_dir)
@@ -195,7 +196,7 @@ async def retry(  # noqa: PLR0913 - each one is a flag of the command line
         ConfigError: an override would change output bytes: published items would be stale, so
             that belongs into the job file and a new ``run``. Or nothing can be split.
     """
-    loaded = load_run(Path(directory), overrides)
+    loaded = load_run(local_place(directory), overrides)
     replaced = None
     if replace is not None:
         if get_operation(loaded.job.op.name).data != "vector":
@@ -209,8 +210,8 @@ async def retry(  # noqa: PLR0913 - each one is a flag of the command line
                 hint="retry with a lower engine.chunk_features instead",
             )
         creation = loaded.job.output.creation
-        replanned, sizes = splitting(Path(directory), creation, classes, chunks)
-        loaded = load_run(Path(directory), (*overrides, *sizes))
+        replanned, sizes = splitting(local_place(directory), creation, classes, chunks)
+        loaded = load_run(local_place(directory), (*overrides, *sizes))
     return await execute(
         loaded,
         Options(

@@ -26,6 +26,7 @@ from geobatch_tui.execution.protocol.messages import (
     SourceIdentity,
     chunk_place,
 )
+from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.fingerprints import identify
 from geobatch_tui.orchestration.plan.groups import combined, inputs_of
@@ -134,7 +135,7 @@ class LoneItem:
     def known_plan(self) -> ItemPlan | None:
         """Return its plan as of the last run, if that was of this job and source."""
         recipe = self._recipe
-        with reading(Path(self.job.output.dir)) as reader:
+        with reading(local_place(self.job.output.dir)) as reader:
             row = None if reader is None else reader.item_by_key(self.source.key)
         if row is None or not row.plan or row.src_digest != self.identity.digest:
             return None

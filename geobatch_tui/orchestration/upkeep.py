@@ -12,11 +12,15 @@ from geobatch_tui.config.chains.own_functions import identities
 from geobatch_tui.config.layers import LoadedJob, from_plan_json
 from geobatch_tui.errors import (
     ConfigError,
+    InvalidInputError,
     LedgerCorruptError,
     LedgerEmptyError,
     OutputGoneError,
+    SourceChangedError,
     StateError,
 )
+from geobatch_tui.execution.stores import object_output, store_client
+from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.place.durable import write_json_atomic
 from geobatch_tui.ledger.place.lock import RunLock
 from geobatch_tui.ledger.place.owner import is_ours
@@ -27,6 +31,7 @@ from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.fingerprints import changed_keys, has_digest
+from geobatch_tui.orchestration.plan.object_inputs import enter_stores
 from geobatch_tui.orchestration.run.options import Options
 from geobatch_tui.orchestration.run.runner import execute
 from geobatch_tui.orchestration.state.run_index import is_noted
@@ -108,7 +113,7 @@ def _record(directory: Path) -> Json:
         ) from error
     try:
         # Outputs are where the state is: the directory may have been moved, or copied.
-        record["job"]["output"]["dir"] = str(state.output_dir)
+        record["job"]["output"]["dir"] = state.outputs
     except (KeyError, TypeError) as error:
         raise StateError(
             f"{safe(str(state.plan))} is damaged", hint="run the job file again instead"
@@ -120,25 +125,36 @@ async def verify(directory: str | Path) -> Json:
     """Re-read every published output of a run and compare it with the ledger: the result is
     ``{"checked": n, "damaged": [paths]}``, with those that are missing among the damaged."""
     gate = asyncio.Semaphore(VERIFY_AT_ONCE)
-    root = state_of_run(Path(directory)).output_dir
+    place = local_place(directory)
+    state = state_of_run(place)
+    if state.prefix is not None:
+        enter_stores(from_plan_json(_record(place)).job)
 
     async def damaged(row: ItemRow) -> str | None:
         async with gate:
             try:
-                intact = await has_digest(output_path(root, row.key), row.out_digest)
-            except (OSError, StateError):
+                intact = await _is_intact(state, row)
+            except (OSError, StateError, InvalidInputError, SourceChangedError):
                 intact = False
-            return None if intact else safe(str(root / row.key))
+            return None if intact else safe(state.named(row.key))
 
-    with reading(Path(directory)) as reader:
+    with reading(place) as reader:
         if reader is None:
-            raise LedgerEmptyError(f"there is no ledger in {safe(str(directory))}")
+            raise LedgerEmptyError(f"there is no ledger in {safe(str(place))}")
         rows = [row for row in reader.items() if row.state is ItemState.PUBLISHED]
         damages = await asyncio.gather(*map(damaged, rows))
-    _leave_suspects(
-        Path(directory), [row.key for row, path in zip(rows, damages, strict=True) if path]
-    )
+    _leave_suspects(place, [row.key for row, path in zip(rows, damages, strict=True) if path])
     return {"checked": len(rows), "damaged": [path for path in damages if path]}
+
+
+async def _is_intact(state: StateDir, row: ItemRow) -> bool:
+    """Read an output and compare it with the ledger. Raises InvalidInputError or OSError if it is
+    not there, RemoteIOError and its kin where its store cannot tell."""
+    if state.prefix is None:
+        return await has_digest(output_path(state.output_dir, row.key), row.out_digest)
+    url = state.prefix.url(row.key)
+    version = await asyncio.to_thread(store_client.client_of(url).version, url)
+    return await asyncio.to_thread(object_output.has_digest, url, version, row.out_digest)
 
 
 def _leave_suspects(directory: Path, keys: list[str]) -> None:
@@ -157,8 +173,8 @@ async def repair(directory: str | Path, *, log_stream: Callable[[str], None] | N
     and whose every block can be read, are adopted; nothing is computed. Spools of unfinished items
     are lost with the ledger: their chunks are redone by the next run.
     """
-    loaded = load_run(Path(directory))
-    state = own_state_of_run(Path(directory))
+    loaded = load_run(local_place(directory))
+    state = own_state_of_run(local_place(directory))
     kept = _set_aside(state)
     result = await execute(loaded, Options(adopt_only=True, log_stream=log_stream))
     return {

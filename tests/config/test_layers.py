@@ -352,10 +352,18 @@ def test_undecodable_paths_survive(load):
 
 
 @pytest.mark.parametrize(
-    "place", ["s3://bucket/out", "gs://b", "HTTPS://u:hunter2@h/o", "file:///tmp/o", "/vsis3/b/o"]
+    "place",
+    [
+        "s3://u:hunter2@b/out",
+        "s3://b/a/../c",
+        "HTTPS://u:hunter2@h/o",
+        "file:///tmp/o",
+        "/vsis3/b/o",
+    ],
 )
-def test_outputs_go_to_a_local_directory(load, place):
-    """A URL is refused by every layer before anything is asked or made; no secret is repeated."""
+def test_outputs_go_to_a_directory_or_a_bucket(load, place):
+    """Another URL is refused by every layer before anything is asked or made; no secret is
+    repeated."""
     for layers in (
         {"text": BASE.replace('"out"', f'"{place}"')},
         {"environ": {"BATCH_OUTPUT_DIR": place}},
@@ -366,6 +374,7 @@ def test_outputs_go_to_a_local_directory(load, place):
         assert "must be a local directory" in said
         assert "hunter2" not in said
     assert load(flags={"output.dir": "odd:name"}).job.output.dir.endswith("/odd:name")
+    assert load(flags={"output.dir": "s3://bucket/out/"}).job.output.dir == "s3://bucket/out"
 
 
 def test_the_job_is_named_after_its_file(load):

@@ -15,7 +15,7 @@ import geobatch_tui
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.stores import store_client
-from geobatch_tui.orchestration.run import watchdogs
+from geobatch_tui.orchestration.side_tasks import watchdogs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from geobatch_tui.cli import console, shared_options
 from geobatch_tui.cli.display import streams
 from geobatch_tui.cli.shared_options import of_run
+from geobatch_tui.execution.stores.output_prefix import is_prefix, local_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -63,7 +64,7 @@ def run(
         from geobatch_tui.cli.detach import run_detached
 
         words += ["--fresh"] * fresh + ["--retry-dead"] * retry_dead + ["--json"] * as_json
-        return run_detached(words, Path(loaded.job.output.dir))
+        return run_detached(words, local_place(loaded.job.output.dir))
     run_job = partial(console.run_in_console, resume=words) if in_console else run_shown
     return give(run_job(loaded, fresh=fresh, retry_dead=retry_dead), as_json=as_json)
 
@@ -74,7 +75,8 @@ def _words(job: str, flags: Mapping[str, object], overrides: Sequence[str]) -> l
     from geobatch_tui.config.sources import OPTIONS
 
     # A directory stands for the job that it was run with, whatever became of the job file.
-    words = ["run", job if is_pipeline(job) else str(Path(job).absolute()), "--headless"]
+    as_is = is_pipeline(job) or is_prefix(job)
+    words = ["run", job if as_is else str(Path(job).absolute()), "--headless"]
     for key, value in flags.items():
         words += [OPTIONS[key], str(value)] if value is not None else []
     for override in overrides:

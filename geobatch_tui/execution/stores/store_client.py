@@ -22,12 +22,13 @@ from geobatch_tui.errors import (
     SourceNotFoundError,
     TransientError,
 )
-from geobatch_tui.execution.stores import network_faults, store_settings
+from geobatch_tui.execution.stores import network_faults, store_settings, write_faults
 from geobatch_tui.execution.stores.object_url import BUCKETS, ObjectUrl, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
+    from pathlib import Path
 
     from geobatch_tui.execution.stores.store_settings import StoreSettings
 
@@ -132,6 +133,44 @@ class StoreClient:
             return self.version(url)
         except SourceNotFoundError:
             return None
+
+    def described(self, url: ObjectUrl) -> tuple[Version, Mapping[str, str]] | None:
+        """Ask for the version of an object and the metadata that it was written with; None if there
+        is none that may be read."""
+        try:
+            answer = self._library.get(self._store, url.key, options={"head": True})
+            version, about = Version.of(answer.meta, url), dict(answer.attributes)
+        except Exception as error:  # noqa: BLE001 - boundary: of the client library
+            failed = network_faults.fault(error, url)
+            if isinstance(failed, SourceNotFoundError):
+                return None
+            raise failed from None
+        traffic.count(0)
+        return version, about
+
+    def put(
+        self, url: ObjectUrl, path: Path, about: Mapping[str, str], *, absent: bool = False
+    ) -> None:
+        """Write a whole file; its name is there once all of it is. ``absent``: only if there is no
+        object of that name; the file is held in memory then.
+
+        Raises:
+            NameTakenError: there is one.
+            OutputGoneError, RemoteIOError and its kin: it cannot be written.
+        """
+        try:
+            self._library.put(
+                self._store,
+                url.key,
+                path,
+                attributes=dict(about),
+                mode="create" if absent else "overwrite",
+                chunk_size=2 * LONGEST,
+                max_concurrency=TOGETHER,
+            )
+        except Exception as error:  # noqa: BLE001 - boundary: of the client library
+            raise write_faults.by_reader(error, url) from None
+        traffic.count(path.stat().st_size)
 
     def read(
         self, url: ObjectUrl, start: int, end: int, wanted: Version | None

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from geobatch_tui.errors import StateError
+from geobatch_tui.errors import StateError, UnsafeInputError
+from geobatch_tui.execution.stores.output_prefix import OutputPrefix
 from geobatch_tui.ledger.place.durable import output_error, write_json_atomic
 from geobatch_tui.ledger.place.owner import refuse_foreign, refuse_other_kinds
 from geobatch_tui.ledger.place.regular_file import read_json
 from geobatch_tui.observability.text import safe
 
 NAME: Final = ".geobatch"
+#: Says which store the outputs of a run are in, where they are in one.
+_STORE: Final = "store.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +26,16 @@ class StateDir:
     """The state directory of one output directory. ARCHITECTURE.md lists the files in it.
 
     Attributes:
-        output_dir: absolute.
+        output_dir: absolute; of a run into a store, the directory in which outputs are assembled.
         root: ``output_dir/.geobatch``.
         ledger: the database; outside ``root`` where that was asked for.
+        prefix: where the outputs go, if that is a store.
     """
 
     output_dir: Path
     root: Path
     ledger: Path
+    prefix: OutputPrefix | None = None
 
     @classmethod
     def open(
@@ -39,11 +44,12 @@ class StateDir:
         create: bool = False,  # noqa: FBT001, FBT002
         *,
         local: bool = False,
+        prefix: OutputPrefix | None = None,
     ) -> Self:
         """Find the state directory of a job's output directory; ``create`` makes both.
 
         ``local``: a ledger that is not there yet goes into the user's state directory on this
-        machine.
+        machine. ``prefix``: the outputs go to this store, of which ``output_dir`` is the place.
 
         Raises:
             StateError: there is none, it is no plain directory, or ``create`` finds another user's.
@@ -52,8 +58,21 @@ class StateDir:
         output_dir = output_dir.absolute()
         root = make_root(output_dir) if create else output_dir / NAME
         _check(root)
-        ledger = _place_ledger(output_dir, root, create=create, local=local)
-        return cls(output_dir, root, ledger)
+        if create and prefix is not None:
+            write_json_atomic(root / _STORE, {"url": str(prefix)})
+        ledger = _place_ledger(output_dir, root, create=create, local=local and prefix is None)
+        return cls(output_dir, root, ledger, prefix or _prefix_in(output_dir, root))
+
+    @property
+    def outputs(self) -> str:
+        """Where the outputs are: a directory, or a URL."""
+        return str(self.prefix or self.output_dir)
+
+    def named(self, key: str) -> str:
+        """Return the final name of an item's output: a path, or a URL. Raises StateError if it
+        would not lie where the outputs are."""
+        path = output_path(self.output_dir, key)
+        return str(path if self.prefix is None else f"{self.prefix}/{key}")
 
     @property
     def lock(self) -> Path:
@@ -83,6 +102,26 @@ class StateDir:
     def work(self, item_id: int) -> Path:
         """Name the directory of one item's spools, which may not be there yet."""
         return self.works / str(item_id)
+
+
+def _prefix_in(output_dir: Path, root: Path) -> OutputPrefix | None:
+    """Return the prefix in a store that a state directory is of; None: it lies beside its outputs.
+    The directory's own name, a digest of the prefix, must agree."""
+    try:
+        prefix = OutputPrefix.of(str(read_json(root / _STORE)["url"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, UnsafeInputError) as error:
+        raise StateError(
+            f"{root / _STORE} is damaged: {safe(str(error))}",
+            hint="remove it, and run the job file again",
+        ) from error
+    if prefix.place.resolve() != output_dir.resolve():
+        raise StateError(
+            f"{output_dir} holds the state of {safe(str(prefix))}, but is not where that is kept",
+            hint="move it back, or set XDG_STATE_HOME as it was",
+        )
+    return prefix
 
 
 def make_root(output_dir: Path) -> Path:

@@ -18,6 +18,7 @@ from geobatch_tui.ledger.schema.rows import (
     NO_ORPHAN,
     OPEN_CHUNK,
     OPEN_ITEM,
+    UPLOADS,
     Row,
     columns_of,
     document,
@@ -26,7 +27,7 @@ from geobatch_tui.ledger.schema.rows import (
     path_text,
     state_of,
 )
-from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState
+from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState, UploadBegun
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -233,11 +234,14 @@ class LedgerReader(ColumnReader):
     def part(self, name: str) -> bytes | None:
         """Return what is kept of a part of a large source."""
         if self._scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'part'"):
-            for (body,) in self._rows(
-                "SELECT body FROM part WHERE name = CAST(? AS TEXT)", (path_text(name),)
-            ):
+            sql = "SELECT body FROM part WHERE name = CAST(? AS TEXT)"
+            for (body,) in self._rows(sql, (path_text(name),)):
                 return bytes(body)
         return None  # a ledger of an earlier version has none
+
+    def uploads(self) -> list[UploadBegun]:
+        """Return what was begun to be sent to a store, and was not published since."""
+        return [UploadBegun(*row) for row in self._rows(UPLOADS, ())]
 
     def items_named(self, prefix: str) -> list[ItemRow]:
         """Read the items whose output names begin with ``prefix``."""
@@ -316,11 +320,9 @@ class LedgerReader(ColumnReader):
 
     def attempts(self, chunk_id: int) -> list[AttemptRow]:
         """Read the failed attempts at a chunk, oldest first."""
-        rows = self._rows(
-            f"SELECT {columns_of(AttemptRow)} FROM attempt WHERE chunk_id = ? ORDER BY attempt_id",
-            (chunk_id,),
-        )
-        return [AttemptRow(*row) for row in rows]
+        columns = columns_of(AttemptRow)
+        sql = f"SELECT {columns} FROM attempt WHERE chunk_id = ? ORDER BY attempt_id"
+        return [AttemptRow(*row) for row in self._rows(sql, (chunk_id,))]
 
     def events(self, after_seq: int = 0, limit: int = _PAGE) -> list[EventRow]:
         """Read the events above ``after_seq`` that the ring still holds, in order."""
@@ -346,10 +348,8 @@ class LedgerReader(ColumnReader):
     def last_event(self, kind: str) -> Json | None:
         """Read the data of the newest ``Noted`` of this kind in the newest run, if it has one, even
         when the ring has lost the event."""
-        rows = self._rows(
-            "SELECT data FROM note WHERE kind = ? AND epoch = (SELECT max(epoch) FROM run)",
-            (kind,),
-        )
+        sql = "SELECT data FROM note WHERE kind = ? AND epoch = (SELECT max(epoch) FROM run)"
+        rows = self._rows(sql, (kind,))
         return document(rows[0][0]) if rows else None
 
     def audit(self) -> list[str]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 APPLICATION_ID: Final = 0x47424C31
-VERSION: Final = 4
+VERSION: Final = 5
 _HEAD: Final = 100  #: bytes of the header of an SQLite database
 _BUSY_MS: Final = 5_000
 _PATIENT_MS: Final = 60_000
@@ -275,12 +275,22 @@ def _undefined_pixels(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE chunk ADD COLUMN undefined INTEGER NOT NULL DEFAULT 0")
 
 
+def _uploads(connection: sqlite3.Connection) -> None:
+    """Keep what was begun to be sent to a store; ``upload`` is its id there, empty while it is not
+    known. A row outlives that of its item: what it names is to be given up then."""
+    connection.execute(
+        "CREATE TABLE upload (item_id INTEGER PRIMARY KEY, key TEXT NOT NULL,"
+        " fingerprint TEXT NOT NULL, upload TEXT NOT NULL) STRICT"
+    )
+
+
 #: From each version to the next.
 MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {
     0: _create,
     1: _letters_of_features,
     2: _parts_of_sources,
     3: _undefined_pixels,
+    4: _uploads,
 }
 
 

@@ -36,6 +36,9 @@ OPEN_ITEM: Final = f"state IN ({ItemState.PLANNED}, 1, {ItemState.HELD})"
 NO_ORPHAN: Final = f"item.state <> {ItemState.ORPHAN}"
 
 
+UPLOADS: Final = "SELECT item_id, key, fingerprint, upload FROM upload"
+
+
 def path_text(text: str) -> bytes:
     """Return the bytes of a name; bytes of a file's name that are no UTF-8 stay as they are."""
     return text.encode("utf-8", "surrogateescape")

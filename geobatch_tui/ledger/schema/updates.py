@@ -192,7 +192,8 @@ class LettersDismissed:
 
 @dataclass(frozen=True, slots=True)
 class ItemPublished:
-    """Rename ``part_path`` to the item's output, sync the directory, then record it. The facts on
+    """Rename ``part_path`` to the item's output, sync the directory, then record it. An output in a
+    store has its name already: ``sent_ns`` is its time there, and nothing is renamed. The facts on
     record also have ``undefined_pixels``, the sum over the item's chunks, if there are any."""
 
     item_id: int
@@ -200,6 +201,25 @@ class ItemPublished:
     out_size: int
     out_digest: str
     facts: Json
+    sent_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UploadBegun:
+    """An item's output is on its way to a store; ``upload`` is its id there, empty before it is
+    known."""
+
+    item_id: int
+    key: str
+    fingerprint: str
+    upload: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadEnded:
+    """Nothing of an item's upload is left in the store."""
+
+    item_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,5 +260,7 @@ Update = (
     | ItemPublished
     | PartKept
     | RunEnded
+    | UploadBegun
+    | UploadEnded
     | Noted
 )

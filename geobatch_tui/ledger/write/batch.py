@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.schema.database import bulk
-from geobatch_tui.ledger.schema.rows import Interner, json_text, prose_text
+from geobatch_tui.ledger.schema.rows import Interner, json_text, path_text, prose_text
 from geobatch_tui.ledger.schema.updates import (
     ChunkDone,
     ChunkReleased,
@@ -33,6 +33,8 @@ from geobatch_tui.ledger.schema.updates import (
     RunEnded,
     SourceTouched,
     Update,
+    UploadBegun,
+    UploadEnded,
 )
 from geobatch_tui.ledger.write.gathered import Gathered
 from geobatch_tui.ledger.write.requeue import dismiss, requeue
@@ -53,6 +55,11 @@ INSERT OR REPLACE INTO note (kind, epoch, t, data) VALUES (CAST(? AS TEXT), ?, ?
 _PART: Final = """
 INSERT OR REPLACE INTO part (name, epoch, body) VALUES (CAST(? AS TEXT), ?, ?)"""
 _PART_USED: Final = "UPDATE part SET epoch = ? WHERE name = CAST(? AS TEXT)"
+
+_UPLOAD: Final = """
+INSERT OR REPLACE INTO upload (item_id, key, fingerprint, upload)
+    VALUES (?, CAST(? AS TEXT), ?, CAST(? AS TEXT))"""
+_SENT: Final = "DELETE FROM upload WHERE item_id = ?"
 
 KEPT_RUNS: Final = 8  #: runs that a part of a source is kept for without being of use
 #: Of the first chunks of an item those that are done, by their number.
@@ -113,6 +120,8 @@ class Batch:
             PartKept: self._part,
             RunEnded: self._ended,
             Noted: self._noted,
+            UploadBegun: self._upload,
+            UploadEnded: self._sent,
         }
 
     def add(self, update: Update) -> None:
@@ -255,7 +264,16 @@ class Batch:
             self._rows.write()
         self._rows.changes.pop(update.item_id, None)
         self._rows.publications[update.item_id] = update
+        if update.sent_ns:
+            self._connection.execute(_SENT, (update.item_id,))
         self._event("published", update.item_id, None, {"size": update.out_size})
+
+    def _upload(self, update: UploadBegun) -> None:
+        names = path_text(update.key), update.fingerprint, prose_text(update.upload)
+        self._connection.execute(_UPLOAD, (update.item_id, *names))
+
+    def _sent(self, update: UploadEnded) -> None:
+        self._connection.execute(_SENT, (update.item_id,))
 
     def _part(self, update: PartKept) -> None:
         name = prose_text(update.name)

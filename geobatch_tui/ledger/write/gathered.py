@@ -232,11 +232,13 @@ class Gathered:
             raise StateError(f"a publication names an item that the ledger does not know: {ids}")
         rows: list[Row] = []
         for update in updates:
-            mtime_ns = self._publisher.rename(update, keys[update.item_id])
+            key = keys[update.item_id]
+            if not update.sent_ns:
+                self.renamed.append(key)
+            mtime_ns = update.sent_ns or self._publisher.rename(update, key)
             count = undefined[update.item_id]
             facts = json_text(
                 {**update.facts, "undefined_pixels": count} if count else update.facts
             )
             rows.append((update.item_id, update.out_size, mtime_ns, update.out_digest, facts))
-        self.renamed += keys.values()
         self._update("item", _PUBLISH, rows)

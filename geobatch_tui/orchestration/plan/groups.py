@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import PreflightError
@@ -12,10 +11,12 @@ from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.sources.source_list import write_source_list
 from geobatch_tui.execution.stores.object_url import is_url, shown
+from geobatch_tui.execution.stores.output_prefix import OutputPrefix, is_prefix, local_place
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.inputs import SUFFIXES, Input, Names, expand
 from geobatch_tui.orchestration.plan.object_inputs import enter_signers, enter_stores
+from geobatch_tui.orchestration.plan.standing.standing_outputs import without_outputs
 from geobatch_tui.orchestration.state.output_lists import check_pystac
 
 if TYPE_CHECKING:
@@ -35,13 +36,15 @@ def is_combined(job: Job) -> bool:
 
 def inputs_of(job: Job) -> list[Input]:
     """Return the input files of a job. Raises PreflightError, as :func:`expand` does."""
-    out = Path(job.output.dir)
+    out = local_place(job.output.dir)
     enter_stores(job)
     if job.output.stac:
         check_pystac()
     inputs = expand(job.source.inputs, out, job.output.format, own_names=not is_combined(job))
     enter_signers(signed(inputs))
     _refuse_members(inputs, _combining(job))
+    if is_prefix(job.output.dir):
+        inputs = without_outputs(inputs, OutputPrefix.of(job.output.dir), job.source.inputs)
     if get_operation(job.op.name).data == "vector":
         _refuse_urls(job.op.name, inputs)
     return inputs
@@ -88,7 +91,7 @@ def combined(job: Job, inputs: Sequence[Input], directory: Path) -> list[Input]:
     step = _combining(job)
     if step is None:
         return list(inputs)
-    names = Names(inputs, Path(job.output.dir))
+    names = Names(inputs, local_place(job.output.dir))
     items = []
     for entry in inputs:
         if entry.members:

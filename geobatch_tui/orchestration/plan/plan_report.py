@@ -88,12 +88,14 @@ class PlanReport:
     ``peak_memory_bytes`` for all workers together, ``output_bytes`` an upper estimate of the bytes
     still to be written, ``stage_bytes`` of the stages of the item that has most (they go when it is
     published), ``free_bytes`` on the output's filesystem; ``budget`` of all workers, 0:
-    not known. ``sandbox``: the confinement of the workers, or why there is none. With ``keeps``
-    there is an entry for each item, which :meth:`explain` needs and a run does not.
+    not known. ``url``: where outputs go that do not stay on the disk. ``sandbox``: the confinement
+    of the workers, or why there is none. With ``keeps`` there is an entry for each item, which
+    :meth:`explain` needs and a run does not.
     """
 
     workers: int
     output_dir: str
+    url: str = ""
     items: int = 0
     chunks: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -193,7 +195,10 @@ class PlanReport:
         lacking = [each for each in self.refused if each["error_class"] == DiskFullError.__name__]
         if lacking and len(lacking) == self.items:
             raise PreflightError(lacking[0]["error_message"], hint=NO_ROOM)
-        least = self.output_bytes // (LEAST_RATIO if compressed else 1) + self.stage_bytes
+        output = (
+            0 if self.url else self.output_bytes
+        )  # outputs of a store leave the disk one by one
+        least = output // (LEAST_RATIO if compressed else 1) + self.stage_bytes
         if least > self.free_bytes:
             stages = f" and {self.stage_bytes:,} for stages" if self.stage_bytes else ""
             raise PreflightError(
@@ -202,7 +207,7 @@ class PlanReport:
                 f"{self.free_bytes:,} free",
                 hint=NO_ROOM,
             )
-        most = self.output_bytes + self.stage_bytes
+        most = output + self.stage_bytes
         if most > self.free_bytes:
             self.warn(f"the output may need up to {most:,} bytes, {self.free_bytes:,} are free")
 
@@ -214,7 +219,8 @@ class PlanReport:
             if policy == "fail":
                 hint += '; "skip" takes up outputs of this job that are right'
             raise PreflightError(
-                f"{len(self.foreign)} files are in the way in {safe(self.output_dir)}: {shown}",
+                f"{len(self.foreign)} files are in the way in "
+                f"{safe(self.url or self.output_dir)}: {shown}",
                 hint=hint,
             )
 
@@ -250,7 +256,7 @@ class PlanReport:
             "warnings": warnings,
             "refused": self.refused,
             "notes": self.notes,
-            "output_dir": safe(self.output_dir),
+            "output_dir": safe(self.url or self.output_dir),
             "sandbox": self.sandbox,
         }
 

@@ -8,7 +8,6 @@ holds only inputs whose probe is under way. It writes nothing: ``plan`` counts t
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from dataclasses import replace
 from itertools import batched
@@ -32,7 +31,6 @@ from geobatch_tui.orchestration.plan.fingerprints import (
     UNSEEN,
     changed_code,
     changed_keys,
-    has_digest,
     identify_all,
     identity_of,
     item_fingerprint,
@@ -48,7 +46,6 @@ from geobatch_tui.orchestration.workers.dispatcher import Listener
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
 
     from geobatch_tui.config.schema import Job
     from geobatch_tui.execution.protocol.messages import Json, Outcome, Task
@@ -56,6 +53,7 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.fingerprints import Identified
     from geobatch_tui.orchestration.plan.recipe import Recipe
+    from geobatch_tui.orchestration.plan.standing.standing_outputs import Standing
     from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 
 LOOKAHEAD = 256
@@ -118,6 +116,7 @@ class Planner(Listener):
         self._every_layer = job.source.layer == EVERY and recipe.operation.data == "vector"
         name, code = recipe.operation.name, recipe.code_digest
         self._parts = GroupParts(self._ask, kept or Kept(), name, self._source, code)
+        self._outputs = recipe.outputs()
         self._asked: dict[int, tuple[Task, asyncio.Future[Outcome | Failure]]] = {}
         self._next = 0
         self._dispatcher: Dispatcher | None = None
@@ -274,17 +273,8 @@ class Planner(Listener):
         return None
 
     async def _check_output(self, base: Decision, row: ItemRow) -> Decision:
-        path = self._recipe.output_dir / row.key
-        try:
-            stat = path.stat()
-        except FileNotFoundError:
-            return replace(base, reason="output_missing", detail=row.key)
-        if stat.st_size != row.out_size:
-            return replace(base, reason="output_damaged", detail=row.key)
-        trusted = stat.st_mtime_ns == row.out_mtime_ns and row.key not in self._suspects
-        if not trusted and not await has_digest(path, row.out_digest):
-            return replace(base, reason="output_damaged", detail=row.key)
-        return replace(base, reason="current")
+        flaw = await self._outputs.flaw(row, suspect=row.key in self._suspects)
+        return replace(base, reason=flaw or "current", detail=row.key if flaw else base.detail)
 
     async def _probe(self, base: Decision) -> Decision:
         recipe = self._recipe
@@ -313,10 +303,8 @@ class Planner(Listener):
         if 0 < self._most_bytes < outcome.receipt.output_bytes:
             return replace(base, failure=too_large(outcome.receipt))
         base = replace(base, plan=outcome.receipt)
-        out_path = recipe.output_dir / base.key
-        if base.row is None and os.path.lexists(out_path):  # noqa: ASYNC240 - the same
-            return await self._inspect(base, out_path)
-        return base
+        standing = await self._outputs.standing(base.key) if base.row is None else None
+        return base if standing is None else await self._inspect(base, standing)
 
     async def _published(self, base: Decision) -> Json:
         """Return what a probe may take of its item's output, if that stands as it was published:
@@ -328,11 +316,12 @@ class Planner(Listener):
             return {}
         if _own_code(row.params) != _own_code(self._recipe.params):
             return {}
-        if not (row.plan and row.out_digest and row.state is ItemState.PUBLISHED):
+        path = self._outputs.path(row.key)
+        if not (path and row.plan and row.out_digest and row.state is ItemState.PUBLISHED):
             return {}
         if (await self._check_output(base, row)).reason != "current":
             return {}
-        output = {"path": str(self._recipe.output_dir / row.key), "size": row.out_size}
+        output = {"path": str(path), "size": row.out_size}
         return {
             "detail": row.plan["detail"],
             "source": row.source,
@@ -340,21 +329,26 @@ class Planner(Listener):
             **output,
         }
 
-    async def _inspect(self, base: Decision, path: Path) -> Decision:
+    async def _inspect(self, base: Decision, standing: Standing) -> Decision:
         """Adopt an output that the ledger does not know, or say that it is in the way."""
         if self._existing == "refuse":
             return replace(base, detail="there is an output already", replaces=True)
-        name = self._recipe.operation.name
-        outcome = await self._ask(InspectTask(0, name, str(path)), u.Kind.INSPECT)
-        receipt = None if isinstance(outcome, Failure) else outcome.receipt
-        ours = isinstance(receipt, InspectReceipt) and receipt.fingerprint
-        adopts = self._existing == "adopt"
-        if isinstance(receipt, InspectReceipt) and ours == base.fingerprint and adopts:
-            newer = base.identity.mtime_ns > path.stat().st_mtime_ns  # noqa: ASYNC240 - the same
-            if not newer:
-                return replace(base, reason="current", detail="adopted", adopted=receipt)
+        receipt = await self._outputs.inspect(base.key, self._look)
+        ours = receipt is not None and receipt.fingerprint
+        adopts = self._existing == "adopt" and base.identity.mtime_ns <= standing.mtime_ns
+        if receipt is not None and ours == base.fingerprint and adopts:
+            found = replace(receipt, facts={**receipt.facts, **standing.facts})
+            made = standing.mtime_ns
+            return replace(base, reason="current", detail="adopted", adopted=found, made_ns=made)
         detail = "replaces an output of another plan" if ours else "a foreign file is in the way"
         return replace(base, detail=detail, replaces=not ours)
+
+    async def _look(self, path: str) -> InspectReceipt | None:
+        """Have a worker read an output back."""
+        task = InspectTask(0, self._recipe.operation.name, path)
+        outcome = await self._ask(task, u.Kind.INSPECT)
+        receipt = None if isinstance(outcome, Failure) else outcome.receipt
+        return receipt if isinstance(receipt, InspectReceipt) else None
 
     # --- the dispatcher's listener -------------------------------------------------------------
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui import errors
 from geobatch_tui.errors import GeobatchError, PreflightError, Reaction
 from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.plan.groups import combined
@@ -20,6 +20,7 @@ from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.execution.protocol.messages import Failure
@@ -84,7 +85,7 @@ class Planning:
         kept: Kept | None = None,
     ) -> None:
         job = self._job = loaded.job
-        output_dir = Path(job.output.dir)
+        output_dir = local_place(job.output.dir)
         compress = str(job.output.creation.get("compress", "deflate"))
         self._compressed = compress.upper() != "NONE"
         self._reader = reader
@@ -94,6 +95,7 @@ class Planning:
         self.report = PlanReport(
             resources.workers,
             str(output_dir),
+            str(self.recipe.prefix or ""),
             warnings=list(loaded.warnings),
             budget=resources.chunk_budget,
             keeps=keep_entries,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.params.frozen import step_version
@@ -14,15 +13,20 @@ from geobatch_tui.execution.protocol.messages import (
     ItemPlan,
     SourceIdentity,
 )
+from geobatch_tui.execution.stores.output_prefix import OutputPrefix, is_prefix, local_place
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.orchestration.plan.fingerprints import code_identity, digest
+from geobatch_tui.orchestration.plan.standing.standing_outputs import LocalOutputs, ObjectOutputs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from geobatch_tui.config.schema import Job, JobValues
     from geobatch_tui.execution.protocol.looking import InspectReceipt
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.operation import Operation
     from geobatch_tui.ledger.schema.updates import ItemRow
+    from geobatch_tui.orchestration.plan.standing.standing_outputs import StandingOutputs
 
 UNPLANNED = ItemPlan(ChunkGrid(1, 1, 1, 1), 0, 0, {})
 """The plan of an item that could not be planned: one chunk, so that the totals add up."""
@@ -38,6 +42,7 @@ class Recipe:
     code_digest: str
     chunking: Chunking
     output_dir: Path
+    prefix: OutputPrefix | None = None
 
     @classmethod
     def of(cls, job: Job, operation: Operation, chunk_bytes: int, most_bytes: int = 0) -> Recipe:
@@ -56,8 +61,15 @@ class Recipe:
                 chunk_bytes,
                 most_bytes,
             ),
-            output_dir=Path(job.output.dir),
+            output_dir=local_place(job.output.dir),
+            prefix=OutputPrefix.of(job.output.dir) if is_prefix(job.output.dir) else None,
         )
+
+    def outputs(self) -> StandingOutputs:
+        """Return what is there of the outputs of the job."""
+        if self.prefix is None:
+            return LocalOutputs(self.output_dir)
+        return ObjectOutputs(self.prefix)
 
 
 def _with_versions(params: JobValues) -> JobValues:
@@ -80,7 +92,7 @@ class Decision:
     ``reason`` is one of the reasons of ``plan --explain``; ``changed``: keys of values that differ
     if it is ``param_changed``. ``row`` is the ledger's, if any. ``layer`` is that of the input.
     ``plan`` is set if chunks are to be computed anew, ``failure`` if the probe refused,
-    ``adopted`` if an intact output stands without a row.
+    ``adopted`` if an intact output stands without a row, since ``made_ns``.
     """
 
     key: str
@@ -93,6 +105,7 @@ class Decision:
     plan: ItemPlan | None = None
     failure: Failure | None = None
     adopted: InspectReceipt | None = None
+    made_ns: int = 0
     replaces: bool = False
     changed: tuple[str, ...] = ()
     layer: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.letters import first_letters
 from geobatch_tui.orchestration.state.outcome import RunResult, exit_code, state_of
+from geobatch_tui.orchestration.state.published import write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +66,7 @@ async def end_run(
         state=state,
         exit_code=code,
         reason=reason,
-        output_dir=str(session.output_dir),
+        output_dir=session.state.outputs,
         duration_s=round(seconds, 3),
         counts=tally.counts(),
         items=tally.item_counts(),
@@ -81,6 +83,17 @@ async def end_run(
     session.log.run_exit(code, reason, tally.counts(), letters)
     monitor.state, monitor.reason = state, reason
     return result
+
+
+async def list_outputs(session: Session) -> tuple[str, ...]:
+    """Write the list of outputs, and return warnings: the outputs do not depend on it."""
+    await session.flush()
+    try:
+        await asyncio.to_thread(write_manifest, session.state, session.run_id)
+    except GeobatchError as error:
+        session.log.emit("manifest.failed", level="warning", message=str(error))
+        return (str(error),)
+    return ()
 
 
 def _explain(session: Session, reason: str, cause: Failure) -> str:

@@ -23,17 +23,19 @@ from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.run.item_finisher import ItemFinisher
 from geobatch_tui.orchestration.run.open_items import OpenItems
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.suspensions import AWAY
+from geobatch_tui.orchestration.schedule.suspensions import AWAY, why, why_no_more
+from geobatch_tui.orchestration.side_tasks.uploader import Calls, Uploader
 from geobatch_tui.orchestration.state.letters import chunk_letter, feature_letter
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher, Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.protocol.messages import Outcome, Task
     from geobatch_tui.orchestration.run.monitor import Monitor
-    from geobatch_tui.orchestration.run.watchdogs import SpaceWatch, StoreWatch
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
+    from geobatch_tui.orchestration.side_tasks.watchdogs import SpaceWatch, StoreWatch
     from geobatch_tui.orchestration.state.session import Session
     from geobatch_tui.orchestration.workers.pool import Lost, Pool
 
@@ -72,6 +74,7 @@ class Engine(Listener):
         self._proves = only is not None
         self._tally = monitor.tally
         self.finisher = ItemFinisher(session, self._tally, self._open_items, self.dispatcher)
+        self.uploader: Uploader | None = None
         self._session = session
         self._operation = get_operation(session.job.op.name)
         self._rates = monitor.rates
@@ -98,9 +101,41 @@ class Engine(Listener):
         for item in complete:
             self.finisher.finish_if_settled(item)
         try:
-            return await running
+            return await self._sent(await running)
         finally:
             self.finisher.close()
+            if self.uploader is not None:
+                await self.uploader.close()
+
+    async def _sent(self, finish: u.Finish) -> u.Finish:
+        """Wait for the uploads. A run that leaves some to the next one is not complete."""
+        uploader = self.uploader
+        if uploader is None:
+            return finish
+        if finish.reason == "drained":
+            uploader.begin_no_more()
+        await uploader.drain()
+        return u.Finish("drained") if uploader.left and finish.reason == "complete" else finish
+
+    def calls(self, fatal: Callable[[GeobatchError], None], give_up: Callable[[], None]) -> Calls:
+        """Return what uploads call: this engine, and what ends the run."""
+        failed = self.finisher.not_published
+        return Calls(self.dispatcher.tell, self.progressed, failed, fatal, give_up)
+
+    def send_by(self, uploader: Uploader | None) -> None:
+        """Send finished outputs, unless they go to a directory (None)."""
+        self.uploader = self.finisher.uploader = uploader
+
+    def end_uploads(self) -> None:
+        """Leave the uploads to the next run."""
+        if self.uploader is not None:
+            self.uploader.stop()
+
+    def progressed(self) -> None:
+        """Start the patience with disks and stores anew."""
+        for watch in (self._space, self._stores):
+            if watch is not None:
+                watch.progressed()
 
     async def _redo_unpublished(self) -> None:
         """Release the chunk of items that are done but not published, where one chunk is the item:
@@ -154,10 +189,7 @@ class Engine(Listener):
 
     def succeeded(self, unit: u.Unit, worker: int, outcome: Outcome) -> None:
         receipt = outcome.receipt
-        if self._space is not None:
-            self._space.progressed()
-        if self._stores is not None:
-            self._stores.progressed()
+        self.progressed()
         if isinstance(receipt, ChunkReceipt):
             self._chunk_done(unit, worker, outcome, receipt)
         elif isinstance(receipt, ItemReceipt):
@@ -290,17 +322,13 @@ class Engine(Listener):
     def suspended(self, reason: str) -> None:
         if reason == "space" and self._space is not None:
             self._space.suspended()
-        message = _SUSPENDED.get(reason, reason)
-        if reason.startswith(AWAY):
-            root = reason.removeprefix(AWAY)
-            message = f"{root} is away, or asks to slow down: nothing starts until it answers"
-            if self._stores is not None:
-                self._stores.suspended(root)
-        self._session.log.emit("run.suspend", level="warning", message=message)
+        if reason.startswith(AWAY) and self._stores is not None:
+            self._stores.suspended(reason.removeprefix(AWAY))
+        self._session.log.emit("run.suspend", level="warning", message=why(reason))
         self._session.put(lu.Noted("suspend", {"reason": reason}))
 
     def unsuspended(self, reason: str) -> None:
-        self._session.log.emit("run.unsuspend", message=_UNSUSPENDED.get(reason, reason))
+        self._session.log.emit("run.unsuspend", message=why_no_more(reason))
         self._session.put(lu.Noted("unsuspend", {"reason": reason}))
 
     def worker_up(self, event: u.WorkerUp) -> None:
@@ -364,15 +392,3 @@ class Engine(Listener):
                 "traceback": failure.traceback or None,
             }
         self._session.log.emit(event, level=level, message=message, item=item.context.key, **fields)
-
-
-_SUSPENDED = {
-    "space": "the disk is full: waiting for space; free some, or stop the run and resume later",
-    "memory": "memory is short: nothing new is started until it falls",
-    "operator": "paused by the operator",
-}
-_UNSUSPENDED = {
-    "space": "there is space on the disk again",
-    "memory": "there is memory again",
-    "operator": "taken up again by the operator",
-}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.protocol.messages import ItemReceipt, Json
     from geobatch_tui.orchestration.run.open_items import OpenItems
+    from geobatch_tui.orchestration.side_tasks.uploader import Uploader
     from geobatch_tui.orchestration.state.open_item import OpenItem
     from geobatch_tui.orchestration.state.outcome import Tally
     from geobatch_tui.orchestration.state.session import Session
@@ -51,6 +52,8 @@ class ItemFinisher:
         self._side_tasks: set[asyncio.Task[None]] = set()
         self._reopening = 0
         self.publishing: dict[int, str] = {}
+        #: Sends outputs to a store; None: they go to a directory.
+        self.uploader: Uploader | None = None
 
     def close(self) -> None:
         for task in self._side_tasks:
@@ -185,17 +188,19 @@ class ItemFinisher:
         self.refill(REFILL)
 
     def publish(self, item: OpenItem, receipt: ItemReceipt) -> None:
-        """Have the committer rename a part file that is complete and checked."""
+        """Have the committer rename a part file that is complete and checked, or have it sent."""
         notes = item.context.plan.notes
         facts = {**with_catalogued(receipt.facts, notes), "holes": item.dead}
         if crs_source := notes.get("crs_source"):
             facts["crs_source"] = crs_source
         self.publishing[item.context.item_id] = item.context.key
-        self._session.put(
-            lu.ItemPublished(
-                item.context.item_id, receipt.part_path, receipt.size, receipt.digest, facts
-            )
+        update = lu.ItemPublished(
+            item.context.item_id, receipt.part_path, receipt.size, receipt.digest, facts
         )
+        if self.uploader is None:
+            self._session.put(update)
+        else:
+            self.uploader.take(update, item.context.key, item.context.fingerprint)
         self._close(item)
 
     def not_published(self, update: lu.ItemPublished, error: GeobatchError) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from geobatch_tui.execution.protocol.messages import Json
-    from geobatch_tui.orchestration.run.watchdogs import MemoryWatch
     from geobatch_tui.orchestration.schedule.events import Unit
+    from geobatch_tui.orchestration.side_tasks.watchdogs import MemoryWatch
     from geobatch_tui.orchestration.state.session import Session
     from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 

@@ -214,7 +214,7 @@ class PlanRecorder:
             state=lu.ItemState.PUBLISHED,
             n_done=plan.chunks,
             out_size=receipt.size,
-            out_mtime_ns=(self._recipe.output_dir / decision.key).stat().st_mtime_ns,
+            out_mtime_ns=decision.made_ns,
             out_digest=receipt.digest,
             reason="adopted",
         )

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.config.chains.own_functions import identities
 from geobatch_tui.errors import DiskFullError, ExitCode, GeobatchError, OperationError
+from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.publish import ItemPublishError
 from geobatch_tui.observability.log import versions
@@ -30,13 +30,14 @@ from geobatch_tui.orchestration.run.engine import Engine
 from geobatch_tui.orchestration.run.monitor import Monitor
 from geobatch_tui.orchestration.run.plan_phase import PlanPhase
 from geobatch_tui.orchestration.run.signals import handled
-from geobatch_tui.orchestration.run.watchdogs import (
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.side_tasks.upload_sweep import ready, uploader_of
+from geobatch_tui.orchestration.side_tasks.watchdogs import (
     LedgerWatch,
     MemoryWatch,
     SpaceWatch,
     StoreWatch,
 )
-from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.dismissal import dismissal
 from geobatch_tui.orchestration.state.output_lists import write_lists
 from geobatch_tui.orchestration.state.run_index import note
@@ -85,7 +86,7 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
                 note(session.output_dir, identities(job))
             return await Run(session, options, inputs).run()
     except (OSError, RuntimeError, MemoryError) as error:
-        known = shortage(error, Path(job.output.dir))
+        known = shortage(error, local_place(job.output.dir))
         if known is None:
             raise
         raise known from error
@@ -138,6 +139,7 @@ class Run:
                     write = [str(self._session.output_dir), str(self._session.state.root)]
                     write += written_by_workers(self._job, self._inputs)
                     write += linked_for_outputs(self._session.output_dir, self._inputs)
+                    await ready(self._session)
                     pool = self._resources.make_pool(self._session.state.root, write, self._inputs)
                     finish = await self._phases(pool)
                 except GeobatchError as error:
@@ -197,6 +199,8 @@ class Run:
             only=None if sample is None else sample.chunk_ids(session.reader),
         )
         dispatcher = self._dispatcher = engine.dispatcher
+        calls = engine.calls(self._end_by, self._give_up_on_store)
+        engine.send_by(await uploader_of(session, calls))
         space = SpaceWatch(
             session.output_dir, job.engine.space_wait, dispatcher.tell, self._give_up_on_space
         )
@@ -322,6 +326,8 @@ class Run:
         return reply
 
     def _command(self, verb: u.Verb) -> None:
+        if verb is u.Verb.CANCEL and self._engine is not None:
+            self._engine.end_uploads()
         self._tell(u.Command(verb))
 
     def _tell(self, event: u.Event) -> None:

@@ -151,6 +151,13 @@ class Space:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreAway:
+    """A store takes no outputs, or too few, for the ``reason`` of a suspension."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoreBack:
     """A store that was away answers again; ``reason``: that of the suspension."""
 
@@ -186,6 +193,7 @@ Event = (
     | Tick
     | Pressure
     | Space
+    | StoreAway
     | StoreBack
     | Command
     | SetWorkers

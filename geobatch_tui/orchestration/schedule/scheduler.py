@@ -123,7 +123,10 @@ class Scheduler:
                 self._told(event)
         return None
 
-    def _told(self, event: u.Pressure | u.Space | u.StoreBack | u.Command | u.SetWorkers) -> None:
+    def _told(
+        self,
+        event: u.Pressure | u.Space | u.StoreAway | u.StoreBack | u.Command | u.SetWorkers,
+    ) -> None:
         """Take note of what the machine, a store or the operator says."""
         match event:
             case u.Pressure(level, number):
@@ -132,6 +135,8 @@ class Scheduler:
                 self.place.gate.resume("space")
             case u.Space():
                 self.place.gate.suspend("space")
+            case u.StoreAway(reason):
+                self.place.gate.suspend(reason)
             case u.StoreBack(reason):
                 self.place.gate.resume(reason)
             case u.Command(verb):

@@ -12,6 +12,38 @@ if TYPE_CHECKING:
 
 #: Beginning of the reason for a store that is away; its root follows.
 AWAY = "store "
+#: The same for one that takes no outputs now.
+NO_OUTPUTS = "outputs to "
+#: Finished outputs are waiting to be sent to a store, too many.
+BEHIND = "uploads"
+_WHY = {
+    "space": "the disk is full: waiting for space; free some, or stop the run and resume later",
+    "memory": "memory is short: nothing new is started until it falls",
+    "operator": "paused by the operator",
+    BEHIND: "finished outputs wait to be sent: nothing new is started until few do",
+}
+_WHY_NO_MORE = {
+    "space": "there is space on the disk again",
+    "memory": "there is memory again",
+    "operator": "taken up again by the operator",
+    BEHIND: "few outputs wait to be sent",
+}
+
+
+def why(reason: str) -> str:
+    """Say in words for what reason nothing is admitted."""
+    if reason.startswith(AWAY):
+        root = reason.removeprefix(AWAY)
+        return f"{root} is away, or asks to slow down: nothing starts until it answers"
+    if reason.startswith(NO_OUTPUTS):
+        root = reason.removeprefix(NO_OUTPUTS)
+        return f"{root} takes no outputs now: nothing starts until it does"
+    return _WHY.get(reason, reason)
+
+
+def why_no_more(reason: str) -> str:
+    """Say in words that a reason is gone."""
+    return _WHY_NO_MORE.get(reason, reason)
 
 
 class Gate:

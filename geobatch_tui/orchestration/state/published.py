@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TextIO
 
 from geobatch_tui.errors import StateError
+from geobatch_tui.execution.stores import object_output, store_client
+from geobatch_tui.execution.stores.object_url import shown
 from geobatch_tui.ledger.place.regular_file import open_read
-from geobatch_tui.ledger.place.state_directory import output_path
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.text import safe
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.stores.object_url import ObjectUrl
     from geobatch_tui.ledger.place.state_directory import StateDir
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.state.inspection import Inspector
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 MANIFEST: Final = "outputs.json"
 #: Beginning of each manifest; a file with another beginning is not replaced.
 _MARK: Final = '{"geobatch_outputs": '
+#: Metadata of a manifest in a store.
+_LISTS: Final = "geobatch-outputs"
 COLUMNS: Final = ("path", "item", "source", "size", "sha256", "crs")
 _SIDES: Final = ("minx", "miny", "maxx", "maxy")
 AMOUNTS: Final = ("width", "height", "bands", "features", "seconds")
@@ -35,23 +39,23 @@ _CODE: Final = re.compile(r',(?:ID|AUTHORITY)\["([A-Za-z]+)","?(\w+)"?\]\]$')
 
 
 def published(
-    reader: LedgerReader, root: Path, inspector: Inspector | None = None
+    reader: LedgerReader, state: StateDir, inspector: Inspector | None = None
 ) -> Iterator[Json]:
     """Yield an entry for each output of a run, in the order of its items.
 
     Args:
         reader: its ledger.
-        root: its output directory.
+        state: says where its outputs are.
         inspector: reads facts that the ledger lacks, of files that earlier versions made.
     """
     for row in reader.items():
         if row.state is not ItemState.PUBLISHED:
             continue
-        if inspector is not None and _lacks(row):
-            facts = inspector.facts(_op(row), str(output_path(root, row.key)))
+        if inspector is not None and state.prefix is None and _lacks(row):
+            facts = inspector.facts(_op(row), state.named(row.key))
             row = replace(row, facts={**row.facts, **facts})  # noqa: PLW2901
         adopted = row.reason == "adopted"  # made before this ledger began
-        yield entry(row, root, None if adopted else reader.seconds(row))
+        yield entry(row, state, None if adopted else reader.seconds(row))
 
 
 def _op(row: ItemRow) -> str:
@@ -63,13 +67,13 @@ def _lacks(row: ItemRow) -> bool:
     return _op(row).startswith("vector.") and not row.facts.keys() >= {"features_out", "bounds"}
 
 
-def entry(row: ItemRow, root: Path, seconds: float | None) -> Json:
+def entry(row: ItemRow, state: StateDir, seconds: float | None) -> Json:
     """Make the entry of an output. ``bounds`` are in its CRS; unknown values are None."""
     detail, facts = row.plan.get("detail") or {}, row.facts
     count = facts.get("features_out")
     bounds = facts.get("bounds") if count is not None else _box(detail)
     return {
-        "path": str(output_path(root, row.key)),
+        "path": state.named(row.key),
         "item": row.key,
         "source": row.source,
         "size": row.out_size,
@@ -85,9 +89,9 @@ def entry(row: ItemRow, root: Path, seconds: float | None) -> Json:
 
 
 def write_manifest(state: StateDir, run_id: str) -> None:
-    """Write the entries to ``outputs.json`` in the output directory, as :func:`write_file` does.
+    """Write the entries to ``outputs.json`` where the outputs are, as :func:`write_file` does.
     Raises StateError where a file of that name is not ours, or the ledger cannot be read."""
-    path = state.output_dir / MANIFEST
+    path = (state.output_dir if state.prefix is None else state.root) / MANIFEST
     _refuse_foreign(path)
 
     def stream(entries: Iterable[Json], file: TextIO) -> None:
@@ -95,7 +99,20 @@ def write_manifest(state: StateDir, run_id: str) -> None:
         write_array(head, entries, file)
 
     with LedgerReader(state.ledger) as reader:
-        write_file(stream, published(reader, state.output_dir), path)
+        write_file(stream, published(reader, state), path)
+    if state.prefix is not None:
+        _send(path, state.prefix.url(MANIFEST))
+
+
+def _send(path: Path, url: ObjectUrl) -> None:
+    """Write the list to a store, where none of others is in its place."""
+    there = store_client.client_of(url).described(url)
+    if there is not None and _LISTS not in there[1]:
+        raise StateError(
+            f"{shown(str(url))} is no list of outputs of geobatch: it stays as it is",
+            hint="move it away, or set output.manifest = false",
+        )
+    object_output.put_file(path, url, {_LISTS: "1"})
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import ExitCode, StateError
+from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.place.lock import is_held, live_holder
 from geobatch_tui.ledger.place.owner import is_ours
 from geobatch_tui.ledger.read.reader import LedgerReader
@@ -44,7 +45,7 @@ class RunView:
     """A run in an output directory, live, finished or crashed; reads only."""
 
     def __init__(self, directory: str | Path) -> None:
-        self.directory = Path(directory)
+        self.directory = local_place(directory)
         self._state = state_of_run(self.directory)
 
     @property
@@ -109,7 +110,7 @@ class RunView:
             state=state_now(row, live=live),
             exit_code=row.exit_code,
             reason=row.reason,
-            output_dir=safe(str(self.directory.absolute())),
+            output_dir=safe(self._state.outputs),
             duration_s=round(seconds, 3),
             counts={
                 "total": counts["total"],
@@ -129,7 +130,7 @@ class RunView:
         """Yield the objects of ``outputs --json``, in the order of the items. Facts that the ledger
         of an earlier version lacks are read from the file by a worker."""
         with LedgerReader(self._state.ledger) as reader, Inspector() as inspector:
-            yield from published(reader, self.directory.absolute(), inspector)
+            yield from published(reader, self._state, inspector)
 
     def dead_letters(self, error_class: str | None = None) -> Iterator[Json]:
         """Yield the records of the dead letters, in the order in which they came."""

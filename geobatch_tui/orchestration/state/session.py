@@ -20,6 +20,7 @@ from geobatch_tui.errors import (
     StateError,
 )
 from geobatch_tui.execution.stores.local_copy import OBJECTS
+from geobatch_tui.execution.stores.output_prefix import OutputPrefix, is_prefix, local_place
 from geobatch_tui.ledger.place.durable import Reserve, write_json_atomic
 from geobatch_tui.ledger.place.filesystem import type_of
 from geobatch_tui.ledger.place.lock import RunLock
@@ -227,10 +228,16 @@ def open_session(
         PreflightError: the directory cannot be written, or ``log.file`` is no log.
         LedgerCorruptError, LedgerTooNewError: the ledger cannot be used.
     """
-    output_dir = Path(job.job.output.dir)
+    output_dir = local_place(job.job.output.dir)
     refuse_log(job)
     probe_output(output_dir)
-    state = StateDir.open(output_dir, create=True, local=job.job.output.state == "local")
+    place = job.job.output.dir
+    state = StateDir.open(
+        output_dir,
+        create=True,
+        local=job.job.output.state == "local",
+        prefix=OutputPrefix.of(place) if is_prefix(place) else None,
+    )
     run_id = new_run_id()
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(RunLock.acquire(state.lock, run_id=run_id))

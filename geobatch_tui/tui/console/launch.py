@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import GeobatchError
+from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.place.owner import is_ours
 from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.observability.redact import redact
@@ -52,7 +53,7 @@ def run_hosted(
     import geobatch_tui
 
     host = HostedRun(
-        Path(loaded.job.output.dir),
+        local_place(loaded.job.output.dir),
         lambda control: geobatch_tui.run(
             loaded, fresh=fresh, retry_dead=retry_dead, control=control
         ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from textual.content import Content
 
 from geobatch_tui.errors import GeobatchError
+from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.place.regular_file import read_json
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
@@ -108,7 +109,7 @@ def against_last(loaded: LoadedJob) -> list[Difference] | None:
     """Return differences from the job that the output directory was last run with; None: there was
     no run."""
     try:
-        state = state_of_run(Path(loaded.job.output.dir))
+        state = state_of_run(local_place(loaded.job.output.dir))
         last_job = read_json(Path(state.plan))["job"]
     except (GeobatchError, OSError, ValueError, KeyError, TypeError):
         return None

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from geobatch_tui.errors import DiskFullError, GeobatchError, StateError
-from geobatch_tui.orchestration.run import watchdogs
-from geobatch_tui.orchestration.run.watchdogs import LedgerWatch
+from geobatch_tui.orchestration.side_tasks import watchdogs
+from geobatch_tui.orchestration.side_tasks.watchdogs import LedgerWatch
 
 
 class Desk:

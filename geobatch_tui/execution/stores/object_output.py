@@ -1,0 +1,292 @@
+"""A finished file goes to a store: in parts that survive the process, checked, under its final
+name whole or not at all.
+
+Each byte that is sent is read once, in the order of the file, and its digest is held against the
+one that the file was verified with; each part against what the store says it got; the object's
+size, ETag, head and tail against the file's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import GeobatchError, RemoteIOError, VerifyError
+from geobatch_tui.execution.io.digest import alike
+from geobatch_tui.execution.stores import part_upload, store_client, write_faults
+from geobatch_tui.execution.stores.object_url import shown
+from geobatch_tui.execution.stores.part_upload import Part, Sums
+from geobatch_tui.execution.stores.write_faults import NameTakenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from geobatch_tui.execution.io.digest import Digest
+    from geobatch_tui.execution.stores.object_url import ObjectUrl
+    from geobatch_tui.execution.stores.part_upload import PartUploads
+    from geobatch_tui.execution.stores.store_client import Version
+
+#: Bytes of a part, unless the object has more than the most parts of it: below, all is one request.
+PART_BYTES = 8 * 2**20
+MOST_PARTS = 10_000
+#: Bytes of parts that are held in memory at once, of all uploads of this process.
+IN_MEMORY = 8 * PART_BYTES
+_slots = threading.BoundedSemaphore(IN_MEMORY // PART_BYTES)
+#: Bytes that are read back from each end of an object, if the store's checksums agree with ours.
+ENDS = 32 * 1024
+#: Bytes of the largest object that is written on a condition by a store without parts.
+MOST_CONDITIONAL = 64 * 2**20
+#: Metadata of each object: what tells our outputs from others, and from those of other plans.
+FINGERPRINT, DIGEST = "geobatch-fp", "geobatch-digest"
+
+
+class StoppedError(Exception):
+    """The run ends before the object is whole: the next one goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file to send, and what is known of its upload.
+
+    ``begun`` is the id of an upload of an earlier run; ``known``: an earlier run may have sent it,
+    so that it may be there. ``keep`` is given the id of a new one, and returns once that is
+    durable. ``absent``: nothing may have its name.
+    """
+
+    path: Path
+    url: ObjectUrl
+    size: int
+    digest: str
+    fingerprint: str
+    keep: Callable[[str], None]
+    begun: str = ""
+    known: bool = False
+    absent: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
+    progressed: Callable[[int], None] = lambda _: None
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        return {FINGERPRINT: self.fingerprint, DIGEST: self.digest}
+
+    @property
+    def part_bytes(self) -> int:
+        whole = -(-self.size // MOST_PARTS)
+        return max(PART_BYTES, -(-whole // 2**20) * 2**20)
+
+
+def send(upload: Upload) -> Version:
+    """Send a file, and return the version of the object once it has been checked. Blocks.
+
+    Raises:
+        StoppedError: it was told to stop.
+        NameTakenError: another object has its name, and may not be replaced.
+        VerifyError: the file, or what the store has of it, is not what was verified.
+        RemoteIOError and its kin: to be tried again.
+        OutputGoneError: the store takes nothing from this run.
+        OSError: the file cannot be read.
+    """
+    if upload.known and (version := _there(upload)) is not None:
+        return version
+    if upload.url.scheme != "s3":
+        _put_whole(upload)
+        return _checked(upload, "")
+    uploads = part_upload.uploads_of(upload.url.root)
+    try:
+        tag = _put(upload, uploads) if upload.size <= PART_BYTES else _in_parts(upload, uploads)
+    except NameTakenError:
+        # The answer to our own request may have been lost, and the client asked once more.
+        if (version := _there(upload)) is None:
+            raise
+        return version
+    return _checked(upload, tag)
+
+
+def put_file(path: Path, url: ObjectUrl, about: Mapping[str, str]) -> None:
+    """Write a small file, by one request, over whatever is there. Errors as those of
+    :func:`send`."""
+    if url.scheme == "s3":
+        part_upload.uploads_of(url.root).put(url, path.read_bytes(), about, absent=False)
+    else:
+        store_client.client_of(url).put(url, path, about)
+
+
+def _there(upload: Upload) -> Version | None:
+    """Return the version of the object if it is this file already: an earlier run, or a request
+    whose answer was lost, wrote it."""
+    found = store_client.client_of(upload.url).described(upload.url)
+    if found is None:
+        return None
+    version, about = found
+    if version.size != upload.size or {**about, **upload.about} != about:
+        return None
+    return _read_whole(upload, version)
+
+
+def _put_whole(upload: Upload) -> None:
+    """Write by a store that has no parts to resume: whole, or again."""
+    client = store_client.client_of(upload.url)
+    conditional = upload.absent and upload.size <= MOST_CONDITIONAL
+    if upload.absent and not conditional and client.version_if_there(upload.url) is not None:
+        raise NameTakenError(f"{shown(str(upload.url))}: there is an object of that name")
+    client.put(upload.url, upload.path, upload.about, absent=conditional)
+    upload.progressed(upload.size)
+
+
+def _put(upload: Upload, uploads: PartUploads) -> str:
+    """Write a small file by one request, and return its ETag, if that is the MD5."""
+    data = upload.path.read_bytes()
+    state = alike(upload.digest)
+    state.update(data)
+    _refuse_other_bytes(upload, state)
+    uploads.put(upload.url, data, upload.about, absent=upload.absent)
+    upload.progressed(len(data))
+    return f'"{Sums.of(data).md5.hex()}"'
+
+
+def _in_parts(upload: Upload, uploads: PartUploads) -> str:
+    ident, there = upload.begun, None
+    if ident:
+        there = uploads.sent(upload.url, ident)
+    if there is None:
+        upload.keep("")  # so that it is found if this process dies before it knows the id
+        ident, there = uploads.begin(upload.url, upload.about), {}
+        upload.keep(ident)
+    try:
+        parts, sums = _send_parts(upload, uploads, ident, there)
+        if upload.stop.is_set():
+            raise StoppedError
+        completed = uploads.complete(upload.url, ident, parts, absent=upload.absent)
+    except VerifyError:
+        with contextlib.suppress(GeobatchError):  # the next run finds it in the ledger
+            uploads.give_up(upload.url, ident)
+        raise
+    # Else completed by a request whose answer was lost, or given up by somebody.
+    if not completed and _there(upload) is None:
+        raise write_faults.upload_gone(upload.url)
+    md5 = all(part.tag.strip('"') == sum_.md5.hex() for part, sum_ in zip(parts, sums, strict=True))
+    return part_upload.joined_tag(sums) if md5 else ""
+
+
+def _send_parts(
+    upload: Upload, uploads: PartUploads, ident: str, there: Mapping[int, Part]
+) -> tuple[list[Part], list[Sums]]:
+    """Send the parts that the store does not have, some at once; return all, in order."""
+    state, sums = alike(upload.digest), []
+    ahead = max(1, IN_MEMORY // upload.part_bytes)
+    parts: dict[int, Part] = {}
+    under_way: dict[int, Future[Part]] = {}
+
+    def take(number: int) -> None:
+        parts[number] = under_way.pop(number).result()
+        upload.progressed(parts[number].size)
+
+    for number, data in enumerate(_pieces(upload), 1):
+        if upload.stop.is_set():
+            raise StoppedError
+        state.update(data)
+        sums.append(Sums.of(data))
+        known = there.get(number)
+        if known is not None and known.holds(len(data), sums[-1]):
+            parts[number] = known
+            continue
+        if len(under_way) >= ahead:
+            take(min(under_way))
+        _slots.acquire()
+        under_way[number] = in_background(
+            _send_part, upload, uploads, ident, number, data, sums[-1]
+        )
+        under_way[number].add_done_callback(lambda _: _slots.release())
+    for number in sorted(under_way):
+        take(number)
+    _refuse_other_bytes(upload, state)
+    return [parts[number] for number in sorted(parts)], sums
+
+
+def _send_part(
+    upload: Upload, uploads: PartUploads, ident: str, number: int, data: bytes, sums: Sums
+) -> Part:
+    part = uploads.send(upload.url, ident, number, data, sums)
+    if part.crc32 and part.crc32 != sums.crc32:
+        raise RemoteIOError(f"{shown(str(upload.url))}: the store got other bytes of part {number}")
+    return part
+
+
+def _pieces(upload: Upload) -> Iterator[bytes]:
+    with upload.path.open("rb") as file:
+        while data := file.read(upload.part_bytes):
+            yield data
+
+
+def _refuse_other_bytes(upload: Upload, state: Digest) -> None:
+    if state.hexdigest() != upload.digest:
+        raise VerifyError(f"{upload.path} is not what was verified: it changed on the disk")
+
+
+def _checked(upload: Upload, tag: str) -> Version:
+    """Hold the object against the file: its size, its ETag, if that is known, and both of its ends;
+    else all of it."""
+    client = store_client.client_of(upload.url)
+    version = client.version(upload.url)
+    if version.size != upload.size:
+        raise VerifyError(
+            f"{shown(str(upload.url))} has {version.size} bytes, {upload.size} were sent"
+        )
+    if not tag or version.tag != tag:
+        return _read_whole(upload, version) or _differs(upload)
+    with upload.path.open("rb", buffering=0) as file:
+        for start in {0, max(0, upload.size - ENDS)}:
+            file.seek(start)
+            end = min(start + ENDS, upload.size)
+            if client.read_bytes(upload.url, start, end, wanted=version) != file.read(end - start):
+                return _differs(upload)
+    return version
+
+
+def _differs(upload: Upload) -> Version:
+    raise VerifyError(f"{shown(str(upload.url))} does not hold the bytes that were sent")
+
+
+def _read_whole(upload: Upload, version: Version) -> Version | None:
+    """Return the version if all bytes of the object have the digest of the file."""
+    return version if has_digest(upload.url, version, upload.digest) else None
+
+
+def has_digest(url: ObjectUrl, version: Version, digest: str) -> bool:
+    """Whether the bytes of an object have this digest; all are read. Raises RemoteIOError and its
+    kin, or SourceChangedError."""
+    state = alike(digest)
+    client = store_client.client_of(url)
+    step = store_client.LONGEST
+    spans = [(start, min(start + step, version.size)) for start in range(0, version.size, step)]
+    for first in range(0, len(spans), store_client.TOGETHER):
+        group = spans[first : first + store_client.TOGETHER]
+        reads = [store_client.submit(client.read_bytes, url, *one, wanted=version) for one in group]
+        for read in reads:
+            state.update(read.result())
+    return state.hexdigest() == digest
+
+
+def in_background[**P, T](call: Callable[P, T], *args: P.args, **named: P.kwargs) -> Future[T]:
+    """Begin a call in a thread of its own, under the settings that hold here. The end of the
+    process does not wait for it, as it would for those of a pool: a store may not answer for
+    minutes."""
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            result = context.run(call, *args, **named)
+        except BaseException as error:  # noqa: BLE001 - it is the caller's
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=run, name="upload", daemon=True).start()
+    return future

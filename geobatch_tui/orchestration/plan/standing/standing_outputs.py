@@ -1,0 +1,196 @@
+"""Outputs that are there already: of which the ledger is asked whether they still are what was
+published, and those that it does not know.
+
+Local ones are known by size and time, objects of a store by size and ETag, all by their digests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from geobatch_tui.errors import GeobatchError, PreflightError, SourceChangedError, TransientError
+from geobatch_tui.execution.stores import local_copy, object_output, store_client
+from geobatch_tui.execution.stores.object_url import ObjectUrl, shown
+from geobatch_tui.orchestration.plan.fingerprints import has_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from geobatch_tui.execution.protocol.looking import InspectReceipt
+    from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.stores.output_prefix import OutputPrefix
+    from geobatch_tui.execution.stores.store_client import Version
+    from geobatch_tui.ledger.schema.updates import ItemRow
+    from geobatch_tui.orchestration.plan.inputs import Input
+
+#: Fact of an item: the ETag of its output in a store.
+TAG = "etag"
+#: Objects below a prefix that are listed; a listing that goes on is ended.
+_MOST_LISTED = 1_000_000
+
+#: Has a worker read a file back.
+type Look = Callable[[str], Awaitable[InspectReceipt | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An output that is there: its time of change, and facts that its place adds."""
+
+    mtime_ns: int
+    facts: Json = field(default_factory=dict)
+
+
+class StandingOutputs(Protocol):
+    """The outputs of a job, by their keys."""
+
+    async def flaw(self, row: ItemRow, *, suspect: bool) -> str:
+        """Compare an output with its row: empty if it is what was published, or what is wrong.
+        ``suspect``: it is read, whatever else says."""
+
+    async def standing(self, key: str) -> Standing | None:
+        """Return what is there under the name of an output; None: nothing."""
+
+    async def inspect(self, key: str, look: Look) -> InspectReceipt | None:
+        """Have an output read back; None where it cannot be, or is certainly not ours."""
+
+    def path(self, key: str) -> Path | None:
+        """Return the path of an output; None where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOutputs:
+    """Outputs in a directory."""
+
+    directory: Path
+
+    async def flaw(self, row: ItemRow, *, suspect: bool) -> str:
+        path = self.directory / row.key
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return "output_missing"
+        if stat.st_size != row.out_size:
+            return "output_damaged"
+        trusted = stat.st_mtime_ns == row.out_mtime_ns and not suspect
+        return "" if trusted or await has_digest(path, row.out_digest) else "output_damaged"
+
+    async def standing(self, key: str) -> Standing | None:
+        path = self.directory / key
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            return None
+        with contextlib.suppress(OSError):  # a link to nothing
+            status = path.stat()
+        return Standing(status.st_mtime_ns)
+
+    async def inspect(self, key: str, look: Look) -> InspectReceipt | None:
+        return await look(str(self.directory / key))
+
+    def path(self, key: str) -> Path | None:
+        return self.directory / key
+
+
+@dataclass(slots=True)
+class ObjectOutputs:
+    """Outputs below a prefix of a store, which is listed when the first is asked for."""
+
+    prefix: OutputPrefix
+    _listed: asyncio.Task[dict[str, Version]] | None = None
+
+    async def _version(self, key: str) -> Version | None:
+        if self._listed is None:
+            self._listed = asyncio.create_task(asyncio.to_thread(listed, self.prefix))
+        return (await asyncio.shield(self._listed)).get(self.prefix.key(key))
+
+    async def flaw(self, row: ItemRow, *, suspect: bool) -> str:
+        version = await self._version(row.key)
+        if version is None:
+            return "output_missing"
+        tag = str(row.facts.get(TAG, ""))
+        if version.size != row.out_size:
+            return "output_damaged"
+        if not suspect and (version.tag == tag if tag else version.mtime_ns == row.out_mtime_ns):
+            return ""
+        url = self.prefix.url(row.key)
+        with _now():
+            same = await asyncio.to_thread(object_output.has_digest, url, version, row.out_digest)
+        return "" if same else "output_damaged"
+
+    async def standing(self, key: str) -> Standing | None:
+        version = await self._version(key)
+        return None if version is None else Standing(version.mtime_ns, {TAG: version.tag})
+
+    async def inspect(self, key: str, look: Look) -> InspectReceipt | None:
+        """Only an object whose metadata say that it is ours is fetched."""
+        url = self.prefix.url(key)
+        with _now():
+            found = await asyncio.to_thread(store_client.client_of(url).described, url)
+            if found is None or object_output.FINGERPRINT not in found[1]:
+                return None
+            version, _ = found
+            path = await asyncio.to_thread(local_copy.local_copy, url, version)
+        try:
+            return await look(str(path))
+        finally:
+            local_copy.drop(url, version)
+
+    def path(self, key: str) -> Path | None:
+        del key
+        return None
+
+
+@contextlib.contextmanager
+def _now() -> Iterator[None]:
+    """Let a run that cannot look at its outputs be refused: they are neither right nor wrong."""
+    try:
+        yield
+    except (TransientError, SourceChangedError) as error:
+        raise PreflightError(
+            f"{error.message}: the run cannot be planned now",
+            hint="run again when the store is back; what is done stays",
+        ) from error
+
+
+def without_outputs(
+    inputs: Sequence[Input], prefix: OutputPrefix, named: Collection[object]
+) -> list[Input]:
+    """Leave out what a store listed below the prefix of the outputs. Raises PreflightError where an
+    input that is ``named`` would be replaced by its own output, or nothing is left."""
+    below = f"{prefix}/"
+    kept = [one for one in inputs if not one.path.startswith(below) or one.path in named]
+    if replaced := [one for one in kept if one.path == f"{below}{one.key}"]:
+        raise PreflightError(
+            f"{shown(replaced[0].path)} would be replaced by its own output",
+            hint="use another output.dir",
+        )
+    if not kept:
+        raise PreflightError(
+            f"all inputs lie below the prefix of the outputs, {shown(str(prefix))}",
+            hint="use another output.dir",
+        )
+    return kept
+
+
+def listed(prefix: OutputPrefix) -> dict[str, Version]:
+    """List what a store has below a prefix, by the keys. Raises PreflightError if it cannot."""
+    url = ObjectUrl(prefix.root, prefix.prefix)
+    found: dict[str, Version] = {}
+    try:
+        for page in store_client.client_of(url).list(url):
+            for one in page:
+                found[str(one["path"])] = store_client.Version.of(one, url)
+            if len(found) > _MOST_LISTED:
+                break
+    except GeobatchError as error:
+        raise PreflightError(f"cannot list {error.message}", hint=error.hint) from error
+    if len(found) > _MOST_LISTED:
+        raise PreflightError(
+            f"{shown(str(prefix))}: there are more than {_MOST_LISTED:,} objects",
+            hint="give the outputs a prefix of their own",
+        )
+    return found

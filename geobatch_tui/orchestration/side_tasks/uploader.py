@@ -1,0 +1,236 @@
+"""Sends finished outputs to a store, some at once, beside the computation of others.
+
+An upload is in the ledger before it begins in the store, and with its id before its first part is
+sent: a run that is killed goes on with it, part by part, or gives it up. Only the engine has
+credentials to write, and only once the object is whole and checked is its item published.
+
+No fault of a network ends an output: while the store is away the run admits nothing, and what was
+on its way is tried again, until ``engine.space_wait`` has passed without a byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import (
+    DiskFullError,
+    GeobatchError,
+    OutputGoneError,
+    TransientError,
+    VerifyError,
+)
+from geobatch_tui.execution.stores import object_output
+from geobatch_tui.execution.stores.object_output import StoppedError, Upload
+from geobatch_tui.execution.stores.write_faults import NameTakenError
+from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.ledger.write.publish import ItemPublishError
+from geobatch_tui.orchestration.plan.standing.standing_outputs import TAG
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule.suspensions import BEHIND, NO_OUTPUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geobatch_tui.execution.stores.output_prefix import OutputPrefix
+    from geobatch_tui.execution.stores.store_client import Version
+    from geobatch_tui.orchestration.state.session import Session
+
+#: Outputs on their way at once.
+AT_ONCE = 4
+#: Finished outputs that wait on the disk before nothing more is computed, and few enough to go on.
+MOST_WAITING, FEW_WAITING = 32, 16
+#: Seconds between two tries at a store that fails: the first, and the longest.
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+#: Seconds that a run which ends waits for parts on their way.
+FAREWELL = 5.0
+#: Tries at an output whose bytes arrive damaged though the store is well.
+TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Calls of the run that uploads are of. ``tell`` takes events for the scheduler, ``moved`` is
+    called where there was progress, ``failed`` gets what cannot be published, ``fatal`` what ends
+    the run, and ``give_up`` is called where the store was away for too long."""
+
+    tell: Callable[[u.Event], None]
+    moved: Callable[[], None]
+    failed: Callable[[lu.ItemPublished, GeobatchError], None]
+    fatal: Callable[[GeobatchError], None]
+    give_up: Callable[[], None]
+
+
+class Uploader:
+    """The uploads of one run phase, on its event loop. ``left`` counts those that the next run has
+    to end."""
+
+    def __init__(self, session: Session, prefix: OutputPrefix, calls: Calls) -> None:
+        self.left = 0
+        self._session = session
+        self._prefix = prefix
+        self._calls = calls
+        self._absent = session.job.output.if_exists == "fail"
+        self._patience = session.job.engine.space_wait
+        self._begun = {each.item_id: each for each in session.reader.uploads()}
+        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stop = threading.Event()
+        self._ends = False
+        self._behind = False
+        self._away = ""
+        self._moved = 0.0
+
+    def take(self, update: lu.ItemPublished, key: str, fingerprint: str) -> None:
+        """Send a finished file; its item is published once the object is checked."""
+        task = asyncio.ensure_future(self._publish(update, key, fingerprint))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        if len(self._tasks) >= MOST_WAITING and not self._behind:
+            self._behind = True
+            self._calls.tell(u.StoreAway(BEHIND))
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._behind and len(self._tasks) <= FEW_WAITING:
+            self._behind = False
+            self._calls.tell(u.StoreBack(BEHIND))
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._calls.fatal(error if isinstance(error, GeobatchError) else _unexpected(error))
+
+    async def drain(self) -> None:
+        """Wait until all uploads have ended, well or not."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    def begin_no_more(self) -> None:
+        """Leave to the next run what has not begun."""
+        self._ends = True
+
+    def stop(self) -> None:
+        """Leave everything to the next run, but for the parts that are on their way."""
+        self._ends = True
+        self._stop.set()
+
+    async def close(self) -> None:
+        """Stop, without waiting for a store that does not answer."""
+        self.stop()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=FAREWELL)
+        for task in self._tasks:
+            task.cancel()
+
+    async def _publish(self, update: lu.ItemPublished, key: str, fingerprint: str) -> None:
+        async with self._gate:
+            if self._ends:
+                self.left += 1
+                return
+            try:
+                version = await self._sent(update, key, fingerprint)
+            except StoppedError:
+                self.left += 1
+                return
+            except OutputGoneError:
+                self.left += 1
+                self.begin_no_more()
+                raise
+            except (GeobatchError, OSError) as error:
+                self._calls.failed(update, _as_ours(error, update))
+            else:
+                self._session.put(_published(update, version))
+            Path(update.part_path).unlink(missing_ok=True)  # noqa: ASYNC240 - a local name
+
+    async def _sent(self, update: lu.ItemPublished, key: str, fingerprint: str) -> Version:
+        """Send until it is there; errors as :func:`object_output.send`, but for passing ones."""
+        begun = self._begun.pop(update.item_id, None)
+        known = begun is not None and begun.fingerprint == fingerprint
+        ident = begun.upload if begun is not None and known else ""
+        ids = [ident]
+
+        def keep(upload: str) -> None:
+            ids.append(upload)
+            self._session.put(lu.UploadBegun(update.item_id, key, fingerprint, upload))
+            self._session.committer.flush().result()
+
+        if not known:
+            await asyncio.to_thread(keep, "")
+        upload = Upload(
+            Path(update.part_path),
+            self._prefix.url(key),
+            update.out_size,
+            update.out_digest,
+            fingerprint,
+            keep,
+            begun=ident,
+            known=known,
+            absent=self._absent,
+            stop=self._stop,
+            progressed=self._count,
+        )
+        self._moved = time.monotonic()
+        wait, damaged = FIRST_WAIT, 0
+        while True:
+            try:
+                return await self._once(upload)
+            except NameTakenError:
+                raise
+            except VerifyError:
+                damaged += 1
+                if damaged == TRIES:
+                    raise
+            except (TransientError, DiskFullError) as error:
+                self._fails(error)
+            await self._rest(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+            upload = replace(upload, begun=ids[-1], known=True)
+
+    async def _once(self, upload: Upload) -> Version:
+        return await asyncio.wrap_future(object_output.in_background(object_output.send, upload))
+
+    def _count(self, size: int) -> None:
+        """Take note of bytes that arrived (called by threads)."""
+        del size
+        self._moved = time.monotonic()
+        self._loop.call_soon_threadsafe(self._goes_on)
+
+    def _goes_on(self) -> None:
+        if self._away:
+            reason, self._away = self._away, ""
+            self._calls.tell(u.StoreBack(reason))
+        self._calls.moved()
+
+    def _fails(self, error: GeobatchError) -> None:
+        """Have the run admit nothing until the store takes bytes again."""
+        told = f"{type(error).__name__}: {error.message}"
+        self._session.log.emit("upload.retry", level="warning", message=told)
+        if not self._away:
+            self._away = f"{NO_OUTPUTS}{self._prefix.root}"
+            self._calls.tell(u.StoreAway(self._away))
+        if time.monotonic() - self._moved > self._patience:
+            self._calls.give_up()
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait before another try. Raises StoppedError where the run ends."""
+        if await asyncio.to_thread(self._stop.wait, seconds):
+            raise StoppedError
+
+
+def _published(update: lu.ItemPublished, version: Version) -> lu.ItemPublished:
+    facts = {**update.facts, TAG: version.tag}
+    # An object without a time was not there before this one.
+    return replace(update, facts=facts, sent_ns=version.mtime_ns or time.time_ns())
+
+
+def _as_ours(error: GeobatchError | OSError, update: lu.ItemPublished) -> GeobatchError:
+    if isinstance(error, GeobatchError):
+        return error
+    return ItemPublishError(f"cannot read {update.part_path}: {error.strerror}", update)
+
+
+def _unexpected(error: BaseException) -> GeobatchError:
+    return OutputGoneError(f"an upload ended by an unexpected {type(error).__name__}: {error}")

@@ -1,0 +1,326 @@
+"""Runs whose outputs go to a store: the bytes of runs into a directory, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import geopandas as gpd
+import moto_store
+import numpy as np
+import pytest
+import rasterio
+import shapely
+import tomli_w
+from moto_store import BUCKET, ENVIRONMENT
+from rasterio.transform import from_origin
+
+import geobatch_tui
+from geobatch_tui.config.layers import make_job
+from geobatch_tui.errors import OutputGoneError, PreflightError
+from geobatch_tui.execution.stores import object_output, part_upload
+from geobatch_tui.execution.stores.output_prefix import local_place
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.ledger.write.writer import Ledger
+from geobatch_tui.orchestration.side_tasks import uploader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+URL = f"s3://{BUCKET}/some/prefix"
+BELOW = "some/prefix/"
+PART = 5 * 2**20
+RASTER, VECTOR = {"name": "raster.convert"}, {"name": "vector.convert"}
+FORMATS = {"COG": RASTER, "GTiff": RASTER, "GeoParquet": VECTOR, "FlatGeobuf": VECTOR,
+           "GPKG": VECTOR}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server():
+    with moto_store.stored() as store:
+        yield store
+
+
+@pytest.fixture
+def store(server, monkeypatch, tmp_path):
+    """An empty bucket, parts of 5 MiB; the state of runs is this test's alone."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(object_output, "PART_BYTES", PART)
+    monkeypatch.setattr(part_upload, "_ATTEMPTS", 1)
+    monkeypatch.setattr(uploader, "FIRST_WAIT", 0.02)
+    part_upload._uploads.cache_clear()
+    yield server
+    server.empty()
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> Path:
+    """Two rasters, of which one is too large for one part, and 500 points."""
+    root = tmp_path_factory.mktemp("sources")
+    rng = np.random.default_rng(4)
+    for name, side in (("large.tif", 2600), ("small.tif", 200)):
+        profile = {"width": side, "height": side, "count": 1, "dtype": "uint8"}
+        profile |= {"crs": "EPSG:4326", "transform": from_origin(7, 47, 0.001, 0.001)}
+        with rasterio.open(root / name, "w", driver="GTiff", **profile) as out:
+            out.write(rng.integers(0, 256, (1, side, side), dtype="u1"))
+    points = shapely.points(rng.random((500, 2)) * 10)
+    frame = gpd.GeoDataFrame({"number": np.arange(500)}, geometry=points, crs=4326)
+    frame.to_file(root / "points.gpkg", driver="GPKG")
+    return root
+
+
+def values(sources: Path, store: Any, out: str, form: str = "GTiff", **sections: Any) -> Any:
+    op = FORMATS[form]
+    names = ("large.tif", "small.tif") if op is RASTER else ("points.gpkg",)
+    made: dict[str, Any] = {
+        "source": {"inputs": [str(sources / name) for name in names]},
+        "op": op,
+        "output": {"dir": out, "format": form},
+        "engine": {"max_workers": 2, "executor": "thread", "space_wait": "20s"},
+        "retry": {"backoff_base": "1ms", "backoff_cap": "2ms"},
+        "storage": store.section(),
+    }
+    for name, section in sections.items():
+        made[name] = made.get(name, {}) | section
+    return made
+
+
+def job(*args: Any, **sections: Any) -> Any:
+    return make_job(values(*args, **sections))
+
+
+def small(sources: Path, store: Any, **sections: Any) -> Any:
+    """A job with one small output."""
+    source = {"inputs": [str(sources / "small.tif")]}
+    return job(sources, store, URL, **{"source": source, **sections})
+
+
+async def local(sources: Path, store: Any, out: Path, form: str = "GTiff") -> dict[str, str]:
+    """Digests of what a run into a directory gives."""
+    result = await geobatch_tui.run(job(sources, store, str(out), form))
+    assert result.exit_code == 0
+    files = (path for path in out.iterdir() if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def state() -> Path:
+    return local_place(URL) / ".geobatch"
+
+
+def uploads() -> list[lu.UploadBegun]:
+    with LedgerReader(state() / "ledger.db") as reader:
+        return reader.uploads()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_a_store_gets_the_bytes_of_a_directory(sources, store, tmp_path, form):
+    """In each format; a second run does nothing; all is found by the URL alone, and no secret is
+    in anything that was written."""
+    expected = await local(sources, store, tmp_path / "out", form)
+    result = await geobatch_tui.run(job(sources, store, URL, form, output={"manifest": True}))
+    assert (result.exit_code, result.output_dir) == (0, URL)
+    listed = json.loads(store.read(f"{BELOW}outputs.json"))["outputs"]
+    assert {one["path"]: one["sha256"] for one in listed} == {
+        f"{URL}/{name}": digest for name, digest in expected.items()
+    }
+    found = store.digests(BELOW)
+    del found["outputs.json"]
+    assert found == expected
+    assert (store.unfinished(), uploads()) == ([], [])
+    assert not list(local_place(URL).glob("*.part"))
+    again = await geobatch_tui.run(job(sources, store, URL, form))
+    assert again.counts["done"] == 0
+    assert await geobatch_tui.verify(URL) == {"checked": len(expected), "damaged": []}
+    assert geobatch_tui.open_run(URL).status()["output_dir"] == URL
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    written += b"".join(store.read(key) for key in store.names())
+    assert not any(secret.encode() in written for secret in ENVIRONMENT.values())
+
+
+async def test_what_is_damaged_or_gone_is_made_again(sources, store):
+    """``verify`` reads all; the next run heals what it found, and what is missing."""
+    await geobatch_tui.run(job(sources, store, URL))
+    right = store.digests(BELOW)
+    store.put(f"{BELOW}small.tif", store.read(f"{BELOW}small.tif")[:-1] + b"?")
+    store.client.delete_object(Bucket=BUCKET, Key=f"{BELOW}large.tif")
+    checked = await geobatch_tui.verify(URL)
+    assert checked == {"checked": 2, "damaged": [f"{URL}/large.tif", f"{URL}/small.tif"]}
+    result = await geobatch_tui.run(job(sources, store, URL))
+    assert (result.exit_code, result.counts["current"]) == (0, 0)
+    assert store.digests(BELOW) == right
+
+
+async def test_a_lost_ledger_is_rebuilt_from_the_bucket(sources, store):
+    """By the fingerprints in metadata and files; nothing is computed. With all state lost, the
+    job file alone does it."""
+    await geobatch_tui.run(job(sources, store, URL))
+    (state() / "ledger.db").unlink()
+    repaired = await geobatch_tui.repair(URL)
+    assert (repaired["adopted"], repaired["counts"]["done"]) == (2, 0)
+    for path in state().rglob("*"):
+        if path.is_file():
+            path.unlink()
+    result = await geobatch_tui.run(job(sources, store, URL))
+    assert (result.counts["done"], result.items["published"]) == (0, 2)
+    assert (await geobatch_tui.run(job(sources, store, URL))).counts["done"] == 0
+
+
+async def test_an_object_of_others_is_in_the_way(sources, store):
+    """It stays, unless it may be overwritten; it is not even fetched."""
+    store.put(f"{BELOW}small.tif", b"somebody's")
+    with pytest.raises(PreflightError, match="in the way"):
+        await geobatch_tui.run(small(sources, store))
+    assert store.read(f"{BELOW}small.tif") == b"somebody's"
+    assert not any(one.startswith("GET some/prefix/small.tif") for one in store.seen[:-1])
+    result = await geobatch_tui.run(small(sources, store, output={"if_exists": "overwrite"}))
+    assert result.exit_code == 0
+    assert store.about(f"{BELOW}small.tif")["geobatch-fp"]
+
+
+async def test_an_object_that_appears_meanwhile_is_not_replaced(sources, store):
+    """With "fail", by the condition of the request; its item is a dead letter."""
+
+    def fault(method: str, key: str, query: str) -> int:
+        if method == "PUT" and key == f"{BELOW}small.tif":
+            store.fault = lambda *_: 0
+            store.put(key, b"somebody's")
+        return 0
+
+    store.fault = fault
+    result = await geobatch_tui.run(small(sources, store, output={"if_exists": "fail"}))
+    assert result.dead_by_class == {"NameTakenError": 1}
+    assert store.read(f"{BELOW}small.tif") == b"somebody's"
+
+
+@pytest.mark.parametrize("status", [503, 500])
+async def test_a_store_that_fails_is_waited_for(sources, store, tmp_path, status):
+    """No dead letter, whatever is asked of it; the run says that it waits."""
+    expected = await local(sources, store, tmp_path / "out")
+    left = {"POST": 2, "PUT": 3}
+
+    def fault(method: str, key: str, query: str) -> int:
+        if not left.get(method) or "geobatch-probe" in key or "=" not in f"{key}{query}=":
+            return 0
+        left[method] -= 1
+        return status
+
+    store.fault = fault
+    result = await geobatch_tui.run(job(sources, store, URL))
+    assert (result.exit_code, result.dead_by_class) == (0, {})
+    assert store.digests(BELOW) == expected
+    log = (state() / "log.jsonl").read_text()
+    assert "takes no outputs now" in log
+    assert "upload.retry" in log
+
+
+async def test_a_store_that_stays_away_ends_the_run(sources, store):
+    """After ``space_wait`` without a byte: what is computed stays, and the next run sends it."""
+    store.fault = lambda method, key, query: 503 * (method == "PUT" and "geobatch-probe" not in key)
+    result = await geobatch_tui.run(small(sources, store, engine={"space_wait": "0.2s"}))
+    assert (result.exit_code, result.reason, result.dead_by_class) == (17, "store", {})
+    assert store.names() == []
+    store.fault = lambda *_: 0
+    assert (await geobatch_tui.run(small(sources, store))).exit_code == 0
+
+
+async def test_a_store_that_refuses_ends_the_run(sources, store):
+    """Before anything is computed if it can be told; else at the first output, resumable."""
+    store.fault = lambda method, key, query: 403 * (method == "POST")
+    with pytest.raises(PreflightError, match=r"writing it is forbidden \(403"):
+        await geobatch_tui.run(small(sources, store))
+    store.fault = lambda method, key, query: 403 * (method == "PUT")
+    with pytest.raises(OutputGoneError, match=r"forbidden \(403"):
+        await geobatch_tui.run(small(sources, store))
+    store.fault = lambda *_: 0
+    result = await geobatch_tui.run(small(sources, store))
+    assert (result.exit_code, result.dead_by_class) == (0, {})
+
+
+async def test_uploads_of_an_earlier_run_are_settled(sources, store):
+    """Those of items that are gone are given up, also where the id was never learnt; those of
+    others are told of, and stay."""
+    await geobatch_tui.run(small(sources, store))
+    theirs = store.client.create_multipart_upload(Bucket=BUCKET, Key=f"{BELOW}theirs.tif")
+    begun = store.client.create_multipart_upload(Bucket=BUCKET, Key=f"{BELOW}gone.tif")["UploadId"]
+    store.client.create_multipart_upload(Bucket=BUCKET, Key=f"{BELOW}nameless.tif")
+    with Ledger.open(state() / "ledger.db") as ledger:
+        ledger.begin_run("before", {}, {})
+        ledger.apply([
+            lu.UploadBegun(7, "gone.tif", "fp", begun),
+            lu.UploadBegun(8, "nameless.tif", "fp", ""),
+        ])  # fmt: skip
+    assert (await geobatch_tui.run(small(sources, store))).exit_code == 0
+    assert store.unfinished() == [f"{BELOW}theirs.tif"]
+    assert uploads() == []
+    assert "1 unfinished upload below" in (state() / "log.jsonl").read_text()
+    named = {"Key": f"{BELOW}theirs.tif", "UploadId": theirs["UploadId"]}
+    store.client.abort_multipart_upload(Bucket=BUCKET, **named)
+
+
+async def test_inputs_do_not_include_the_outputs(sources, store):
+    """A prefix that holds both is read without what earlier runs wrote."""
+    store.put("some/in.tif", (sources / "small.tif").read_bytes())
+    source = {"inputs": [f"s3://{BUCKET}/some/"]}
+    for _ in range(2):
+        result = await geobatch_tui.run(job(sources, store, URL, source=source))
+        assert (result.exit_code, result.items["total"]) == (0, 1)
+    replaced = {"inputs": [f"{URL}/in.tif"]}
+    with pytest.raises(PreflightError, match="its own output"):
+        await geobatch_tui.run(job(sources, store, URL, source=replaced))
+
+
+def test_commands_find_a_run_by_its_url(sources, store, here, tmp_path, monkeypatch):
+    """From any directory; a URL that no run wrote to is told as such."""
+    (tmp_path / "job.toml").write_text(tomli_w.dumps(_written(values(sources, store, URL))))
+    monkeypatch.setenv("STORE_KEY", ENVIRONMENT["STORE_KEY"])
+    here("run", "job.toml", check=0)
+    assert f"{URL}/small.tif" in here("outputs", URL, "--json", check=0).stdout
+    assert URL in here("status", URL, "--json", check=0).stdout
+    assert "2 outputs checked" in here("verify", URL, check=0).stdout
+    here("retry", f"{URL}/", check=0)
+    here("run", URL, check=0)
+    assert here("repair", URL, check=0).returncode == 0
+    assert "no run in" in here("status", f"{URL}x", check=2).stderr
+    assert "s3://bucket/prefix" in here("status", "https://host/x", check=2).stderr
+
+
+def _written(made: Any) -> Any:
+    """Return a job as its file has it."""
+    return {**made, "storage": made["storage"]["stores"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["COG", "FlatGeobuf"])
+def test_engine_killed_50_times_in_a_chain(sources, store, tmp_path, form):
+    """50 SIGKILLs at random moments, most of them while parts are on their way: the same objects,
+    no upload left."""
+    expected = asyncio.run(local(sources, store, tmp_path / "out", form))
+    made = values(sources, store, URL, form, engine={"executor": "process"})
+    (tmp_path / "job.toml").write_text(tomli_w.dumps(_written(made)))
+    words = [sys.executable, "-m", "geobatch_tui", "run", str(tmp_path / "job.toml"), "--headless"]
+    rng = np.random.default_rng(11)
+    longest, killed = 6.0, 0
+    while killed < 50:
+        # A slow store: parts are what a kill meets.
+        store.fault = lambda method, key, query: time.sleep(0.3 * ("partNumber" in query)) or 0
+        with subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
+            try:
+                run.wait(rng.uniform(0.5, longest))
+            except subprocess.TimeoutExpired:
+                run.send_signal(signal.SIGKILL)
+                killed += 1
+                continue
+        for key in store.names():  # it got through: from the start
+            store.client.delete_object(Bucket=BUCKET, Key=key)
+    assert subprocess.run(words, check=False).returncode == 0
+    assert store.digests(BELOW) == expected
+    assert (store.unfinished(), uploads()) == ([], [])
