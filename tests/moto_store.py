@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import botocore.session
+import moto.s3.models
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -112,6 +113,7 @@ def stored() -> Iterator[Store]:
             "s3", region_name="us-east-1", endpoint_url=store.endpoint,
             aws_access_key_id="owner", aws_secret_access_key="owner",  # noqa: S106
         )  # fmt: skip
+        moto.s3.models.S3_UPLOAD_PART_MIN_SIZE = 1  # S3 takes none below 5 MiB, but for the last
         store.client.create_bucket(Bucket=BUCKET)
         yield store
     finally:

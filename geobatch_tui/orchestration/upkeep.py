@@ -19,7 +19,7 @@ from geobatch_tui.errors import (
     SourceChangedError,
     StateError,
 )
-from geobatch_tui.execution.stores import object_output, store_client
+from geobatch_tui.execution.stores import object_output
 from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.place.durable import write_json_atomic
 from geobatch_tui.ledger.place.lock import RunLock
@@ -153,8 +153,10 @@ async def _is_intact(state: StateDir, row: ItemRow) -> bool:
     if state.prefix is None:
         return await has_digest(output_path(state.output_dir, row.key), row.out_digest)
     url = state.prefix.url(row.key)
-    version = await asyncio.to_thread(store_client.client_of(url).version, url)
-    return await asyncio.to_thread(object_output.has_digest, url, version, row.out_digest)
+    found = await asyncio.to_thread(object_output.reader_of(url).described, url)
+    if found is None:
+        return False
+    return await asyncio.to_thread(object_output.has_digest, url, found[0], row.out_digest)
 
 
 def _leave_suspects(directory: Path, keys: list[str]) -> None:

@@ -10,24 +10,27 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import shutil
+import tempfile
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol
 
-from geobatch_tui.errors import GeobatchError, RemoteIOError, VerifyError
+from geobatch_tui.errors import DiskFullError, GeobatchError, RemoteIOError, VerifyError
 from geobatch_tui.execution.io.digest import alike
-from geobatch_tui.execution.stores import part_upload, store_client, write_faults
+from geobatch_tui.execution.stores import local_copy, part_upload, store_client, write_faults
 from geobatch_tui.execution.stores.object_url import shown
 from geobatch_tui.execution.stores.part_upload import Part, Sums
 from geobatch_tui.execution.stores.write_faults import NameTakenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from geobatch_tui.execution.io.digest import Digest
     from geobatch_tui.execution.stores.object_url import ObjectUrl
+    from geobatch_tui.execution.stores.output_prefix import OutputPrefix
     from geobatch_tui.execution.stores.part_upload import PartUploads
     from geobatch_tui.execution.stores.store_client import Version
 
@@ -77,7 +80,7 @@ class Upload:
     @property
     def part_bytes(self) -> int:
         whole = -(-self.size // MOST_PARTS)
-        return max(PART_BYTES, -(-whole // 2**20) * 2**20)
+        return PART_BYTES if whole <= PART_BYTES else -(-whole // 2**20) * 2**20
 
 
 def send(upload: Upload) -> Version:
@@ -95,7 +98,7 @@ def send(upload: Upload) -> Version:
         return version
     if upload.url.scheme != "s3":
         _put_whole(upload)
-        return _checked(upload, "")
+        return _checked(upload, None)
     uploads = part_upload.uploads_of(upload.url.root)
     try:
         tag = _put(upload, uploads) if upload.size <= PART_BYTES else _in_parts(upload, uploads)
@@ -105,6 +108,37 @@ def send(upload: Upload) -> Version:
             raise
         return version
     return _checked(upload, tag)
+
+
+class Reader(Protocol):
+    """Reads outputs back."""
+
+    def described(self, url: ObjectUrl) -> tuple[Version, Mapping[str, str]] | None:
+        """Return the version of an object, and its metadata; None: there is none."""
+
+    def read_bytes(self, url: ObjectUrl, start: int, end: int, *, wanted: Version) -> bytes:
+        """Read bytes of the version that is ``wanted``."""
+
+    def listed(self, prefix: OutputPrefix) -> Iterator[tuple[str, Version]]:
+        """Yield the keys below a prefix, and the versions of their objects."""
+
+
+def reader_of(url: ObjectUrl) -> Reader:
+    """Return what reads the outputs of a store."""
+    return part_upload.uploads_of(url.root) if url.scheme == "s3" else store_client.client_of(url)
+
+
+@contextlib.contextmanager
+def fetched(url: ObjectUrl, version: Version) -> Iterator[Path]:
+    """Copy an output to the local disk for a while. Raises DiskFullError where it has no room."""
+    place = local_copy.directory()
+    if version.size > shutil.disk_usage(place).free * local_copy.SHARE:
+        raise DiskFullError(f"{shown(str(url))} has to be copied to {place}, which has no room")
+    with tempfile.NamedTemporaryFile(dir=place, suffix=PurePosixPath(url.name).suffix) as file:
+        for data in _read(url, version):
+            file.write(data)
+        file.flush()
+        yield Path(file.name)
 
 
 def put_file(path: Path, url: ObjectUrl, about: Mapping[str, str]) -> None:
@@ -119,7 +153,7 @@ def put_file(path: Path, url: ObjectUrl, about: Mapping[str, str]) -> None:
 def _there(upload: Upload) -> Version | None:
     """Return the version of the object if it is this file already: an earlier run, or a request
     whose answer was lost, wrote it."""
-    found = store_client.client_of(upload.url).described(upload.url)
+    found = reader_of(upload.url).described(upload.url)
     if found is None:
         return None
     version, about = found
@@ -132,7 +166,7 @@ def _put_whole(upload: Upload) -> None:
     """Write by a store that has no parts to resume: whole, or again."""
     client = store_client.client_of(upload.url)
     conditional = upload.absent and upload.size <= MOST_CONDITIONAL
-    if upload.absent and not conditional and client.version_if_there(upload.url) is not None:
+    if upload.absent and not conditional and client.described(upload.url) is not None:
         raise NameTakenError(f"{shown(str(upload.url))}: there is an object of that name")
     client.put(upload.url, upload.path, upload.about, absent=conditional)
     upload.progressed(upload.size)
@@ -149,7 +183,8 @@ def _put(upload: Upload, uploads: PartUploads) -> str:
     return f'"{Sums.of(data).md5.hex()}"'
 
 
-def _in_parts(upload: Upload, uploads: PartUploads) -> str:
+def _in_parts(upload: Upload, uploads: PartUploads) -> str | None:
+    """Write by parts, and return the ETag, or what :func:`_checked` is to know of it."""
     ident, there = upload.begun, None
     if ident:
         there = uploads.sent(upload.url, ident)
@@ -170,7 +205,9 @@ def _in_parts(upload: Upload, uploads: PartUploads) -> str:
     if not completed and _there(upload) is None:
         raise write_faults.upload_gone(upload.url)
     md5 = all(part.tag.strip('"') == sum_.md5.hex() for part, sum_ in zip(parts, sums, strict=True))
-    return part_upload.joined_tag(sums) if md5 else ""
+    if md5:
+        return part_upload.joined_tag(sums)
+    return "" if all(part.crc32 for part in parts) else None
 
 
 def _send_parts(
@@ -228,22 +265,25 @@ def _refuse_other_bytes(upload: Upload, state: Digest) -> None:
         raise VerifyError(f"{upload.path} is not what was verified: it changed on the disk")
 
 
-def _checked(upload: Upload, tag: str) -> Version:
-    """Hold the object against the file: its size, its ETag, if that is known, and both of its ends;
-    else all of it."""
-    client = store_client.client_of(upload.url)
-    version = client.version(upload.url)
+def _checked(upload: Upload, tag: str | None) -> Version:
+    """Hold the object against the file: its size and both of its ends, if it has the ETag ``tag``,
+    or that tells nothing of its bytes and the store's checksums do (empty); else all of it."""
+    reader = reader_of(upload.url)
+    found = reader.described(upload.url)
+    if found is None:
+        return _differs(upload)
+    version, _ = found
     if version.size != upload.size:
         raise VerifyError(
             f"{shown(str(upload.url))} has {version.size} bytes, {upload.size} were sent"
         )
-    if not tag or version.tag != tag:
+    if tag is None or tag not in {"", version.tag}:
         return _read_whole(upload, version) or _differs(upload)
     with upload.path.open("rb", buffering=0) as file:
-        for start in {0, max(0, upload.size - ENDS)}:
+        for start in {0, max(0, upload.size - ENDS)} if upload.size else ():
             file.seek(start)
             end = min(start + ENDS, upload.size)
-            if client.read_bytes(upload.url, start, end, wanted=version) != file.read(end - start):
+            if reader.read_bytes(upload.url, start, end, wanted=version) != file.read(end - start):
                 return _differs(upload)
     return version
 
@@ -261,15 +301,19 @@ def has_digest(url: ObjectUrl, version: Version, digest: str) -> bool:
     """Whether the bytes of an object have this digest; all are read. Raises RemoteIOError and its
     kin, or SourceChangedError."""
     state = alike(digest)
-    client = store_client.client_of(url)
-    step = store_client.LONGEST
+    for data in _read(url, version):
+        state.update(data)
+    return state.hexdigest() == digest
+
+
+def _read(url: ObjectUrl, version: Version) -> Iterator[bytes]:
+    """Yield all bytes of an object, by some requests at once."""
+    client, step = reader_of(url), store_client.LONGEST
     spans = [(start, min(start + step, version.size)) for start in range(0, version.size, step)]
     for first in range(0, len(spans), store_client.TOGETHER):
         group = spans[first : first + store_client.TOGETHER]
         reads = [store_client.submit(client.read_bytes, url, *one, wanted=version) for one in group]
-        for read in reads:
-            state.update(read.result())
-    return state.hexdigest() == digest
+        yield from (read.result() for read in reads)
 
 
 def in_background[**P, T](call: Callable[P, T], *args: P.args, **named: P.kwargs) -> Future[T]:

@@ -21,13 +21,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.errors import PreflightError
-from geobatch_tui.execution.stores import store_client, store_settings, write_faults
+from geobatch_tui.errors import GeobatchError, PreflightError
+from geobatch_tui.execution.stores import (
+    network_faults,
+    store_client,
+    store_settings,
+    write_faults,
+)
+from geobatch_tui.execution.stores.object_url import ObjectUrl
+from geobatch_tui.execution.stores.store_client import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from geobatch_tui.execution.stores.object_url import ObjectUrl
     from geobatch_tui.execution.stores.output_prefix import OutputPrefix
     from geobatch_tui.execution.stores.store_settings import StoreSettings
 
@@ -36,6 +42,7 @@ _ATTEMPTS = 3
 #: Variables of a service's URL that the client does not know, and reading does.
 _ENDPOINT = "AWS_ENDPOINT"
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_USUAL_REGION = "us-east-1"
 _loading = threading.Lock()
 
 
@@ -85,12 +92,59 @@ def joined_tag(parts: list[Sums]) -> str:
 
 
 class PartUploads:
-    """Uploads to one bucket; used by many threads."""
+    """Uploads to one bucket, and what is there of outputs; used by many threads.
+
+    Outputs are read back by the client that wrote them: it takes every key that names of files
+    give, and has the same credentials.
+    """
 
     def __init__(self, root: str, settings: StoreSettings) -> None:
         self._bucket = root.partition("://")[2]
-        with _loading:
-            self._client = _client(settings)
+        try:
+            with _loading:
+                self._client = _client(settings)
+        except GeobatchError:
+            raise
+        except Exception as error:  # noqa: BLE001 - boundary: of the client library
+            raise write_faults.fault(error, ObjectUrl(root, "")) from None
+
+    def described(self, url: ObjectUrl) -> tuple[Version, Mapping[str, str]] | None:
+        """Ask for the version of an object and its metadata; None: there is none."""
+        answer = self._ask("head_object", url)
+        if answer is _GONE:
+            return None
+        return _version(answer, int(answer["ContentLength"])), dict(answer.get("Metadata", {}))
+
+    def read_bytes(self, url: ObjectUrl, start: int, end: int, *, wanted: Version) -> bytes:
+        """Read the bytes from ``start`` to ``end`` of the version that is ``wanted``. Raises
+        SourceChangedError if it is another object, or none."""
+        span = f"bytes={start}-{end - 1}"
+        try:
+            named = {"Bucket": self._bucket, "Key": url.key, "Range": span}
+            answer = self._client.get_object(**named, IfMatch=wanted.tag)
+            data = bytes(answer["Body"].read())
+        except Exception as error:  # noqa: BLE001 - boundary: of the client library
+            if write_faults.code_of(error) in _OTHER_OBJECT:
+                raise network_faults.changed(url) from None
+            raise write_faults.fault(error, url) from None
+        store_client.traffic.count(len(data))
+        if str(answer.get("ETag", "")) != wanted.tag:
+            raise network_faults.changed(url)
+        if len(data) != end - start:
+            raise network_faults.cut_short(url, len(data), end - start)
+        return data
+
+    def listed(self, prefix: OutputPrefix) -> Iterator[tuple[str, Version]]:
+        """Yield the keys below a prefix, and the versions of their objects."""
+        url = prefix.url("-")
+        token: dict[str, Any] = {}
+        while True:
+            answer = self._ask("list_objects_v2", url, Prefix=prefix.key(""), **token)
+            for one in answer.get("Contents", ()):
+                yield str(one["Key"]), _version(one, int(one["Size"]))
+            if not answer.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": str(answer["NextContinuationToken"])}
 
     def begin(self, url: ObjectUrl, about: Mapping[str, str]) -> str:
         """Begin an upload, and return its id. ``about`` becomes the object's metadata."""
@@ -170,10 +224,9 @@ class PartUploads:
     def unfinished(self, prefix: OutputPrefix) -> Iterator[Unfinished]:
         """Yield the uploads below a prefix that are under way, whoever began them."""
         url = prefix.url("-")
-        below = f"{prefix.prefix}/" if prefix.prefix else ""
         markers: dict[str, Any] = {}
         while True:
-            answer = self._ask("list_multipart_uploads", url, Prefix=below, **markers)
+            answer = self._ask("list_multipart_uploads", url, Prefix=prefix.key(""), **markers)
             for one in answer.get("Uploads", ()):
                 yield Unfinished(str(one["Key"]), str(one["UploadId"]))
             if not answer.get("IsTruncated"):
@@ -191,7 +244,7 @@ class PartUploads:
             answer = getattr(self._client, call)(**named, **values)
         except Exception as error:  # noqa: BLE001 - boundary: of the client library
             code = write_faults.code_of(error)
-            if code == "NoSuchUpload":
+            if code == "NoSuchUpload" or (code == "404" and call == "head_object"):
                 return _GONE
             if lacks and code in _UNKNOWN_VALUE:
                 values.pop(lacks)
@@ -201,9 +254,14 @@ class PartUploads:
         return answer
 
 
-#: In place of an answer: the store knows no such upload.
+#: In place of an answer: the store knows no such upload, or object.
 _GONE: Any = object()
+_OTHER_OBJECT = frozenset({"NoSuchKey", "404", "PreconditionFailed", "412", "InvalidRange", "416"})
 _UNKNOWN_VALUE = frozenset({"NotImplemented", "InvalidArgument", "InvalidRequest"})
+
+
+def _version(answer: Any, size: int) -> Version:
+    return Version(size, store_client.nanoseconds(answer["LastModified"]), str(answer["ETag"]))
 
 
 def _part(number: int, size: int, answer: Any) -> Part:
@@ -229,10 +287,14 @@ def _client(settings: StoreSettings) -> Any:
             "writing to s3:// needs the package botocore, which is not installed",
             hint='pip install "geobatch-tui[cloud]"',
         ) from None
+    made = session.get_session()
     endpoint = settings.endpoint or os.environ.get(_ENDPOINT, "")
     region = next(filter(None, (os.environ.get(name, "") for name in _REGIONS)), "")
     given = {
-        "region_name": settings.region or region,
+        "region_name": settings.region
+        or region
+        or made.get_config_variable("region")
+        or _USUAL_REGION,
         "endpoint_url": endpoint,
         "aws_access_key_id": settings.access_key,
         "aws_secret_access_key": settings.secret_key,
@@ -251,7 +313,7 @@ def _client(settings: StoreSettings) -> Any:
         options["s3"] = {"addressing_style": "path"}
     if settings.anonymous:
         options["signature_version"] = importlib.import_module("botocore").UNSIGNED
-    return session.get_session().create_client(
+    return made.create_client(
         "s3",
         config=config.Config(**options),
         **{name: value for name, value in given.items() if value},

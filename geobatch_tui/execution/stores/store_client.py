@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    from geobatch_tui.execution.stores.output_prefix import OutputPrefix
     from geobatch_tui.execution.stores.store_settings import StoreSettings
 
 #: Requests at once of one process: latency is hidden by their number.
@@ -71,7 +72,7 @@ class Version:
                 "nobody knows whether the object changes while it is read",
                 hint="fetch it to a local file",
             )
-        return cls(int(meta["size"]), _nanoseconds(moment), tag)
+        return cls(int(meta["size"]), nanoseconds(moment), tag)
 
     def is_same(self, other: Version) -> bool:
         """Whether two versions are one: by their tags, or by their times where there is none."""
@@ -88,7 +89,8 @@ class Version:
         return {"if_unmodified_since": _EPOCH + timedelta(microseconds=self.mtime_ns // 1000)}
 
 
-def _nanoseconds(moment: datetime) -> int:
+def nanoseconds(moment: datetime) -> int:
+    """Return the time since 1970."""
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
@@ -234,6 +236,12 @@ class StoreClient:
             raise network_faults.changed(url)
         if got != wanted.size:
             raise network_faults.cut_short(url, got, wanted.size)
+
+    def listed(self, prefix: OutputPrefix) -> Iterator[tuple[str, Version]]:
+        """Yield the keys below a prefix of outputs, and the versions of their objects."""
+        url = ObjectUrl(prefix.root, prefix.prefix)
+        for page in self.list(url):
+            yield from ((str(one["path"]), Version.of(one, url)) for one in page)
 
     def list(self, url: ObjectUrl) -> Iterator[Sequence[Any]]:
         """Yield what the store has below the prefix ``url``, a page at a time."""

@@ -107,7 +107,7 @@ def _refused(status: int, code: str, url: ObjectUrl) -> GeobatchError:
             hint=f'set region in [storage."{url.root}"]',
         )
     if status in {401, 403}:
-        return OutputGoneError(f"{where}: writing it is forbidden ({told})", hint=_ask(url))
+        return OutputGoneError(f"{where}: it is forbidden ({told})", hint=_ask(url))
     if status == 404:
         return OutputGoneError(
             f"{where}: there is no bucket {url.host} ({told})", hint="make it, or check the URL"

@@ -21,6 +21,7 @@ from geobatch_tui.orchestration.state.output_lists import check_pystac
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from geobatch_tui.config.schema import Job
 

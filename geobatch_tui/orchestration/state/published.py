@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TextIO
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.execution.stores import object_output, store_client
+from geobatch_tui.execution.stores import object_output
 from geobatch_tui.execution.stores.object_url import shown
 from geobatch_tui.ledger.place.regular_file import open_read
 from geobatch_tui.ledger.read.reader import LedgerReader
@@ -106,7 +106,7 @@ def write_manifest(state: StateDir, run_id: str) -> None:
 
 def _send(path: Path, url: ObjectUrl) -> None:
     """Write the list to a store, where none of others is in its place."""
-    there = store_client.client_of(url).described(url)
+    there = object_output.reader_of(url).described(url)
     if there is not None and _LISTS not in there[1]:
         raise StateError(
             f"{shown(str(url))} is no list of outputs of geobatch: it stays as it is",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from dataclasses import replace
 
 import moto_store
 import pytest
@@ -14,13 +15,13 @@ from geobatch_tui.errors import (
     InvalidInputError,
     OutputGoneError,
     RemoteIOError,
+    SourceChangedError,
     ThrottledError,
     VerifyError,
 )
 from geobatch_tui.execution.stores import (
     object_output,
     part_upload,
-    store_client,
     store_settings,
     write_faults,
 )
@@ -33,8 +34,8 @@ from geobatch_tui.execution.stores.write_faults import NameTakenError
 
 ROOT = f"s3://{moto_store.BUCKET}"
 PREFIX = OutputPrefix.of(f"{ROOT}/out")
-#: Two whole parts of the smallest size that a store takes, and a rest.
-PART = 5 * 2**20
+#: Two whole parts, and a rest.
+PART = 64 * 1024
 LARGE = bytes(range(256)) * (2 * PART // 256) + b"the end"
 SMALL = b"a small output"
 
@@ -47,7 +48,7 @@ def server():
 
 @pytest.fixture
 def store(server, monkeypatch):
-    """An empty bucket, parts of 5 MiB, and a client that tries once."""
+    """An empty bucket, parts of 64 KiB, and a client that tries once."""
     before = store_settings.current()
     monkeypatch.setattr(object_output, "PART_BYTES", PART)
     monkeypatch.setattr(part_upload, "_ATTEMPTS", 1)
@@ -200,6 +201,32 @@ def test_a_store_without_parts_is_written_whole(store, tmp_path):
     assert store.read("out/a.tif") == LARGE
 
 
+@pytest.mark.parametrize(
+    "name", ["a [red]b[1].tif", "%41 %2F+&=~.tif", "é\u0301 {x}#?*.tif", "d/e f.tif"]
+)
+def test_any_name_of_a_file_is_a_key(store, tmp_path, name):
+    """What is written under it is found, listed and read under it."""
+    upload = replace(upload_of(tmp_path, LARGE), url=PREFIX.url(name))
+    version = send(upload)
+    assert store.read(f"out/{name}") == LARGE
+    assert dict(object_output.reader_of(upload.url).listed(PREFIX)) == {f"out/{name}": version}
+    with object_output.fetched(upload.url, version) as path:
+        assert path.read_bytes() == LARGE
+        assert path.suffix == ".tif"
+    assert not path.exists()
+
+
+def test_an_object_that_is_replaced_is_not_mixed(store, tmp_path):
+    """Reads are of one version; one that is gone is another, too."""
+    version = send(upload_of(tmp_path, SMALL))
+    url = PREFIX.url("a.tif")
+    for change in (lambda: store.put("out/a.tif", LARGE), store.empty):
+        change()
+        with pytest.raises(SourceChangedError):
+            object_output.has_digest(url, version, "0" * 64)
+    assert object_output.reader_of(url).described(url) is None
+
+
 def test_uploads_are_listed_and_given_up(store):
     """Those below the prefix alone; giving one up twice is no error."""
     uploads = part_upload.uploads_of(ROOT)
@@ -275,7 +302,7 @@ def test_parts_grow_with_the_object(monkeypatch, tmp_path):
         object.__setattr__(upload, "size", size)
         assert -(-size // upload.part_bytes) <= object_output.MOST_PARTS
         assert upload.part_bytes >= object_output.PART_BYTES
-        assert upload.part_bytes % 2**20 == 0
+        assert upload.part_bytes % object_output.PART_BYTES == 0
 
 
 def test_checksums_of_parts():
@@ -287,4 +314,3 @@ def test_checksums_of_parts():
     assert not Part(1, 9, '"kms"').holds(9, sums)
     assert not Part(1, 8, "", "y/Q5Jg==").holds(9, sums)
     assert part_upload.joined_tag([Sums.of(b"abc")]) == '"af5da9f45af7a300e3aded972f8ff687-1"'
-    assert store_client.traffic.requests >= 0

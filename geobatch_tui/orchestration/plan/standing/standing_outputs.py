@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from geobatch_tui.errors import GeobatchError, PreflightError, SourceChangedError, TransientError
-from geobatch_tui.execution.stores import local_copy, object_output, store_client
-from geobatch_tui.execution.stores.object_url import ObjectUrl, shown
+from geobatch_tui.execution.stores import object_output
+from geobatch_tui.execution.stores.object_url import shown
 from geobatch_tui.orchestration.plan.fingerprints import has_digest
 
 if TYPE_CHECKING:
@@ -128,16 +128,12 @@ class ObjectOutputs:
     async def inspect(self, key: str, look: Look) -> InspectReceipt | None:
         """Only an object whose metadata say that it is ours is fetched."""
         url = self.prefix.url(key)
-        with _now():
-            found = await asyncio.to_thread(store_client.client_of(url).described, url)
+        with _now(), contextlib.ExitStack() as stack:
+            found = await asyncio.to_thread(object_output.reader_of(url).described, url)
             if found is None or object_output.FINGERPRINT not in found[1]:
                 return None
-            version, _ = found
-            path = await asyncio.to_thread(local_copy.local_copy, url, version)
-        try:
-            return await look(str(path))
-        finally:
-            local_copy.drop(url, version)
+            copy = object_output.fetched(url, found[0])
+            return await look(str(await asyncio.to_thread(stack.enter_context, copy)))
 
     def path(self, key: str) -> Path | None:
         del key
@@ -178,12 +174,10 @@ def without_outputs(
 
 def listed(prefix: OutputPrefix) -> dict[str, Version]:
     """List what a store has below a prefix, by the keys. Raises PreflightError if it cannot."""
-    url = ObjectUrl(prefix.root, prefix.prefix)
     found: dict[str, Version] = {}
     try:
-        for page in store_client.client_of(url).list(url):
-            for one in page:
-                found[str(one["path"])] = store_client.Version.of(one, url)
+        for key, version in object_output.reader_of(prefix.url("-")).listed(prefix):
+            found[key] = version
             if len(found) > _MOST_LISTED:
                 break
     except GeobatchError as error:
