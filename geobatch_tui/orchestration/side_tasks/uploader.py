@@ -11,6 +11,7 @@ on its way is tried again, until ``engine.space_wait`` has passed without a byte
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from geobatch_tui.errors import (
     DiskFullError,
     GeobatchError,
     OutputGoneError,
+    SourceChangedError,
     TransientError,
     VerifyError,
 )
@@ -80,7 +82,7 @@ class Uploader:
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stop = threading.Event()
+        self._stop, self._stopped = threading.Event(), asyncio.Event()
         self._ends = False
         self._behind = False
         self._away = ""
@@ -116,6 +118,7 @@ class Uploader:
         """Leave everything to the next run, but for the parts that are on their way."""
         self._ends = True
         self._stop.set()
+        self._stopped.set()
 
     async def close(self) -> None:
         """Stop, without waiting for a store that does not answer."""
@@ -179,7 +182,7 @@ class Uploader:
                 return await self._once(upload)
             except NameTakenError:
                 raise
-            except VerifyError:
+            except (VerifyError, SourceChangedError):
                 damaged += 1
                 if damaged == TRIES:
                     raise
@@ -216,7 +219,8 @@ class Uploader:
 
     async def _rest(self, seconds: float) -> None:
         """Wait before another try. Raises StoppedError where the run ends."""
-        if await asyncio.to_thread(self._stop.wait, seconds):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
             raise StoppedError
 
 

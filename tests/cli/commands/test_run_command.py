@@ -188,7 +188,7 @@ def test_an_output_directory_that_is_a_file(words, here, job, tmp_path):
     assert (tmp_path / "notes").read_text() == "mine"
 
 
-def test_urls_are_no_directories(here, job, tmp_path):
+def test_urls_of_others_are_no_directories(here, job, tmp_path):
     """Neither to write to, nor of a run: no folder of that name is made, and nobody is asked."""
     path = job()
     for words in (["run", path], ["run", path, "--detach"], ["plan", path]):
@@ -198,6 +198,9 @@ def test_urls_are_no_directories(here, job, tmp_path):
         assert "hunter2" not in told
     for words in (["status"], ["watch"], ["wait"], ["verify"], ["repair"], ["retry"]):
         told = here(*words, "s3://u:hunter2@b/o", check=2).stderr
+        assert "password" in told
+        assert "hunter2" not in told
+        told = here(*words, "https://u:hunter2@b/o", check=2).stderr
         assert "@b/o is no local directory" in told
         assert "hunter2" not in told
     assert not (tmp_path / "s3:").exists()

@@ -26,6 +26,7 @@ EVENTS = [
     u.Tick(),
     u.Pressure(u.Level.HOLD),
     u.Space(ok=True),
+    u.StoreAway("uploads"),
     u.StoreBack("store s3://bucket"),
     u.Command(u.Verb.PAUSE),
     u.SetWorkers(2),

@@ -145,6 +145,17 @@ def test_space_pauses_and_charges_nothing():
     assert [(d.unit.ident, d.attempt) for d in of(u.Dispatch, out)] == [(0, 1), (2, 1)]
 
 
+def test_a_store_that_takes_no_outputs_pauses():
+    """What is in flight goes on; nothing starts until it takes some again."""
+    made = running(2, *chunks(4))
+    assert made.send(u.StoreAway("outputs to s3://a")) == [u.Suspend("outputs to s3://a")]
+    assert not made.send(u.StoreAway("outputs to s3://a"))
+    assert not of(u.Dispatch, made.succeed(1) + made.succeed(2))
+    out = made.send(u.StoreBack("outputs to s3://a"))
+    assert out[0] == u.Unsuspend("outputs to s3://a")
+    assert len(of(u.Dispatch, out)) == 2
+
+
 def test_a_store_that_is_away_pauses_and_charges_nothing():
     """As a full disk does, until it answers; with two of them, until both do."""
     made = running(3, *chunks(4))

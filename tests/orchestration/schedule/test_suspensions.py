@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule import suspensions
 from geobatch_tui.orchestration.schedule.suspensions import Gate
 
 
@@ -70,3 +71,12 @@ def test_memory_that_paused_goes_on_at_calm_only():
     gate.press(u.Level.CALM)
     assert gate.reasons == ()
     assert gate.calm
+
+
+def test_each_reason_has_words():
+    """Those with a store in them name it; another is shown as it is."""
+    assert "s3://a is away" in suspensions.why("store s3://a")
+    assert "s3://a takes no outputs" in suspensions.why("outputs to s3://a")
+    for reason in ("space", "memory", "operator", suspensions.BEHIND):
+        assert suspensions.why(reason) != reason != suspensions.why_no_more(reason)
+    assert suspensions.why("breaker") == "breaker" == suspensions.why_no_more("breaker")
