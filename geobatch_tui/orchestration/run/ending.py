@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.letters import first_letters
 from geobatch_tui.orchestration.state.outcome import RunResult, exit_code, state_of
-from geobatch_tui.orchestration.state.published import write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,17 +81,6 @@ async def end_run(
     session.log.run_exit(code, reason, tally.counts(), letters)
     monitor.state, monitor.reason = state, reason
     return result
-
-
-async def list_outputs(session: Session) -> tuple[str, ...]:
-    """Write the list of outputs, and return warnings: the outputs do not depend on it."""
-    await session.flush()
-    try:
-        await asyncio.to_thread(write_manifest, session.state, session.run_id)
-    except GeobatchError as error:
-        session.log.emit("manifest.failed", level="warning", message=str(error))
-        return (str(error),)
-    return ()
 
 
 def _explain(session: Session, reason: str, cause: Failure) -> str:

@@ -55,7 +55,7 @@ def published(
             facts = inspector.facts(_op(row), state.named(row.key))
             row = replace(row, facts={**row.facts, **facts})  # noqa: PLW2901
         adopted = row.reason == "adopted"  # made before this ledger began
-        yield entry(row, state, None if adopted else reader.seconds(row))
+        yield entry(row, state.named(row.key), None if adopted else reader.seconds(row))
 
 
 def _op(row: ItemRow) -> str:
@@ -67,13 +67,14 @@ def _lacks(row: ItemRow) -> bool:
     return _op(row).startswith("vector.") and not row.facts.keys() >= {"features_out", "bounds"}
 
 
-def entry(row: ItemRow, state: StateDir, seconds: float | None) -> Json:
-    """Make the entry of an output. ``bounds`` are in its CRS; unknown values are None."""
+def entry(row: ItemRow, path: str, seconds: float | None) -> Json:
+    """Make the entry of the output at ``path``. ``bounds`` are in its CRS; unknown values are
+    None."""
     detail, facts = row.plan.get("detail") or {}, row.facts
     count = facts.get("features_out")
     bounds = facts.get("bounds") if count is not None else _box(detail)
     return {
-        "path": state.named(row.key),
+        "path": path,
         "item": row.key,
         "source": row.source,
         "size": row.out_size,

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from geobatch_tui.execution.sources.source_list import is_source_list, members_of
 from geobatch_tui.execution.stores.object_url import is_url
+from geobatch_tui.ledger.place.state_directory import output_path
 from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.letter_export import outline
@@ -64,7 +65,8 @@ def stac_item(row: ItemRow, root: Path, form: str) -> pystac.Item:
     the output format."""
     import pystac
 
-    about, seen = entry(row, root, None), row.facts.get(STAC) or {}
+    place = str(output_path(root, row.key))
+    about, seen = entry(row, place, None), row.facts.get(STAC) or {}
     bounds = row.plan.get("bounds_lonlat")
     properties = {MARK: row.fingerprint, **_projected(about, row.plan.get("detail") or {})}
     given = seen.get("properties") or {}

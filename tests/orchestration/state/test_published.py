@@ -11,6 +11,7 @@ import pytest
 from run_project import Project
 
 import geobatch_tui
+from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.schema.updates import ItemRow, ItemState
 from geobatch_tui.orchestration.state.inspection import Inspector
 from geobatch_tui.orchestration.state.published import (
@@ -48,11 +49,11 @@ def row(key: str = "a.tif", **changes: object) -> ItemRow:
 def test_a_raster_is_told_by_its_plan() -> None:
     """Size in pixels, CRS by its code, and the box round its corners, rotated ones as well."""
     detail = {"width": 20, "height": 10, "count": 3, "crs": f'{WKT},ID["EPSG",6933]]'}
-    one = entry(row(plan={"detail": detail | {"transform": [2, 0, 100, 0, -2, 50]}}), Path("/o"), 2)
+    one = entry(row(plan={"detail": detail | {"transform": [2, 0, 100, 0, -2, 50]}}), "/o/a.tif", 2)
     assert (one["width"], one["height"], one["bands"], one["features"]) == (20, 10, 3, None)
     assert one["bounds"] == [100, 30, 140, 50]
     assert (one["crs"], one["path"], one["seconds"]) == ("EPSG:6933", "/o/a.tif", 2)
-    turned = entry(row(plan={"detail": detail | {"transform": [0, 1, 0, 1, 0, 0]}}), Path("/o"), 2)
+    turned = entry(row(plan={"detail": detail | {"transform": [0, 1, 0, 1, 0, 0]}}), "/o/a.tif", 2)
     assert turned["bounds"] == [0, 0, 10, 20]
 
 
@@ -60,7 +61,7 @@ def test_features_are_told_by_the_facts_of_their_output() -> None:
     """How many there are, and their box; what is not known is None."""
     facts = {"features_out": 7, "bounds": [1.0, 2.0, 3.0, 4.0]}
     detail = {"dst_crs": f"{WKT}]", "count": 9}
-    one = entry(row("a.fgb", plan={"detail": detail}, facts=facts), Path("/o"), None)
+    one = entry(row("a.fgb", plan={"detail": detail}, facts=facts), "/o/a.tif", None)
     assert (one["features"], one["bounds"], one["width"], one["bands"]) == (
         7,
         [1, 2, 3, 4],
@@ -68,7 +69,7 @@ def test_features_are_told_by_the_facts_of_their_output() -> None:
         None,
     )
     assert (one["crs"], one["seconds"]) == (f"{WKT}]", None)
-    assert entry(row(), Path("/o"), 0.0)["crs"] is None
+    assert entry(row(), "/o/a.tif", 0.0)["crs"] is None
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,8 @@ def test_what_an_earlier_ledger_lacks_is_read_from_the_file() -> None:
         row("new.fgb", **vector, facts={"features_out": 6, "bounds": None}),
         row("a.tif", params={"op": {"name": "raster.clip"}}, state=ItemState.PUBLISHED),
     )
-    found = list(published(Rows(*rows), Path("/o"), told))  # type: ignore[arg-type]
+    state = StateDir(Path("/o"), Path("/o/.geobatch"), Path("/o/.geobatch/ledger.db"))
+    found = list(published(Rows(*rows), state, told))  # type: ignore[arg-type]
     assert told.asked == [("vector.clip", "/o/old.fgb")]
     assert [one["features"] for one in found] == [7, 6, None]
     assert found[0]["bounds"] == [1, 2, 3, 4]
