@@ -13,11 +13,14 @@ from geobatch_tui.execution.protocol.messages import ItemPlan
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema.updates import ChunkState
 from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.plan import measured_memory
 from geobatch_tui.orchestration.plan.groups import inputs_of, is_combined
 from geobatch_tui.orchestration.plan.inputs import EVERY, prefix_of
+from geobatch_tui.orchestration.plan.plan_report import WORKER_BYTES
 from geobatch_tui.orchestration.plan.resources import Resources
 from geobatch_tui.orchestration.run.options import Options, Sample
 from geobatch_tui.orchestration.run.runner import execute
+from geobatch_tui.orchestration.schedule.admission import Prediction
 from geobatch_tui.orchestration.state.letters import chunk_label
 from geobatch_tui.orchestration.state.session import state_of_run
 
@@ -205,7 +208,24 @@ async def run_trial(
     )
     with LedgerReader(state_of_run(out).ledger) as reader:
         tried = tuple(_read(reader, chosen))
+        if times := _times_planned(reader, tried):
+            measured_memory.keep(job, times)
     return Trial(tried, open_chunks, Resources.of(job).workers, result.state)
+
+
+def _times_planned(reader: LedgerReader, tried: Sequence[TriedChunk]) -> float:
+    """Return how many times the planned bytes chunks with functions of the user took at most, by
+    the scheduler's measure; 0: there were too few to tell."""
+    found = []
+    for chunk in tried:
+        row = reader.item_by_key(chunk.item) if chunk.peak_bytes else None
+        plan = None if row is None else ItemPlan.from_json(row.plan)
+        if plan is not None and plan.notes.get("unmeasured") and plan.chunk_bytes:
+            beside = WORKER_BYTES + Prediction.ASIDE
+            found.append(max((chunk.peak_bytes or 0) - beside, 0) / plan.chunk_bytes)
+    if len(found) < min(Prediction.ALONE, len(tried)):
+        return 0.0
+    return max(*found, Prediction.LEAST, 0.0) if found else 0.0
 
 
 def _elsewhere(job: Job, out: Path) -> Job:

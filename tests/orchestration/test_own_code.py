@@ -15,6 +15,8 @@ from rasterio.transform import from_origin
 import geobatch_tui
 from geobatch_tui.errors import ConfigError, PreflightError, SeamError
 from geobatch_tui.orchestration.dry_run import choose, run_trial
+from geobatch_tui.orchestration.plan import measured_memory
+from geobatch_tui.orchestration.plan.resources import Resources
 from geobatch_tui.orchestration.single_chunk import compute
 from geobatch_tui.orchestration.upkeep import load_kept
 
@@ -273,3 +275,26 @@ def test_one_chunk_in_the_foreground(tmp_path, monkeypatch, capsys):
             geobatch_tui.load_job(file, overrides=[f"step[1].use={tmp_path}/steps.py:narrow"]),
             "a.tif@1,2",
         )
+
+
+async def test_the_run_knows_the_memory_that_a_trial_measured(tmp_path, monkeypatch):
+    """Of these functions with these parameters, wherever the outputs go; of others it knows none,
+    and what is no number of times is none."""
+    file = job(tmp_path, SEAMS, "steps.py:sound", engine='executor = "thread"', size=(64, 48))
+    sides = ["engine.chunk_cols=16", "engine.chunk_rows=16"]
+    loaded = geobatch_tui.load_job(file, overrides=sides)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert Resources.of(loaded.job).measured == 0
+    chosen, todo = choose(await geobatch_tui.plan(loaded), 4)
+    await run_trial(loaded, chosen, tmp_path / "scratch", open_chunks=todo)
+    found = Resources.of(loaded.job)
+    assert 0.5 <= found.measured <= 100
+    assert found.scheduler(loaded.job, "r", "run").place.config.measured == found.measured
+    other = geobatch_tui.load_job(file, overrides=[f"output.dir={tmp_path / 'elsewhere'}"])
+    assert Resources.of(other.job).measured == found.measured
+    (tmp_path / "steps.py").write_text(SEAMS + "\nMORE = 1\n")
+    assert Resources.of(geobatch_tui.load_job(file, overrides=sides).job).measured == 0
+    (kept,) = (tmp_path / "state/geobatch/memory").iterdir()
+    for text, times in {"{}": 0, "no json": 0, '{"times_planned": 1e9}': 100}.items():
+        kept.write_text(text)
+        assert measured_memory.recall(loaded.job) == times

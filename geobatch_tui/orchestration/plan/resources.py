@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geobatch_tui.config.chains.own_functions import functions_of
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.runtime.sandbox import state
 from geobatch_tui.execution.stores import store_settings
 from geobatch_tui.ledger.place.owner import followed_links
 from geobatch_tui.orchestration.plan.machine import cores, memory_limit, open_files
+from geobatch_tui.orchestration.plan.measured_memory import recall
 from geobatch_tui.orchestration.plan.plan_report import WORKER_BYTES
 from geobatch_tui.orchestration.plan.recipe import Recipe
 from geobatch_tui.orchestration.schedule.scheduler import Scheduler, SchedulerConfig
@@ -40,13 +42,15 @@ RESERVED_FILES = 64
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """``workers`` at once, ``budget`` in bytes over the process tree, ``handles``: open files."""
+    """``workers`` at once, ``budget`` in bytes over the process tree, ``handles``: open files;
+    ``measured``: what a trial found of functions of the user, as the scheduler takes it."""
 
     workers: int
     budget: int
     handles: int
     executor: str
     confined: bool
+    measured: float = 0.0
 
     @classmethod
     def of(cls, job: Job) -> Resources:
@@ -75,6 +79,7 @@ class Resources:
             handles=min(job.engine.max_open_files, room),
             executor=job.engine.executor,
             confined=job.engine.sandbox == "auto",
+            measured=recall(job) if any(functions_of(job)) else 0.0,
         )
 
     @property
@@ -102,6 +107,7 @@ class Resources:
                 chunk_timeout=job.engine.chunk_timeout,
                 failure_limit=limit,
                 worker_baseline=WORKER_BYTES,
+                measured=self.measured,
                 total=total,
             )
         )

@@ -45,7 +45,8 @@ class Prediction:
     memory is worse than too few workers, and stays within 0.5 to 4.
 
     The plan of an ``unmeasured`` unit is a guess. So the first of them run alone, and what they
-    took, however much that was, holds from then on for those that follow.
+    took, however much that was, holds from then on for those that follow. None runs alone where
+    that was ``measured`` before: times of what is planned; 0: it was not.
     """
 
     RISE, FALL = 0.3, 0.05
@@ -56,10 +57,10 @@ class Prediction:
     #: Bytes of libraries and caches, which are in no plan: a small unit says nothing of large ones.
     ASIDE = 64 * MIB
 
-    def __init__(self, baseline: int) -> None:
+    def __init__(self, baseline: int, measured: float = 0.0) -> None:
         self.baseline = baseline
-        self._alone = self._to_learn = self.ALONE
-        self._guessed = 0.0
+        self._alone = self._to_learn = 0 if measured else self.ALONE
+        self._guessed = measured
         self.factor = dict.fromkeys(Kind, 1.0)
         self._scale = dict.fromkeys(Kind, 0.0)
 

@@ -35,6 +35,7 @@ class SchedulerConfig(RetryPolicy):
         failure_limit: dead letters that are tolerated; None: any number.
         total: units of the whole job, for a limit that is a share; 0: unknown.
         worker_baseline: bytes of an idle worker, until ``WorkerUp`` tells more.
+        measured: times of what is planned that units of functions of the user took; 0: unknown.
         stall_after: seconds between two events after which the engine itself counts as having been
             stopped: the gap is not held against running units. The shell ticks far more often.
     """
@@ -49,6 +50,7 @@ class SchedulerConfig(RetryPolicy):
     failure_limit: FailureLimit | None = None
     total: int = 0
     worker_baseline: int = 120 * MIB
+    measured: float = 0.0
     stall_after: float = 10.0
 
 
@@ -64,7 +66,7 @@ class Placement:
         self.crew = Crew()
         self.gate = Gate(decide)
         self.admission = Admission(config.budget_bytes, config.max_handles)
-        self.prediction = Prediction(config.worker_baseline)
+        self.prediction = Prediction(config.worker_baseline, config.measured)
         self.durations = Durations(config.max_prefetch)
         #: Units with workers, running or prefetched.
         self.sent = 0

@@ -19,12 +19,13 @@ def chunk(number: int, *, unmeasured: bool = True) -> u.Unit:
 class Crew:
     """A scheduler with four workers that are up, and what it has given them."""
 
-    def __init__(self, *units: u.Unit, budget: int = 0) -> None:
+    def __init__(self, *units: u.Unit, budget: int = 0, measured: float = 0.0) -> None:
         self.scheduler = Scheduler(
             SchedulerConfig(
                 workers=4,
                 budget_bytes=budget,
                 worker_baseline=BASELINE,
+                measured=measured,
                 max_attempts=5,
                 backoff_base=0.001,
                 backoff_cap=1.0,
@@ -84,6 +85,14 @@ def test_what_they_took_holds_for_those_that_follow():
     crew = Crew(*map(chunk, range(12)), budget=2400 * MIB)
     for _ in range(3):
         crew.end_first(peak=BASELINE + Prediction.ASIDE + 8 * PLANNED)
+    assert len(crew.running) == 2
+
+
+def test_what_a_trial_measured_holds_from_the_first_on():
+    """None runs alone, and no more at once than fit."""
+    crew = Crew(*map(chunk, range(12)), budget=2400 * MIB, measured=8.0)
+    assert len(crew.running) == 2
+    crew.end_first()
     assert len(crew.running) == 2
 
 
