@@ -78,7 +78,7 @@ def _looks_defined(text: str) -> bool:
 
 def _look_up(authority: str, code: str, *, alone: bool = True) -> str:
     """Return a warning of a CRS, or "". Raises ValueError if it does not exist or is no use."""
-    path = _database()
+    path = proj_database()
     if path is None:
         return f"there is no proj.db here to check {authority}:{code} against"
     with closing(_connect(path)) as db:
@@ -155,7 +155,7 @@ def _other_object(db: sqlite3.Connection, authority: str, code: str) -> str:
 
 
 @cache
-def _database() -> Path | None:
+def proj_database() -> Path | None:
     """Find a ``proj.db`` that can be read; that of the library which warps comes first."""
     candidates = [
         _package("rasterio") / "proj_data",

@@ -65,7 +65,7 @@ def test_a_deprecated_code_is_a_warning():
 
 def test_without_a_list_nothing_is_claimed(monkeypatch):
     """Where PROJ's list is missing, a code passes with a warning instead of a wrong refusal."""
-    monkeypatch.setattr(crs, "_database", lambda: None)
+    monkeypatch.setattr(crs, "proj_database", lambda: None)
     assert "no proj.db" in check_crs("EPSG:6933").warning
 
 

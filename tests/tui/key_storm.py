@@ -109,7 +109,7 @@ def weather(seed, count, place):
         return place / Path(text).name
 
     with (
-        mock.patch.object(launch, "_show", show),
+        mock.patch.object(launch, "run_app", show),
         mock.patch.object(PathDialog, "meant", inside),
         mock.patch.object(editor, "program", return_value=["true"]),
         mock.patch.object(launch.terminal, "is_gone", return_value=False),

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 type ObjectCode = tuple[str, bytes]
 
 #: Parts of numba's runtime, for references and exceptions that loops do not have.
-_UNREACHABLE = frozenset({
+UNREACHABLE = frozenset({
     "NRT_Free", "NRT_MemInfo_call_dtor", "numba_do_raise", "numba_gil_ensure", "numba_gil_release",
     "numba_runtime_build_excinfo_struct", "numba_unpickle",
 })  # fmt: skip
@@ -73,7 +73,7 @@ def address_of(name: str, compiled: Callable[[], object]) -> int | None:
     Returns:
         None where the code cannot be kept or linked: numba is to call it.
     """
-    directory = _directory()
+    directory = object_folder()
     if directory is None:
         return None
     path = directory / f"{name}.o"
@@ -115,7 +115,7 @@ def _object_of(compiled: Any) -> ObjectCode | None:
     if not code.startswith(b"\x7fELF"):
         return None
     process = ctypes.CDLL(None)
-    for name in undefined_symbols(code) - _UNREACHABLE:
+    for name in undefined_symbols(code) - UNREACHABLE:
         if not hasattr(process, name):
             return None
     return symbol, code
@@ -143,7 +143,7 @@ def undefined_symbols(code: bytes) -> set[str]:
 
 
 @cache
-def _directory() -> Path | None:
+def object_folder() -> Path | None:
     """Return the folder of object files; None if they cannot be used."""
     base = cache_directory() if sys.platform == "linux" and _can_link() else None
     if base is None:
@@ -213,7 +213,7 @@ def prepare() -> bool:
     """Load llvmlite's linker, once for a process and its forks. False if there is none."""
     from llvmlite import binding
 
-    _directory()
+    object_folder()
     if not _can_link():
         return False
     binding.initialize_native_target()
@@ -229,7 +229,7 @@ def _link(symbol: str, code: bytes) -> int:
     abort = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
     if not _has(binding, _MCJIT):
         return _link_by_orc(symbol, code, abort)
-    for name in _UNREACHABLE:
+    for name in UNREACHABLE:
         # Where numba is loaded too, its own are known; and it takes over these when it comes.
         if binding.address_of_symbol(name) is None:
             binding.add_symbol(name, abort)
@@ -246,7 +246,7 @@ def _link_by_orc(symbol: str, code: bytes, abort: int | None) -> int:
     from llvmlite import binding
 
     builder = binding.JITLibraryBuilder().add_object_img(code).add_current_process()
-    for name in undefined_symbols(code) & _UNREACHABLE:
+    for name in undefined_symbols(code) & UNREACHABLE:
         builder.import_symbol(name, abort)
     engine = binding.create_lljit_compiler()
     library = builder.export_symbol(symbol).link(engine, symbol)

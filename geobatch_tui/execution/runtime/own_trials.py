@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 type Key = tuple[object, ...]
 
 #: Run, number of the step, code and parameters of each. Of the last runs only.
-_tried: dict[Key, None] = {}
+tried: dict[Key, None] = {}
 _KEPT = 256
 
 
@@ -53,11 +53,11 @@ class Trials:
         """Whether a function is to be tried."""
         if self._skips or key in self._done:
             return False
-        return self._proves or key not in _tried
+        return self._proves or key not in tried
 
     def passed(self, key: Key) -> None:
         """Enter a function that has passed."""
         self._done.add(key)
-        _tried[key] = None
-        while len(_tried) > _KEPT:
-            del _tried[next(iter(_tried))]
+        tried[key] = None
+        while len(tried) > _KEPT:
+            del tried[next(iter(tried))]

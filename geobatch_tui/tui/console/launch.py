@@ -118,7 +118,7 @@ def home() -> Wish | None:
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:  # a home that cannot be written
         log = _elsewhere()
-    return _wish_of(_show(HomeApp, log))
+    return _wish_of(run_app(HomeApp, log))
 
 
 def show_run(link: RunLink) -> Shown:
@@ -126,7 +126,7 @@ def show_run(link: RunLink) -> Shown:
     from geobatch_tui.tui.console.app import GeobatchApp
 
     try:
-        return _show(lambda: GeobatchApp(link), _log_of(link.directory))
+        return run_app(lambda: GeobatchApp(link), _log_of(link.directory))
     finally:
         link.close()
 
@@ -145,7 +145,8 @@ def _elsewhere() -> Path:
     return Path(tempfile.mkdtemp(prefix="geobatch-")) / _LOG
 
 
-def _show(make: Callable[[], Shell], log: Path) -> Shown:
+def run_app(make: Callable[[], Shell], log: Path) -> Shown:
+    """Run the app that ``make`` makes until it is closed; stray output goes into ``log``."""
     raised: Exception | None = None
     with terminal.guarded(log):
         app = make()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.run.model import Delta
 
 _LATTICES: Final = 200  #: items whose exact shape is read for one view
-_REST: Final = 10.0  #: how many times as long as it took taking in all items rests
+REST: Final = 10.0  #: how many times as long as it took taking in all items rests
 _FAR: Final = 8  #: steps of the cursor at once
 
 
@@ -113,7 +113,7 @@ class ChunkMap(Canvas):
         if self.pictures.load():
             self._ask_places()
         cost = time.monotonic() - start
-        self._next_load = start + cost * (1 + _REST) if cost > 0.02 else 0.0
+        self._next_load = start + cost * (1 + REST) if cost > 0.02 else 0.0
         if self.mode.figure and self._wants.all_due():
             self._read_all(self.mode)
         self._entitle()

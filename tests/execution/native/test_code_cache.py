@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import grp
 import os
+import pwd
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from llvmlite import binding
 
 import geobatch_tui
 from geobatch_tui.execution.native import code_cache, linker
@@ -130,10 +134,16 @@ def test_a_group_of_ones_own_may_write(monkeypatch, tmp_path):
     path = tmp_path / "folder"
     path.mkdir(mode=0o700)
     path.chmod(0o770)
-    monkeypatch.setattr(code_cache, "_is_own_group", lambda gid: gid == os.getegid())
-    assert code_cache.is_ours_alone(path)
-    monkeypatch.setattr(code_cache, "_is_own_group", lambda _: False)
-    assert not code_cache.is_ours_alone(path)
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    for group, members, taken in (
+        (me, [], True),
+        (me, [me], True),
+        (me, [me, "other"], False),
+        ("staff", [me], False),
+    ):
+        found = SimpleNamespace(gr_name=group, gr_mem=members)
+        monkeypatch.setattr(grp, "getgrgid", lambda _gid, found=found: found)
+        assert code_cache.is_ours_alone(path) == taken
 
 
 LOOP = """
@@ -163,9 +173,9 @@ def test_linked_without_mcjit():
 
 def test_without_a_linker_numba_calls_the_loops(monkeypatch):
     """An llvmlite that has neither of those that are known."""
-    monkeypatch.setattr(linker, "_MCJIT", ("gone",))
-    monkeypatch.setattr(linker, "_ORC", ("gone",))
-    monkeypatch.setattr(linker, "_directory", linker._directory.__wrapped__)
+    for name in ("ObjectFileRef", "JITLibraryBuilder"):  # numba itself needs neither
+        monkeypatch.delattr(binding, name)
+    monkeypatch.setattr(linker, "object_folder", linker.object_folder.__wrapped__)
     monkeypatch.setattr(linker, "prepare", linker.prepare.__wrapped__)
     raw, out = np.arange(12, dtype="u1").reshape(2, 2, 3), np.empty((3, 2, 2), "u1")
     loop = Loop.of("predictors.sum_differences", "T:3 T:3")

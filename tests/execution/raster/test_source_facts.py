@@ -36,7 +36,7 @@ def without_gdal(monkeypatch):
 
     def forbid():
         opened_source.release()
-        monkeypatch.setattr(opened_source, "_open_pinned", refuse)
+        monkeypatch.setattr(opened_source, "open_by", refuse)
 
     yield forbid
     opened_source.release()

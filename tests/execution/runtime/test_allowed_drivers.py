@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import http.server
 import threading
+from unittest import mock
 
 import pyogrio
 import pytest
 import rasterio
 from rasterio.errors import RasterioIOError
 
+from geobatch_tui.errors import StateError
 from geobatch_tui.execution.raster.source import magic as raster_formats
 from geobatch_tui.execution.runtime import allowed_drivers
 from geobatch_tui.execution.vector.formats.source_format import FORMATS
@@ -81,21 +84,14 @@ def test_no_network(system, suffix, asked, monkeypatch):
 
 def test_a_plugin_may_keep_further_drivers(monkeypatch):
     """A GDAL that cannot be reached is an error; drivers that the user names are kept."""
-
-    class Gdal:
-        gone: list[int]
-
-        def __init__(self):
-            self.gone = []
-            self.GDALGetDriverCount = lambda: 3
-            self.GDALGetDriver = lambda number: number
-            self.GDALGetDriverShortName = lambda number: [b"GTiff", b"Zarr", b"MRF"][number]
-            self.GDALDeregisterDriver = self.gone.append
-            self.VSIGetFileSystemsPrefixes = lambda: [None]
-            self.CSLDestroy = lambda _: None
-
-    gdal = Gdal()
-    monkeypatch.setattr(allowed_drivers, "_library", lambda _: gdal)
+    with pytest.raises(StateError):
+        allowed_drivers.keep_only(allowed_drivers.RASTER, contextlib)
+    gdal = mock.Mock()
+    gdal.GDALGetDriverCount.return_value = 3
+    gdal.GDALGetDriver.side_effect = lambda number: number
+    gdal.GDALGetDriverShortName.side_effect = [b"GTiff", b"Zarr", b"MRF"].__getitem__
+    gdal.VSIGetFileSystemsPrefixes.return_value = [None]
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: gdal)
     monkeypatch.setenv("GEOBATCH_DRIVERS", "Zarr, XYZ")
     allowed_drivers.keep_only(allowed_drivers.RASTER, contextlib)
-    assert gdal.gone == [2]
+    gdal.GDALDeregisterDriver.assert_called_once_with(2)

@@ -25,7 +25,7 @@ def _block(megabytes):
 def test_a_swollen_process_rests_and_is_not_swollen_any_more(monkeypatch):
     """What is kept for later is dropped; what is left after a rest is not tried again."""
     kept = [_block(64), _block(32)]
-    monkeypatch.setattr(meter, "_keepers", [lambda: kept.pop(0)])
+    meter.when_tidied(lambda: kept and kept.pop(0))
     monkeypatch.setattr(meter, "SHORT", 0.0)
     one = Meter()
     one.baseline -= 96 * 2**20  # as it was before both

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.ledger.place import owner
 from geobatch_tui.ledger.place.owner import (
     FOLDERS,
     followed_links,
@@ -55,7 +55,13 @@ def test_filesystems_without_owners_and_modes_are_taken(tmp_path, monkeypatch):
     state = StateDir.open(tmp_path, create=True)
     state.root.chmod(0o777)
     monkeypatch.setattr(os, "geteuid", lambda: OTHER)
-    monkeypatch.setattr(owner, "_made_now", lambda root: (os.getuid(), 0o40777))
+    mkdir = Path.mkdir
+
+    def of_any_mode(path, *_words, **_more):
+        mkdir(path)
+        path.chmod(0o777)
+
+    monkeypatch.setattr(Path, "mkdir", of_any_mode)
     refuse_foreign(state.root)
 
 

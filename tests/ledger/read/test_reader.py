@@ -106,19 +106,17 @@ def test_media_that_refuse_the_log(state, ledger, item, monkeypatch):
     advice, since what its log holds would be missed."""
     import sqlite3
 
-    from geobatch_tui.ledger.schema import database
-
     ledger.apply([ItemPlanned(item(1, 1, 2))])
-    opened = database._opened
+    connect = sqlite3.connect
 
-    def refuse(path, mode):
-        if "immutable" not in mode:
+    def refuse(place, **options):
+        if "immutable" not in place:
             error = sqlite3.OperationalError("unable to open database file")
             error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
             raise error
-        return opened(path, mode)
+        return connect(place, **options)
 
-    monkeypatch.setattr(database, "_opened", refuse)
+    monkeypatch.setattr(sqlite3, "connect", refuse)
     with pytest.raises(StateError, match="did not end well"):
         LedgerReader(state.ledger)
     ledger.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import shutil
 import sqlite3
@@ -179,7 +181,11 @@ def test_io_error_on_a_full_disk_is_a_full_disk(state, monkeypatch):
     state.ledger.touch()
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR
-    monkeypatch.setattr(database, "_is_full", lambda path: True)
+
+    def over_quota(_fd):
+        raise OSError(errno.EDQUOT, "over quota")
+
+    monkeypatch.setattr(os, "fsync", over_quota)
     assert type(database.translate(error, state.ledger)) is DiskFullError
 
 
@@ -265,8 +271,15 @@ def test_what_a_writer_had_begun_is_taken_back_for_a_reader(tmp_path, monkeypatc
             shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
         writer.execute("ROLLBACK")
     assert Path(f"{copy}-journal").stat().st_size > 0
+    connect = sqlite3.connect
+
+    def read_only(place, **options):
+        if place.endswith("mode=rw"):
+            raise sqlite3.OperationalError("attempt to write a readonly database")
+        return connect(place, **options)
+
     with monkeypatch.context() as patch:
-        patch.setattr(database, "_rolled_back", lambda _path: False)
+        patch.setattr(sqlite3, "connect", read_only)
         with pytest.raises(StateError, match="did not end well"):
             open_reader(copy)
     with closing(open_reader(copy)) as reader:

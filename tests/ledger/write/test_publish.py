@@ -11,7 +11,7 @@ import pytest
 
 from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
 from geobatch_tui.ledger.schema.updates import ItemPlanned, ItemPublished, ItemState
-from geobatch_tui.ledger.write.publish import ItemPublishError
+from geobatch_tui.ledger.write.publish import ItemPublishError, Publisher
 
 
 @pytest.fixture
@@ -118,11 +118,11 @@ def test_a_commit_that_fails_after_the_rename_is_harmless(
     ledger.apply([ItemPlanned(item(1, 1))])
     update = published(1)
 
-    def fail(connection, sql, rows):
+    def fail(*_):
         raise OSError(errno.EIO, "after the rename")
 
     with monkeypatch.context() as patch:
-        patch.setattr("geobatch_tui.ledger.write.batch.Batch._charge", lambda self: fail(0, 0, 0))
+        patch.setattr(Publisher, "sync", fail)
         with pytest.raises(OutputGoneError):
             ledger.apply([update])
     assert state_of(reader, 1) is ItemState.PLANNED

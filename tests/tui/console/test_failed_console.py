@@ -135,9 +135,9 @@ def test_an_operator_who_has_left_is_not_followed(tmp_path, monkeypatch):
     was asked for; one that nobody closed has failed."""
     monkeypatch.setattr(launch.terminal, "guarded", lambda _: contextlib.nullcontext())
     log = tmp_path / "console.err"
-    assert launch._show(lambda: Raising(closes=True), log) == launch.Shown(Ending.LEFT)
+    assert launch.run_app(lambda: Raising(closes=True), log) == launch.Shown(Ending.LEFT)
     assert "dictionary changed size" in log.read_text()
-    failed = launch._show(lambda: Raising(closes=False), log)
+    failed = launch.run_app(lambda: Raising(closes=False), log)
     assert (failed.ending, failed.failure.partition(";")[0]) == (
         None,
         "RuntimeError: dictionary changed size during iteration",

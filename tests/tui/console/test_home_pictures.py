@@ -16,7 +16,6 @@ from geobatch_tui.orchestration.dry_run import Trial, TriedChunk
 from geobatch_tui.orchestration.plan.plan_report import ItemReason, PlanReport
 from geobatch_tui.tui.console.app import HomeApp
 from geobatch_tui.tui.jobs.draft import Draft
-from geobatch_tui.tui.map.plan_map import PlannedChunks
 from geobatch_tui.tui.run.past_runs import PastRun
 from geobatch_tui.tui.screens.job_form import ConfigScreen
 
@@ -151,8 +150,11 @@ def planned():
 def forecaster(monkeypatch):
     """Plans and dry runs that are made up."""
     report = planned()
-    made = report, PlannedChunks.of(report)
-    monkeypatch.setattr("geobatch_tui.tui.widgets.plan_pane._planned", lambda _: made)
+
+    async def plan(loaded):
+        return report
+
+    monkeypatch.setattr("geobatch_tui.plan", plan)
 
     async def dry_run(loaded, chosen, todo, tell):
         chunks = [

@@ -9,6 +9,7 @@ from scripted_maps import MapApp, Store, items, scattered, settled
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.schema.updates import ChunkState as S
+from geobatch_tui.tui.map import chunk_map
 from geobatch_tui.tui.map.chunk_map import ChunkMap
 from geobatch_tui.tui.map.panels import CursorCard, HistogramPanel, Legend, MapHead
 from geobatch_tui.tui.map.picture.codes import MODES, Code
@@ -261,8 +262,9 @@ async def test_the_card_tells_of_the_chunk():
         assert "p50" in histogram
 
 
-async def test_the_cursor_stays_on_its_item():
+async def test_the_cursor_stays_on_its_item(monkeypatch):
     """New items may move all positions: the opened item and its cursor stay."""
+    monkeypatch.setattr(chunk_map, "REST", -1.0)  # however long they take
     store = four()
     async with running(store) as (app, pilot):
         await pilot.press("n", "enter", "j")
@@ -276,7 +278,6 @@ async def test_the_cursor_stays_on_its_item():
         assert (top.column, top.row) == place
         assert app.chunk_map.pictures.opened.item_id == 1
         store.items, store.states = items((1, 1), bounds=FOUR[:1]), bytearray(1)
-        app.chunk_map._next_load = 0
         app.tick(reshaped=True)
         await pilot.pause()
         assert app.chunk_map.pictures.top.grid.n == 1

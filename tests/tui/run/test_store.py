@@ -7,6 +7,7 @@ import random
 import pytest
 
 from geobatch_tui.errors import PlanMismatchError
+from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.schema.updates import ChunkState as S
 from geobatch_tui.tui.run.store import RunStore
@@ -170,7 +171,7 @@ def test_letters_are_not_read_again_where_none_came(script, store, monkeypatch):
     script.plan(1, 1, 4)
     script.die(1)
     store.poll()
-    monkeypatch.setattr(store._reader, "all_letters", lambda after=0: pytest.fail("read again"))
+    monkeypatch.setattr(LedgerReader, "all_letters", lambda *_: pytest.fail("read again"))
     script.done(2)
     assert store.poll().view.dead_letters == 1
 
@@ -212,9 +213,9 @@ def test_a_finished_run_keeps_its_end(script, store):
     assert not later.live
 
 
-def test_a_lost_event_ring_is_noticed(script, store):
+def test_a_lost_event_ring_is_noticed(script, store, monkeypatch):
     """A console that was away for longer than the ring lasts reads all anew."""
-    script.ledger._ring = 10
+    script.keep_events(10)
     script.plan(1, 1, 12_000)
     store.poll()
     script.done(*range(1, 6000))

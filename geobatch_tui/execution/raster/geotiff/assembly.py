@@ -50,7 +50,7 @@ OPEN_SPOOLS = 64
 ALONE = 1 << 20
 #: Kinds of files of one tile of which GDAL has read one back whole in this process. Files of a kind
 #: differ in place, fingerprint, size and pixels alone.
-_compared: set[str] = set()
+compared: set[str] = set()
 #: Kinds that are remembered.
 KINDS = 64
 
@@ -172,12 +172,12 @@ def _verify(
         digest = check_bytes(path, layout, slots, index.frame)
         # Files of several tiles may each have them in a wrong order.
         kind = template.kind if len(slots) == 1 else ""
-        alike = kind in _compared
+        alike = kind in compared
         verified = check_with_gdal(path, index, template.identity, alike=alike)
         if kind and not alike:
-            if len(_compared) >= KINDS:
-                _compared.clear()
-            _compared.add(kind)
+            if len(compared) >= KINDS:
+                compared.clear()
+            compared.add(kind)
         return digest, verified
     with ThreadPoolExecutor(1) as other:
         reading = other.submit(check_bytes, path, layout, slots, index.frame)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 #: Types of pixels that have compiled loops.
-_COMPILED = frozenset({
+COMPILED = frozenset({
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"
 })  # fmt: skip
 #: Resamplings of the 2x2 children alone.
@@ -132,7 +132,7 @@ def _reduce_band(
     nodata: Number | None,
     blend: Callable[[Pixels, Valid | None], Pixels],
 ) -> Pixels:
-    if blend is _average and band.dtype.name in _COMPILED:
+    if blend is _average and band.dtype.name in COMPILED:
         return _average_band(band, seen, nodata)
     valid = _band_validity(band, seen, nodata)
     if valid is not None and valid.all():

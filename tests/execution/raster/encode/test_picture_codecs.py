@@ -299,7 +299,7 @@ def test_who_decodes_otherwise_is_told_what_to_do(compress, level, told, tmp_pat
         return crc32(data) ^ (memoryview(data).nbytes == 64 * 64 * 3)
 
     monkeypatch.setattr(read_back, "crc32", otherwise)
-    monkeypatch.setattr(assembly, "_compared", set())
+    monkeypatch.setattr(assembly, "compared", set())
     with pytest.raises(VerifyError, match="GDAL reads other pixels") as caught:
         build(tmp_path, plan, smooth(plan))
     assert told in caught.value.hint

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: Bytes of what comes in that are in memory at once, and the most that a pixel may come from.
 PART_BYTES, MOST_BYTES = 16 * 2**20, 64 * 2**20
 #: Pixels of a part of what is given.
-_PART = 512
+PART = 512
 #: Types whose sums become float32 before they are rounded, as GDAL's do.
 _NARROW = frozenset({"uint8", "int8", "int16", "uint16", "float32"})
 #: Kernels with weights below 0, which want half of their taps side by side.
@@ -146,7 +146,7 @@ class Resize:
         raster = step.raster
         pixels: Pixels = np.empty((raster.count, *window.shape), raster.dtype)
         mask = np.empty(window.shape, bool) if raster.validity == "mask" else None
-        for part in window.tiles(_PART, _PART):
+        for part in window.tiles(PART, PART):
             for tile in self._fitting(step, up.raster, part):
                 needed = self.need(step, up.raster, tile)
                 block = _resized(step, up.raster, up.block(needed), needed, tile)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.formats.xml.xml_reader import Check
 
 #: Elements whose children are features.
-_MEMBERS = frozenset({"featureMember", "featureMembers", "member"})
+MEMBERS = frozenset({"featureMember", "featureMembers", "member"})
 _ARCS = {"Arc", "ArcString", "Circle", "Geodesic", "GeodesicString"}
 _LINES = {"LineString", "LinearRing", "LineStringSegment", "Curve", *_ARCS}
 _LIST = re.compile(rf"[\s,]*+(?:{NUMBER}(?:[\s,]++|\Z))*+", re.ASCII)
@@ -66,7 +66,7 @@ class Features(XmlReader):
 
     def begin(self, name: str, attributes: Mapping[str, str]) -> Check | None:
         parent = self.path[-1] if self.path else ""
-        if self._within < 0 and parent in _MEMBERS:
+        if self._within < 0 and parent in MEMBERS:
             self._within, self.mark = len(self.path), NONE
         self.fault = BROKEN
         if self._within == len(self.path) - 1 and name in self._values:

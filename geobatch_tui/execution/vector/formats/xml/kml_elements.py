@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 _CONTAINERS = frozenset({"Document", "Folder"})
 #: Elements of a container that are features, to OGR; others lie in a layer, and are none.
-_FEATURES = frozenset({"Placemark", "GroundOverlay"})
+FEATURES = frozenset({"Placemark", "GroundOverlay"})
 _OTHERS = frozenset({"NetworkLink", "ScreenOverlay", "PhotoOverlay", "Tour"})
-_MEMBERS = _CONTAINERS | _FEATURES | _OTHERS
+_MEMBERS = _CONTAINERS | FEATURES | _OTHERS
 _COORD = re.compile(rf"\s*+{NUMBER}\s++{NUMBER}(?:\s++{NUMBER})?+\s*+", re.ASCII)
 _ONE = re.compile(rf"\s*+{NUMBER}\s*+", re.ASCII)
 #: Elements with coordinates, those that they may stand in, and what their text is.
@@ -92,7 +92,7 @@ class Placemarks(XmlReader):
         if not self._open:
             self._containers.append(_Container())
         self._into.filled = True
-        if name in _FEATURES:
+        if name in FEATURES:
             self._within, self.mark = len(self.path), NONE
 
     @property

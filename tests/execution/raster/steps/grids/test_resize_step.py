@@ -156,7 +156,7 @@ def test_parts_are_the_whole(tmp_path, monkeypatch, resampling, size):
     path = raster(tmp_path / "a.tif", size=(62, 54), dtype="uint16", bands=1)
     _, whole, _ = resized(path, size, resampling)
     monkeypatch.setattr(resize_step, "PART_BYTES", 2000)
-    monkeypatch.setattr(resize_step, "_PART", 16)
+    monkeypatch.setattr(resize_step, "PART", 16)
     _, parts, _ = resized(path, size, resampling)
     assert np.array_equal(whole, parts)
     item = chain_item(

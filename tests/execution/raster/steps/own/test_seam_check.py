@@ -30,7 +30,7 @@ def scaled(block):
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch):
-    monkeypatch.setattr(own_trials, "_tried", {})
+    monkeypatch.setattr(own_trials, "tried", {})
     yield
     opened_source.release()
 

@@ -261,7 +261,7 @@ def test_broken_features_of_unknown_layers_are_refused(tmp_path, monkeypatch):
     """Better no output than one with places that nobody meant."""
     source = write(tmp_path / "s.gml", FINE[0], BROKEN[0])
     monkeypatch.setattr(
-        "geobatch_tui.execution.vector.formats.xml.gml_elements._MEMBERS", frozenset({"others"})
+        "geobatch_tui.execution.vector.formats.xml.gml_elements.MEMBERS", frozenset({"others"})
     )
     with pytest.raises(CorruptSourceError, match=r"no numbers, .* in lines 2"):
         vectorjobs.run("vector.convert", source, tmp_path / "out", options={"src_crs": "EPSG:4326"})

@@ -194,6 +194,6 @@ def test_broken_placemarks_of_unknown_layers_are_refused(tmp_path, monkeypatch):
     """Better no output than one with places that nobody meant."""
     more = "<NetworkLink><name>n</name></NetworkLink>"
     source = write(tmp_path / "s.kml", point("1,2"), "\n" + point("junk"), more=more)
-    monkeypatch.setattr(kml_elements, "_FEATURES", frozenset({"Placemark", "NetworkLink"}))
+    monkeypatch.setattr(kml_elements, "FEATURES", frozenset({"Placemark", "NetworkLink"}))
     with pytest.raises(CorruptSourceError, match="in lines 2"):
         vectorjobs.run("vector.convert", source, tmp_path / "out")
