@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -81,6 +82,8 @@ class Uploader:
         self._begun = {each.item_id: each for each in session.reader.uploads()}
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._loop = asyncio.get_running_loop()
+        # The run's, in which the settings of stores hold: in callbacks of a pool they do not.
+        self._context = contextvars.copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop, self._stopped = threading.Event(), asyncio.Event()
         self._ends = False
@@ -90,7 +93,8 @@ class Uploader:
 
     def take(self, update: lu.ItemPublished, key: str, fingerprint: str) -> None:
         """Send a finished file; its item is published once the object is checked."""
-        task = asyncio.ensure_future(self._publish(update, key, fingerprint))
+        work = self._publish(update, key, fingerprint)
+        task = self._loop.create_task(work, context=self._context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._done)
         if len(self._tasks) >= MOST_WAITING and not self._behind:

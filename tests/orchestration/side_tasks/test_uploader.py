@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import hashlib
 import json
 import signal
@@ -40,6 +41,9 @@ PART = 64 * 1024
 RASTER, VECTOR = {"name": "raster.convert"}, {"name": "vector.convert"}
 FORMATS = {"COG": RASTER, "GTiff": RASTER, "GeoParquet": VECTOR, "FlatGeobuf": VECTOR,
            "GPKG": VECTOR}  # fmt: skip
+
+
+QUICK, SLOW = ("COG", "GeoParquet"), pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +125,9 @@ def uploads() -> list[lu.UploadBegun]:
         return reader.uploads()
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "form", [form if form in QUICK else pytest.param(form, marks=SLOW) for form in FORMATS]
+)
 async def test_a_store_gets_the_bytes_of_a_directory(sources, store, tmp_path, form):
     """In each format; a second run does nothing; all is found by the URL alone, and no secret is
     in anything that was written."""
@@ -144,6 +150,18 @@ async def test_a_store_gets_the_bytes_of_a_directory(sources, store, tmp_path, f
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     written += b"".join(store.read(key) for key in store.names())
     assert not any(secret.encode() in written for secret in ENVIRONMENT.values())
+
+
+async def test_the_settings_of_the_job_hold_wherever_an_answer_comes_from(
+    sources, store, monkeypatch
+):
+    """Answers of worker processes come by callbacks, in which no settings of stores hold."""
+    take = uploader.Uploader.take
+    monkeypatch.setattr(
+        uploader.Uploader, "take", lambda self, *args: contextvars.Context().run(take, self, *args)
+    )
+    assert (await geobatch_tui.run(small(sources, store))).exit_code == 0
+    assert store.names() == [f"{BELOW}small.tif"]
 
 
 async def test_what_is_damaged_or_gone_is_made_again(sources, store):
@@ -201,7 +219,7 @@ async def test_an_object_that_appears_meanwhile_is_not_replaced(sources, store):
     assert store.read(f"{BELOW}small.tif") == b"somebody's"
 
 
-@pytest.mark.parametrize("status", [503, 500])
+@pytest.mark.parametrize("status", [503, pytest.param(500, marks=SLOW)])
 async def test_a_store_that_fails_is_waited_for(sources, store, tmp_path, status):
     """No dead letter, whatever is asked of it; the log says that it is tried again."""
     expected = await local(sources, store, tmp_path / "out")
