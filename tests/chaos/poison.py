@@ -57,8 +57,8 @@ def faulty(
 
 
 def patient(directory: Path) -> Fixture:
-    """A job that takes 3 s and hardly any CPU: 300 chunks of 20 ms, two workers, no faults."""
-    return faulty(directory, {}, op={"milliseconds": 20.0})
+    """A job that takes 2 s and hardly any CPU: 80 chunks of 50 ms, two workers, no faults."""
+    return faulty(directory, {}, chunks=80, op={"milliseconds": 50.0})
 
 
 def chunk_number(letter: dict[str, Any]) -> int:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Exit codes that a run may end with when it could not write.
 HONEST = {12, 17}
 #: Seconds that a run waits for space in these experiments.
-WAIT = {"space_wait": "3s"}
+WAIT = {"space_wait": "1s"}
 
 
 def limit_file_size(fixture: Fixture, points: int) -> Verdict:
@@ -111,7 +111,7 @@ def fill(directory: Path, leave: int) -> Path:
 
 
 def fill_disk(fixture: Fixture, *, megabytes: int = 64, leave: int = 10_000_000) -> Verdict:
-    """Run on a tmpfs that fills up in the midst of the run, and make room 3 s after it paused.
+    """Run on a tmpfs that fills up in the midst of the run, and make room 1 s after it paused.
 
     The run must pause without charging an attempt, go on by itself, and give the usual tree.
     """
@@ -126,7 +126,7 @@ def fill_disk(fixture: Fixture, *, megabytes: int = 64, leave: int = 10_000_000)
         ballast = fill(disk, leave)
         paused = _wait_for_pause(engine, fixture.out)
         verdict.expect(paused, "the run did not pause")
-        time.sleep(3)
+        time.sleep(1)
         verdict.expect(engine.alive(), "the run ended while it should have waited")
         ballast.unlink()
         ended = engine.wait(timeout=120)
@@ -150,7 +150,7 @@ def _wait_for_pause(engine: Engine, out: Path, limit: float = 60) -> bool:
     while engine.alive() and time.monotonic() - began < limit:
         if harness.count(harness.events(out), "run.suspend"):
             return True
-        time.sleep(0.1)
+        time.sleep(0.02)
     return False
 
 

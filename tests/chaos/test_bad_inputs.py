@@ -197,7 +197,7 @@ def test_an_output_that_vanishes_ends_the_run(tmp_path):
     """The output directory is removed in the midst of a run: exit 17, no hang."""
     import chaos_jobs
 
-    fixture = chaos_jobs.raster(tmp_path)
+    fixture = chaos_jobs.raster(tmp_path, columns=12, rows=10, side=600)
     engine = fixture.start()
     while engine.alive() and not harness.count(harness.events(fixture.out), "chunk.done"):
         time.sleep(0.01)

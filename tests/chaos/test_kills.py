@@ -17,7 +17,7 @@ PLACES = kills.failpoints(Path(geobatch_tui.__file__).parent)
 
 def test_engine_killed_4_times_in_a_chain(tmp_path):
     """4 SIGKILLs at random moments: same tree, no dead letter, no orphan left."""
-    fixture = chaos_jobs.raster(tmp_path, columns=12, rows=10, side=600)
+    fixture = chaos_jobs.raster(tmp_path, columns=8, rows=6, side=400)
     verdict = kills.kill_engine(fixture, 4, SEED)
     assert verdict.faults == [], verdict
 
@@ -73,7 +73,8 @@ def test_there_are_places_to_die_at():
 
 def test_engine_killed_at_every_named_place_in_turn(tmp_path):
     """Each run goes on from where the last one died, and dies at the next place."""
-    verdict = kills.kill_at_each(chaos_jobs.raster(tmp_path, columns=3, rows=2, side=200), PLACES)
+    fixture = chaos_jobs.raster(tmp_path, columns=2, rows=1, sources=5, side=100)
+    verdict = kills.kill_at_each(fixture, PLACES)
     assert verdict.faults == [], verdict
 
 

@@ -26,14 +26,20 @@ def errors(validator, text):
     return [list(error.absolute_path)[:1] for error in validator.iter_errors(tomllib.loads(text))]
 
 
-@pytest.mark.parametrize("path", presets(), ids=lambda path: path.name)
-def test_examples_fit_the_schema(path):
-    """TOML and YAML, of all operations and of chains."""
+@pytest.fixture(scope="module")
+def whole():
+    """Validator of jobs of all operations."""
     schema = json_schema()
     Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("path", presets(), ids=lambda path: path.name)
+def test_examples_fit_the_schema(whole, path):
+    """TOML and YAML, of all operations and of chains."""
     text = path.read_text()
     values = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    Draft202012Validator(schema).validate(values)
+    whole.validate(values)
 
 
 @pytest.mark.parametrize(

@@ -571,8 +571,9 @@ def test_a_geopackage_on_a_medium_that_cannot_be_written_to(medium, tmp_path):
     assert done.receipt.facts["features_out"] == 20
 
 
-def test_a_geopackage_that_is_locked(tmp_path):
+def test_a_geopackage_that_is_locked(tmp_path, monkeypatch):
     """Case 55: the run tries again later; it is no broken file."""
+    monkeypatch.setenv("SQLITE_BUSY_TIMEOUT", "200")  # ms that GDAL waits
     source = vectordata.write(vectordata.layer(20), tmp_path / "s.gpkg")
     # In another process: within one, a lock of another SQLite is none.
     code = (

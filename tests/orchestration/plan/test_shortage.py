@@ -20,6 +20,7 @@ from geobatch_tui.errors import (
     ProcessLimitError,
 )
 from geobatch_tui.orchestration.plan.machine import shortage
+from geobatch_tui.orchestration.schedule import verdicts
 from geobatch_tui.orchestration.state import session
 from geobatch_tui.orchestration.workers.process_pool import ProcessPool
 from geobatch_tui.orchestration.workers.shared_files import shared_page
@@ -143,8 +144,9 @@ async def test_threads_that_cannot_be_started_are_gone_without(tmp_path, monkeyp
     assert (result.exit_code, result.counts["done"]) == (0, 10)
 
 
-async def test_an_operation_that_gets_no_threads_ends_the_run_by_that_name(tmp_path):
+async def test_an_operation_that_gets_no_threads_ends_the_run_by_that_name(tmp_path, monkeypatch):
     """No chunk is a dead letter."""
+    monkeypatch.setattr(verdicts, "FEWER_WAIT", 0.05)
     project = Project(tmp_path, op={"faults": {"no_thread": list(range(10))}}, values=THREADS)
     result = await project.run()
     assert (result.exit_code, result.counts["dead"]) == (17, 0)

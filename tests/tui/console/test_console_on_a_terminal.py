@@ -63,7 +63,7 @@ def test_native_noise_does_not_reach_the_screen(terminal, script, tmp_path):
     noisy = Path(__file__).parents[1] / "noisy_console.py"
     shown = terminal(noisy, script.state.output_dir, columns=100, rows=30)
     shown.wait_for(b"Workers")
-    shown.read(2.5)
+    shown.read(1.5)
     shown.type(b"q")
     assert shown.ended() == 0
     assert ENTER in shown.output
@@ -88,7 +88,7 @@ def test_a_run_in_the_console_gives_its_result(terminal, job, tmp_path):
 
 def test_a_run_goes_on_in_the_background(terminal, job, tmp_path):
     """Leaving for the background drains, then a process without a terminal goes on to the end."""
-    job(chunks=1500, milliseconds=10)
+    job(chunks=800, milliseconds=10)
     shown = terminal("-m", "geobatch_tui", "run", "job.toml", "--fresh", **ENV)
     shown.wait_for(b"RUNNING")
     shown.read(1.0)
@@ -106,7 +106,7 @@ def test_a_run_goes_on_in_the_background(terminal, job, tmp_path):
     with LedgerReader(StateDir.open(tmp_path / "out").ledger) as reader:
         assert [row.state for row in reader.runs()] == ["success", "interrupted"]
         # What was done before is not done again, though the first command said --fresh.
-        assert sum(row.n_done for row in reader.runs()) == 1500
+        assert sum(row.n_done for row in reader.runs()) == 800
 
 
 def test_a_lost_terminal_drains_the_run(terminal, job, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import geopandas as gpd
 import numpy as np
 import pyarrow as pa
@@ -157,13 +160,19 @@ def test_a_geopackage_without_an_index_is_read_whole(tmp_path, monkeypatch):
     assert len(read) == 3
 
 
-@pytest.fixture
-def flat(tmp_path):
+@pytest.fixture(scope="module")
+def points_by_index(tmp_path_factory):
     """A thousand points with an index, in its order."""
     points = shapely.points(np.random.default_rng(7).random((1000, 2)) * 10)
     names = [f"{n}" * (n % 5) for n in range(1000)]
     frame = gpd.GeoDataFrame({"n": range(1000), "name": names}, geometry=points, crs=4326)
-    return vectordata.write(frame, tmp_path / "s.fgb")
+    return vectordata.write(frame, tmp_path_factory.mktemp("flat") / "s.fgb")
+
+
+@pytest.fixture
+def flat(points_by_index, tmp_path):
+    """A copy of them, which may be damaged."""
+    return Path(shutil.copy(points_by_index, tmp_path))
 
 
 def _spans(monkeypatch):

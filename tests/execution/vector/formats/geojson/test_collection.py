@@ -287,7 +287,7 @@ def test_members_are_counted_wherever_the_file_is_cut(piece):
 @pytest.mark.parametrize("suffix", ["geojson", "geojsonl"])
 def test_the_largest_feature_counts_for_the_memory_of_a_chunk(suffix, tmp_path):
     """OGR parses it whole, in many times the bytes of its text, whichever chunk asks for it."""
-    line = {"type": "LineString", "coordinates": [[n / 1e5, n / 1e5] for n in range(100_000)]}
+    line = {"type": "LineString", "coordinates": [[n / 1e5, n / 1e5] for n in range(50_000)]}
     plans = []
     for name, shape in (("small", FINE[0]), ("large", line)):
         feature = {"type": "Feature", "properties": {}, "geometry": shape}
@@ -444,7 +444,7 @@ def test_what_follows_an_object_is_found(value, rest, piece, plain):
 def test_an_object_is_passed_over_in_little_memory(tmp_path):
     """It may be larger than what there is."""
     source = tmp_path / "s.geojson"
-    shape = [[n, n] for n in range(400_000)]
+    shape = [[n, n] for n in range(250_000)]
     source.write_text(json.dumps(_features([{"type": "LineString", "coordinates": shape}])[0]))
     tracemalloc.start()
     assert not collection.goes_on(str(source), str(source))
