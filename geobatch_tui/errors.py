@@ -35,6 +35,8 @@ The tree::
     │   ├── LedgerCorruptError
     │   ├── LedgerEmptyError
     │   ├── LedgerTooNewError
+    │   ├── ClusterError            the cluster of the run is gone, or no node may work
+    │   ├── VersionSkewError        a node has other versions of what decides bytes
     │   └── OutputGoneError         the output root vanished or went read-only      fatal
     ├── StepError                   a function of the user failed in its chunk       unknown
     │   └── SeamError               it gives other pixels in another cut            fatal, exit 2
@@ -314,6 +316,18 @@ class LedgerTooNewError(StateError):
     """The ledger was written by a newer geobatch."""
 
     default_hint = "upgrade geobatch, or use another output directory"
+
+
+class ClusterError(StateError):
+    """The cluster of the run cannot be used."""
+
+    default_hint = "run the same command once the cluster is there again: it resumes"
+
+
+class VersionSkewError(StateError):
+    """A node of the cluster has other versions of what decides output bytes."""
+
+    default_hint = "install the same versions on all nodes"
 
 
 class OutputGoneError(StateError):

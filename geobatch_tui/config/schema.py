@@ -19,6 +19,7 @@ from pydantic_core.core_schema import ErrorType
 
 from geobatch_tui.config import crs
 from geobatch_tui.config.chains import step_kinds
+from geobatch_tui.config.cluster.dask_section import DaskSection
 from geobatch_tui.config.sections import (
     EngineSection,
     FailuresSection,
@@ -80,6 +81,7 @@ class Job(Section):
     op: Op
     output: OutputSection
     engine: EngineSection = Field(default_factory=EngineSection)
+    dask: DaskSection = Field(default_factory=DaskSection)
     retry: RetrySection = Field(default_factory=RetrySection)
     failures: FailuresSection = Field(default_factory=FailuresSection)
     log: LogSection = Field(default_factory=LogSection)

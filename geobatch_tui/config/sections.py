@@ -111,8 +111,10 @@ class OutputSection(Section):
 class EngineSection(Section):
     """Workers, chunks and limits; nothing here changes a byte of any output."""
 
-    executor: Literal["process", "thread"] = operational(
-        "process", "Workers are processes, or threads of one process."
+    executor: Literal["process", "thread", "dask"] = operational(
+        "process",
+        "Workers are processes, threads of one process, or processes on the nodes of a Dask "
+        "cluster (see dask).",
     )
     sandbox: Literal["auto", "off"] = operational(
         "auto",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-import threading
 import zlib
 from pathlib import Path
 from time import sleep
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from geobatch_tui.errors import SourceNotFoundError, VerifyError
+from geobatch_tui.execution.io.disk import writer_name
 from geobatch_tui.execution.io.part_file import part_path
 from geobatch_tui.execution.params.param_fields import operational, semantic
 from geobatch_tui.execution.protocol.looking import InspectReceipt, InspectTask
@@ -202,7 +202,7 @@ def _due(task: ChunkTask) -> bool:
 def _spool(task: ChunkTask, data: bytes) -> Segment:
     folder = Path(task.item.work_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{task.epoch}-{os.getpid()}-{threading.get_ident()}.spool"
+    name = f"{task.epoch}-{writer_name()}.spool"
     with (folder / name).open("ab") as file:
         offset = file.tell()
         file.write(data)

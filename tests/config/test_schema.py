@@ -64,6 +64,7 @@ def test_the_contract_of_the_job_file():
         engine.max_workers engine.max_open_files engine.memory_budget engine.chunk_cols
         engine.chunk_rows engine.chunk_features engine.chunk_timeout retry.max_attempts
         retry.backoff_base retry.backoff_cap failures.max_failures log.format log.level log.file
+        dask.cluster dask.workers dask.processes dask.lease
     """
     assert set(documented.split()) <= set(leaves())
 
@@ -166,7 +167,9 @@ def test_spellings_of_one_creation_option_are_one(one, other):
         ("output", {"dir": "/o", "creation": {"TILED": True, "tiled": False}}),
         ("output", {"dir": "/o", "format": "GPKG"}),
         ("output", {"dir": ""}),
-        ("engine", {"executor": "dask"}),
+        ("engine", {"executor": "spark"}),
+        ("dask", {"cluster": "somewhere"}),
+        ("dask", {"workers": -1}),
         ("engine", {"max_workers": "8"}),
         ("engine", {"max_workers": True}),
         ("engine", {"max_workers": 1.5}),

@@ -4,7 +4,7 @@ them against the rules."""
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import Reaction
@@ -169,6 +169,11 @@ class Shell:
     def set_workers(self, count: int) -> list[u.Decision]:
         self.target = max(count, 1)
         return self.send(u.SetWorkers(count))
+
+    def resize(self, event: u.Resized) -> list[u.Decision]:
+        self.target = max(event.workers, 1)
+        self.config = replace(self.config, budget_bytes=event.budget)
+        return self.send(event)
 
     # --- decisions -----------------------------------------------------------------------------
 

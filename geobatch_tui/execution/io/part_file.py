@@ -1,7 +1,7 @@
 """Part files: unfinished outputs beside their final names.
 
-``.<stem>.<first 8 of the fingerprint>.<epoch>.part`` in the directory of the output. A name begun
-with a dot and ended in ``.part`` is never an output.
+``.<stem>.<first 8 of the fingerprint>.<epoch>.part`` in the directory of the output, on a cluster
+with the node before the epoch. A name begun with a dot and ended in ``.part`` is never an output.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.io import syncing
-from geobatch_tui.execution.io.disk import disk_errors
+from geobatch_tui.execution.io.disk import disk_errors, node_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def part_path(item: ItemContext, epoch: int) -> Path:
     """
     final = Path(item.out_path)
     stem = os.fsencode(final.stem)
-    tail = f".{item.fingerprint[:8]}.{epoch}{SUFFIX}".encode()
+    tail = f".{item.fingerprint[:8]}{node_suffix()}.{epoch}{SUFFIX}".encode()
     room = _name_max(final.parent) - len(tail) - 1
     if len(stem) > room:
         digest = hashlib.blake2b(os.fsencode(final.name), digest_size=4).hexdigest()

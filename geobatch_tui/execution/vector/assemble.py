@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeometryError, VerifyError
 from geobatch_tui.execution.io.digest import crc32, digest_of, output_digest
-from geobatch_tui.execution.io.disk import disk_errors
+from geobatch_tui.execution.io.disk import disk_errors, writer_name
 from geobatch_tui.execution.io.part_file import part_path, removed_on_error
 from geobatch_tui.execution.protocol.messages import ItemReceipt
 from geobatch_tui.execution.vector import set_aside
@@ -197,7 +196,7 @@ def _read_back(path: Path, written: Written) -> tuple[int, str]:
 def _scratch(item: ItemContext, use: str) -> Iterator[Path]:
     """Give a directory below the item's work directory that no other try uses at the same time: OGR
     names its files by suffix, and keeps others beside them."""
-    directory = Path(item.work_dir) / f"{use}-{os.getpid()}-{threading.get_ident()}.d"
+    directory = Path(item.work_dir) / f"{use}-{writer_name()}.d"
     with disk_errors("cannot write in", directory):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.io import syncing
+from geobatch_tui.execution.io.disk import name_node
 from geobatch_tui.execution.native.code_cache import cache_directory
 from geobatch_tui.execution.ops import registry
 from geobatch_tui.execution.protocol import wire
@@ -48,8 +49,8 @@ from geobatch_tui.execution.worker.tasks import (
 if TYPE_CHECKING:
     from geobatch_tui.execution.runtime.sandbox import Sandbox
 
-#: In the place of a task id: "ready" from a worker, "that is all" to one.
-CONTROL = (1 << 64) - 1
+#: In the place of a task id: "ready" from a worker, "that is all" to one; several tasks at once.
+CONTROL, TASKS = (1 << 64) - 1, (1 << 64) - 2
 #: Cells of the shared page: one more than the id of the task that the worker works on, or 0; and
 #: whether it shall stop before its next task; since when it compiles machine code, by the clock of
 #: time.monotonic_ns, or 0.
@@ -76,6 +77,7 @@ class WorkerProcess:
         ops: the engine's GEOBATCH_OPS, which may have changed since the fork server started.
         sandbox: its limits; None: those of its user.
         stores: settings of the stores that it reads.
+        node: its node, where a run has several.
     """
 
     number: int
@@ -84,6 +86,7 @@ class WorkerProcess:
     ops: str
     sandbox: Sandbox | None = None
     stores: Stores = field(default_factory=Stores, repr=False)
+    node: str = ""
 
     def _bootstrap(self, parent_sentinel: int) -> int:
         pipe, page = get_inherited_fds() or (-1, -1)
@@ -116,6 +119,7 @@ class WorkerProcess:
         from geobatch_tui.execution.worker import preload  # noqa: F401
 
         store_settings.use(self.stores)
+        name_node(self.node)
         os.environ["CPL_TMPDIR"] = self.scratch
         os.environ["GDAL_PAM_PROXY_DIR"] = self.scratch
         if os.environ.get("GEOBATCH_OPS", "") != self.ops:
@@ -220,13 +224,14 @@ class _Loop:
         """Begin to fetch what tasks that wait will read of stores."""
         with contextlib.suppress(BlockingIOError):
             while data := self._pipe.recv(1 << 18, socket.MSG_DONTWAIT):
-                self._waiting.extend(self._frames.feed(data))
-        for ident, body in islice(self._waiting, MOST_FORESEEN):
+                self._arrived(data)
+        ahead = list(islice(self._waiting, MOST_FORESEEN))
+        for ident, body in ahead:
             if ident not in self._unpacked and ident != CONTROL:
                 # What cannot be read is answered in its turn.
                 with contextlib.suppress(Exception):
                     self._unpacked[ident] = wire.unpack(body)
-        foresee(self._unpacked.values())
+        foresee([self._unpacked[ident] for ident, _ in ahead if ident in self._unpacked])
 
     def _refuse(self, outcome: Outcome) -> Outcome:
         """Fail a task that changed the limit of open files, by which later tasks live; end this
@@ -252,6 +257,16 @@ class _Loop:
             data = self._pipe.recv(1 << 18)
             if not data:
                 return None
-            self._waiting.extend(self._frames.feed(data))
+            self._arrived(data)
         ident, body = self._waiting.popleft()
         return None if ident == CONTROL else (ident, body)
+
+    def _arrived(self, data: bytes) -> None:
+        """Queue the frames that are whole now; of one with several tasks, each."""
+        for ident, body in self._frames.feed(data):
+            if ident != TASKS:
+                self._waiting.append((ident, body))
+                continue
+            for task in wire.unpack(body):
+                self._unpacked[task.task_id] = task
+                self._waiting.append((task.task_id, b""))

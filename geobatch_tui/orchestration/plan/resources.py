@@ -43,7 +43,8 @@ RESERVED_FILES = 64
 @dataclass(frozen=True, slots=True)
 class Resources:
     """``workers`` at once, ``budget`` in bytes over the process tree, ``handles``: open files;
-    ``measured``: what a trial found of functions of the user, as the scheduler takes it."""
+    ``measured``: what a trial found of functions of the user, as the scheduler takes it;
+    ``largest``: bytes for a chunk that runs alone; 0: all. ``lease``: of workers on a cluster."""
 
     workers: int
     budget: int
@@ -51,6 +52,8 @@ class Resources:
     executor: str
     confined: bool
     measured: float = 0.0
+    largest: int = 0
+    lease: float = 0.0
 
     @classmethod
     def of(cls, job: Job) -> Resources:
@@ -91,7 +94,8 @@ class Resources:
         """Make the recipe of the job's items, with the chunk size that this machine carries."""
         share = self.chunk_budget // self.workers - WORKER_BYTES
         chunk = max(CHUNK_FLOOR, min(CHUNK_CAP, share))
-        return Recipe.of(job, operation, chunk, self.chunk_budget - WORKER_BYTES)
+        largest = self.largest or self.chunk_budget - WORKER_BYTES
+        return Recipe.of(job, operation, chunk, largest)
 
     def scheduler(self, job: Job, run_id: str, phase: str, total: int = 0) -> Scheduler:
         limit = job.failures.max_failures if phase == "run" else None
@@ -109,8 +113,15 @@ class Resources:
                 worker_baseline=WORKER_BYTES,
                 measured=self.measured,
                 total=total,
+                lease=self.lease,
+                **(_deep(self.workers) if self.lease else {}),
             )
         )
+
+    @property
+    def share(self) -> int:
+        """Bytes for one worker."""
+        return self.chunk_budget // self.workers
 
     def make_pool(
         self, directory: Path, write: Sequence[str], inputs: Sequence[Input] = ()
@@ -132,6 +143,16 @@ class Resources:
     def sandbox(self) -> str:
         """Return the confinement of the workers, or why there is none."""
         return state(wanted=self.confined, executor=self.executor)
+
+
+#: Units that a worker of a cluster holds at most, and that are queued for each, or for all.
+MOST_LEASED, QUEUED, MOST_QUEUED = 2048, 1024, 65_536
+
+
+def _deep(workers: int) -> dict[str, int]:
+    """Return the depth of queues from which leases are made."""
+    high = min(QUEUED * workers, MOST_QUEUED)
+    return {"max_prefetch": MOST_LEASED, "refill_low": high // 4, "refill_high": high}
 
 
 def written_by_workers(job: Job, inputs: Sequence[Input]) -> list[str]:

@@ -14,16 +14,12 @@ from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.publish import ItemPublishError
 from geobatch_tui.observability.log import versions
+from geobatch_tui.orchestration.cluster.joining import joined, open_pool, resources_of
 from geobatch_tui.orchestration.plan.groups import inputs_of, signed
 from geobatch_tui.orchestration.plan.machine import shortage
 from geobatch_tui.orchestration.plan.object_inputs import enter_signers, enter_stores
 from geobatch_tui.orchestration.plan.planner import existing
 from geobatch_tui.orchestration.plan.planning import error_of
-from geobatch_tui.orchestration.plan.resources import (
-    Resources,
-    linked_for_outputs,
-    written_by_workers,
-)
 from geobatch_tui.orchestration.run.control import listening, socket_path
 from geobatch_tui.orchestration.run.ending import end_run
 from geobatch_tui.orchestration.run.engine import Engine
@@ -48,6 +44,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.orchestration.cluster.dask_cluster import DaskCluster
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.run.options import Options
     from geobatch_tui.orchestration.state.outcome import RunResult
@@ -75,16 +72,17 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
     try:
         # Before anything is written: a job without inputs leaves no trace.
         inputs = options.sample.inputs if options.sample is not None else inputs_of(job)
-        with open_session(
-            loaded,
-            fresh=options.fresh,
-            requeue=None if options.requeue is None else options.requeue.apply,
-            log_stream=options.log_stream,
-            log_format=options.log_format,
-        ) as session:
-            if options.sample is None:
-                note(session.output_dir, identities(job))
-            return await Run(session, options, inputs).run()
+        async with joined(job) as cluster:
+            with open_session(
+                loaded,
+                fresh=options.fresh,
+                requeue=None if options.requeue is None else options.requeue.apply,
+                log_stream=options.log_stream,
+                log_format=options.log_format,
+            ) as session:
+                if options.sample is None:
+                    note(session.output_dir, identities(job))
+                return await Run(session, options, inputs, cluster).run()
     except (OSError, RuntimeError, MemoryError) as error:
         known = shortage(error, local_place(job.output.dir))
         if known is None:
@@ -95,14 +93,21 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
 class Run:
     """A run of a job. Use :func:`execute`."""
 
-    def __init__(self, session: Session, options: Options, inputs: Sequence[Input]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        options: Options,
+        inputs: Sequence[Input],
+        cluster: DaskCluster | None = None,
+    ) -> None:
         enter_stores(session.job)
         enter_signers(signed(inputs))
         self._inputs = inputs
+        self._cluster = cluster
         self._session = session
         self._job = session.job
         self._options = options
-        self._resources = self._crew = Resources.of(self._job)
+        self._resources = self._crew = resources_of(self._job, cluster)
         if options.sample is not None:
             fewer = min(self._resources.workers, options.sample.workers)
             self._crew = replace(self._resources, workers=fewer)
@@ -136,11 +141,10 @@ class Run:
                 self._every(stack, self._monitor.observe(self._options.observer))
                 self._every(stack, self._monitor.note())
                 try:
-                    write = [str(self._session.output_dir), str(self._session.state.root)]
-                    write += written_by_workers(self._job, self._inputs)
-                    write += linked_for_outputs(self._session.output_dir, self._inputs)
                     await ready(self._session)
-                    pool = self._resources.make_pool(self._session.state.root, write, self._inputs)
+                    pool = await open_pool(
+                        self._cluster, self._crew, self._session, self._inputs, self._end_by
+                    )
                     finish = await self._phases(pool)
                 except GeobatchError as error:
                     self._fatal = self._fatal or error

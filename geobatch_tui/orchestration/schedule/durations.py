@@ -21,10 +21,19 @@ _UNKNOWN = {Kind.PROBE: 600.0, Kind.CHUNK: 600.0, Kind.FINALISE: 3600.0, Kind.IN
 
 
 class Durations:
-    """Recent durations by kind, in seconds."""
+    """Recent durations by kind, in seconds.
 
-    def __init__(self, max_prefetch: int) -> None:
+    Args:
+        max_prefetch: units that a worker may hold at most.
+        lease: seconds of work that are sent at once. A worker then holds two leases, so that it
+            never waits for the next; they begin with one unit, and double. 0: no leases.
+    """
+
+    def __init__(self, max_prefetch: int, lease: float = 0.0) -> None:
         self._max_prefetch = max(max_prefetch, 1)
+        self._queued = 2 * lease or QUEUED_SECONDS
+        self._doubles = lease > 0
+        self._count = dict.fromkeys(Kind, 0)
         self._mean: dict[Kind, float] = {}
         self._depth = dict.fromkeys(Kind, 1)
         self._recent: dict[Kind, deque[float]] = {kind: deque(maxlen=SAMPLES) for kind in Kind}
@@ -37,7 +46,10 @@ class Durations:
         weight = 0.1 if mean is not None and seconds < 4 * mean else 0.5
         mean = seconds if mean is None else mean + weight * (seconds - mean)
         self._mean[kind] = mean
-        depth = QUEUED_SECONDS / mean if mean > 0 else self._max_prefetch
+        depth = self._queued / mean if mean > 0 else self._max_prefetch
+        if self._doubles:
+            self._count[kind] += 1
+            depth = min(depth, 2 * self._count[kind])
         self._depth[kind] = max(1, int(min(depth, self._max_prefetch)))
 
     def depth(self, kind: Kind) -> int:

@@ -164,6 +164,16 @@ class StoreBack:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """The machines that workers run on are others now. ``workers``: how many there is room for;
+    ``budget`` in bytes for all, ``handles``: open files of all. Pools of a cluster tell it."""
+
+    workers: int
+    budget: int
+    handles: int
+
+
 class Verb(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
@@ -196,6 +206,7 @@ Event = (
     | StoreAway
     | StoreBack
     | Command
+    | Resized
     | SetWorkers
 )
 

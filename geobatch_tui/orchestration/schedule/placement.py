@@ -36,6 +36,7 @@ class SchedulerConfig(RetryPolicy):
         total: units of the whole job, for a limit that is a share; 0: unknown.
         worker_baseline: bytes of an idle worker, until ``WorkerUp`` tells more.
         measured: times of what is planned that units of functions of the user took; 0: unknown.
+        lease: seconds of work that go to a worker at once, on a cluster; 0: little, and often.
         stall_after: seconds between two events after which the engine itself counts as having been
             stopped: the gap is not held against running units. The shell ticks far more often.
     """
@@ -51,6 +52,7 @@ class SchedulerConfig(RetryPolicy):
     total: int = 0
     worker_baseline: int = 120 * MIB
     measured: float = 0.0
+    lease: float = 0.0
     stall_after: float = 10.0
 
 
@@ -67,7 +69,7 @@ class Placement:
         self.gate = Gate(decide)
         self.admission = Admission(config.budget_bytes, config.max_handles)
         self.prediction = Prediction(config.worker_baseline, config.measured)
-        self.durations = Durations(config.max_prefetch)
+        self.durations = Durations(config.max_prefetch, config.lease)
         #: Units with workers, running or prefetched.
         self.sent = 0
         #: The one of them that is to run alone.
@@ -118,6 +120,11 @@ class Placement:
         if not (worker.leaving or worker.dying):
             self.crew.dismiss(worker)
             self._decide(u.RetireWorker(worker.number))
+
+    def resize(self, event: u.Resized) -> None:
+        """Take up new limits: nodes of a cluster came or went."""
+        self.target = max(event.workers, 1)
+        self.admission.budget, self.admission.max_handles = event.budget, event.handles
 
     def kill(self, worker: Worker, cause: WorkerCause) -> None:
         self.crew.condemn(worker, cause)

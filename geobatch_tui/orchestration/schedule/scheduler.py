@@ -125,7 +125,13 @@ class Scheduler:
 
     def _told(
         self,
-        event: u.Pressure | u.Space | u.StoreAway | u.StoreBack | u.Command | u.SetWorkers,
+        event: u.Pressure
+        | u.Space
+        | u.StoreAway
+        | u.StoreBack
+        | u.Command
+        | u.Resized
+        | u.SetWorkers,
     ) -> None:
         """Take note of what the machine, a store or the operator says."""
         match event:
@@ -141,6 +147,8 @@ class Scheduler:
                 self.place.gate.resume(reason)
             case u.Command(verb):
                 self._obey(verb)
+            case u.Resized():
+                self.place.resize(event)
             case u.SetWorkers(count):
                 self.place.target = max(count, 1)
 

@@ -161,6 +161,8 @@ class Dispatcher:
                     self.tell(event)
                 case Lost():
                     self._lost(event)
+                case u.Resized():
+                    self.tell(event)
         except Exception as error:  # noqa: BLE001 - boundary: see _tick
             self.fail(error)
 

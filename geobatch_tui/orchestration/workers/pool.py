@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from geobatch_tui.execution.protocol.messages import Failure, Outcome, Task, WorkerCause
-    from geobatch_tui.orchestration.schedule.events import WorkerUp
+    from geobatch_tui.orchestration.schedule.events import Resized, WorkerUp
 
 
 #: A worker that compiles for longer hangs.
@@ -41,7 +41,7 @@ class Lost:
     failure: Failure | None
 
 
-type PoolEvent = WorkerUp | Answered | Lost
+type PoolEvent = WorkerUp | Answered | Lost | Resized
 
 
 class Roster[W]:

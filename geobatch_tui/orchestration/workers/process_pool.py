@@ -58,7 +58,9 @@ KILL_AFTER: Final = 5.0
 
 
 @dataclass(slots=True, eq=False)
-class _Worker:
+class WorkerState:
+    """A worker process as its pool knows it."""
+
     number: int
     shared: mmap.mmap
     cells: memoryview
@@ -73,7 +75,7 @@ class _Worker:
     timer: asyncio.TimerHandle | None = None
 
 
-class ProcessPool(Roster[_Worker]):
+class ProcessPool(Roster[WorkerState]):
     """Worker processes, started by a fork server.
 
     Args:
@@ -84,6 +86,7 @@ class ProcessPool(Roster[_Worker]):
         write: the only directories that workers may write to, beside that; None: any.
         ports: those that they may connect to, if they are confined. They have the settings of
             stores that hold where the pool is made.
+        node: the name of this machine, where a run has several.
     """
 
     def __init__(
@@ -94,8 +97,10 @@ class ProcessPool(Roster[_Worker]):
         kill_after: float = KILL_AFTER,
         write: Sequence[str] | None = None,
         ports: Sequence[int] = (),
+        node: str = "",
     ) -> None:
         super().__init__()
+        self._node = node
         self._ports = tuple(ports)
         scratch = os.fspath(err_dir / OBJECTS)
         self._stores = replace(store_settings.current(), scratch=scratch)
@@ -106,7 +111,7 @@ class ProcessPool(Roster[_Worker]):
         self._write = write
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._oom_kills = procfs.oom_kills()
-        self._starts: SimpleQueue[tuple[_Worker, socket.socket, int] | None] = SimpleQueue()
+        self._starts: SimpleQueue[tuple[WorkerState, socket.socket, int] | None] = SimpleQueue()
         self._starter: threading.Thread | None = None
         self._flood_timer: asyncio.TimerHandle | None = None
 
@@ -141,7 +146,7 @@ class ProcessPool(Roster[_Worker]):
             raise
         shared = mmap.mmap(page, PAGE)
         path = self._err_dir / f"worker-{number}.err"
-        worker = _Worker(number, shared, memoryview(shared).cast("Q"), path)
+        worker = WorkerState(number, shared, memoryview(shared).cast("Q"), path)
         worker.pipe = Pipe(ours, partial(self._message, worker), partial(self._torn, worker))
         self._workers[number] = worker
         if self._flood_timer is None:
@@ -225,6 +230,7 @@ class ProcessPool(Roster[_Worker]):
                     os.environ.get("GEOBATCH_OPS", ""),
                     self._sandbox(),
                     self._stores,
+                    self._node,
                 )
                 outcome = launch(body, [theirs.fileno(), page])
             except Exception as error:  # noqa: BLE001 - boundary: told by Lost, on the loop
@@ -248,7 +254,7 @@ class ProcessPool(Roster[_Worker]):
         own = (os.fspath(self._err_dir), self._temporary.name)
         return Sandbox((*self._write, *own), self._temporary.name, self._ports)
 
-    def _started(self, worker: _Worker, outcome: Process | Exception) -> None:
+    def _started(self, worker: WorkerState, outcome: Process | Exception) -> None:
         if isinstance(outcome, Exception):
             failure = classify.failure(outcome, stage="start")
             self._forget(worker, Lost(worker.number, None, tuple(worker.queue), "exit", failure))
@@ -261,18 +267,15 @@ class ProcessPool(Roster[_Worker]):
 
     # --- messages --------------------------------------------------------------------------
 
-    def _torn(self, worker: _Worker) -> None:
+    def _torn(self, worker: WorkerState) -> None:
         """Kill the worker after a while: no more will come through its pipe."""
         if worker.timer is None:
             loop = asyncio.get_running_loop()
             worker.timer = loop.call_later(self._kill_after, self._signal, worker, signal.SIGKILL)
 
-    def _message(self, worker: _Worker, ident: int, body: bytes) -> None:
-        try:
-            message = wire.unpack(body)
-        except Exception as error:  # noqa: BLE001 - boundary: a worker's bytes may be anything
-            message = error
+    def _message(self, worker: WorkerState, ident: int, body: bytes) -> None:
         if ident == CONTROL:
+            message = _read(body)
             worker.baseline = message if isinstance(message, int) else 0
             pid = worker.process.pid if worker.process else 0
             self._callback(WorkerUp(worker.number, worker.baseline, pid=pid))
@@ -281,19 +284,23 @@ class ProcessPool(Roster[_Worker]):
             worker.pipe.tear(f"the worker answered task {ident}, which it does not have")
             return
         worker.queue.popleft()
-        outcome = message if isinstance(message, Outcome) else _unreadable(ident, message)
+        self._answered(worker, ident, body)
+
+    def _answered(self, worker: WorkerState, ident: int, body: bytes) -> None:
+        message = _read(body)
+        outcome = message if isinstance(message, Outcome) else unreadable(ident, message)
         if outcome.rss - worker.baseline > self._growth and not worker.retiring:
             self._retire(worker)
         self._callback(Answered(worker.number, outcome))
 
-    def _retire(self, worker: _Worker) -> None:
+    def _retire(self, worker: WorkerState) -> None:
         if not worker.retiring:
             worker.retiring = True
             worker.pipe.send(wire.pack(CONTROL, None))
 
     # --- ending ----------------------------------------------------------------------------
 
-    def _end(self, worker: _Worker) -> None:
+    def _end(self, worker: WorkerState) -> None:
         """SIGTERM now, SIGKILL later. A worker that has no pid yet gets it when it has."""
         if worker.process is None:
             return
@@ -305,7 +312,7 @@ class ProcessPool(Roster[_Worker]):
         loop = asyncio.get_running_loop()
         worker.timer = loop.call_later(self._kill_after, self._signal, worker, signal.SIGKILL)
 
-    def _signal(self, worker: _Worker, number: signal.Signals) -> None:
+    def _signal(self, worker: WorkerState, number: signal.Signals) -> None:
         """Send a signal to the worker's process group; only to it while it has no group yet."""
         if worker.process is None:
             return
@@ -315,7 +322,7 @@ class ProcessPool(Roster[_Worker]):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.process.pid, number)
 
-    def _died(self, worker: _Worker) -> None:
+    def _died(self, worker: WorkerState) -> None:
         process = worker.process
         if process is None:
             return
@@ -339,7 +346,7 @@ class ProcessPool(Roster[_Worker]):
         self._oom_kills = kills
         self._forget(worker, Lost(worker.number, blamed, queued, cause, failure))
 
-    def _forget(self, worker: _Worker, lost: Lost) -> None:
+    def _forget(self, worker: WorkerState, lost: Lost) -> None:
         if worker.timer is not None:
             worker.timer.cancel()
         worker.pipe.close()
@@ -361,7 +368,15 @@ class ProcessPool(Roster[_Worker]):
         self._flood_timer = loop.call_later(1.0, self._watch_floods)
 
 
-def _unreadable(ident: int, message: object) -> Outcome:
+def _read(body: bytes) -> object:
+    try:
+        return wire.unpack(body)
+    except Exception as error:  # noqa: BLE001 - boundary: a worker's bytes may be anything
+        return error
+
+
+def unreadable(ident: int, message: object) -> Outcome:
+    """Return the outcome of a task whose answer, or the error of reading it, is ``message``."""
     if isinstance(message, Exception):
         text = f"the operation's receipt is not plain data: {evidence.message_of(message)}"
     else:

@@ -16,6 +16,20 @@ def test_depth_of_prefetch():
         assert durations.depth(u.Kind.PROBE) == 1
 
 
+def test_leases_double():
+    """A worker of a cluster holds two leases; the first have one unit, two, four."""
+    durations = Durations(64, lease=3.0)
+    depths = []
+    for _ in range(5):
+        durations.note(u.Kind.CHUNK, 1.0)
+        depths.append(durations.depth(u.Kind.CHUNK))
+    assert depths == [2, 4, 6, 6, 6]
+    assert durations.depth(u.Kind.FINALISE) == 1
+    for _ in range(100):
+        durations.note(u.Kind.CHUNK, 1e-5)
+    assert durations.depth(u.Kind.CHUNK) == 64
+
+
 def test_depth_falls_at_the_first_slow_unit():
     """After a slow unit nothing is queued behind its like."""
     durations = Durations(64)

@@ -29,6 +29,7 @@ EVENTS = [
     u.StoreAway("uploads"),
     u.StoreBack("store s3://bucket"),
     u.Command(u.Verb.PAUSE),
+    u.Resized(2, 1 << 30, 64),
     u.SetWorkers(2),
 ]
 #: Decisions, and the calls on the pool and the listener that each becomes.

@@ -612,6 +612,17 @@ def test_the_last_units_are_shared():
     assert min(lengths) >= 4
 
 
+def test_nodes_come_and_go():
+    """Workers, memory and files are those of the machines that there are now."""
+    made = running(1, *chunks(8, bytes=100 * MIB), budget_bytes=100 * MIB, worker_baseline=0)
+    assert len(of(u.StartWorker, made.resize(u.Resized(3, 300 * MIB, 9)))) == 2
+    made.all_up()
+    assert made.in_flight() == 3
+    assert made.scheduler.place.admission.max_handles == 9
+    made.resize(u.Resized(0, 0, 0))
+    assert made.scheduler.place.target == 1
+
+
 def test_set_workers_up_and_down():
     """More workers start at once; surplus ones go when they are idle, and their units finish."""
     made = running(2, *chunks(20))

@@ -1,6 +1,6 @@
 """Writes and reads spools: finished chunks on disk until their item is assembled.
 
-Each thread of each worker appends to a file of its own, ``<epoch>-<pid>-<thread>.spool`` in the
+Each thread of each worker appends to a file of its own, ``<epoch>-<writer>.spool`` in the
 item's work directory. A segment is one chunk::
 
     tiles, as they go into the final file (COG: with leader and trailer)
@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,14 @@ import numpy as np
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io.digest import crc32
-from geobatch_tui.execution.io.disk import disk_errors, fill, open_spool, read_exactly, write_parts
+from geobatch_tui.execution.io.disk import (
+    disk_errors,
+    fill,
+    open_spool,
+    read_exactly,
+    write_parts,
+    writer_name,
+)
 from geobatch_tui.execution.protocol.messages import Segment
 from geobatch_tui.execution.raster.geotiff.tile_stores import SpoolStore
 from geobatch_tui.execution.raster.pyramid.encode_chunk import ROW, Rows, encode_chunk
@@ -81,7 +87,7 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
     with stage("encode"):
         chunk = encode_chunk(plan, item.plan.grid, index, pixels, valid, encoded)
         parts = [*chunk.parts, _footer(item, index, chunk.rows, chunk.size)]
-    name = f"{epoch}-{os.getpid()}-{threading.get_ident()}.spool"
+    name = f"{epoch}-{writer_name()}.spool"
     path = Path(item.work_dir) / name
     with stage("spool"), disk_errors("cannot write the spool", path):
         offset, length, crc = _append(path, parts)

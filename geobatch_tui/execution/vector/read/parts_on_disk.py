@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError, VerifyError
 from geobatch_tui.execution.io.digest import crc32
-from geobatch_tui.execution.io.disk import disk_errors, write_all
+from geobatch_tui.execution.io.disk import disk_errors, write_all, writer_name
 from geobatch_tui.execution.io.part_file import removed_on_error
 from geobatch_tui.execution.sources.source_files import check_identity
 from geobatch_tui.execution.vector import batch_schema
@@ -148,7 +148,7 @@ class _Drain:
                     batch = batch.append_column(UNREAD, readable)  # noqa: PLW2901
                 writer.write_batch(batch)
         body = sink.getvalue()
-        scratch = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
+        scratch = path.with_suffix(f".{writer_name()}.new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with disk_errors("cannot write", scratch), removed_on_error(scratch):
             fd = os.open(scratch, flags, 0o600)

@@ -37,6 +37,7 @@ from geobatch_tui.execution.io.disk import (
     open_spool,
     read_exactly,
     write_all,
+    writer_name,
 )
 from geobatch_tui.execution.protocol.messages import Segment
 from geobatch_tui.execution.vector.batch.buffers import Room, own
@@ -71,7 +72,7 @@ class OpenSegment:
 
     def __init__(self, item: ItemContext, index: int, epoch: int, stage: Stage) -> None:
         self._item, self._index, self._stage = item, index, stage
-        name = f"{epoch}-{os.getpid()}-{threading.get_ident()}.spool"
+        name = f"{epoch}-{writer_name()}.spool"
         self._path = Path(item.work_dir) / name
         self._lock = _own_lock.lock
         self._fd = -1

@@ -204,8 +204,7 @@ def test_other_shapes_are_refused(item, pixels, valid):
 
 def test_spools_do_not_follow_links(item, tmp_path, monkeypatch):
     """A link planted in the work directory is not written through."""
-    monkeypatch.setattr(os, "getpid", lambda: 7)
-    monkeypatch.setattr(spool.threading, "get_ident", lambda: 8)
+    monkeypatch.setattr(spool, "writer_name", lambda: "7-8")
     victim = tmp_path / "victim"
     victim.write_text("precious")
     Path(item.work_dir).mkdir(parents=True)

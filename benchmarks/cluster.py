@@ -1,0 +1,129 @@
+"""Weighs a Dask cluster on this machine against the process pool: wall time, and what Dask costs.
+
+Usage: ``uv run python benchmarks/cluster.py [--rounds 3] [--noop 100000] [wall | noop ...]``
+
+``wall``: relief to EPSG:3035 in chunks of 512, by two worker processes, and by two Dask workers of
+one process each that run already; the outputs must have the same bytes. ``noop``: chunks that do
+nothing, committed a second, on the same two Dask workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data import path_of
+from jobs import reproject, write_job
+from measure import MB, checked, geobatch, median, table
+from noop import OPS, rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROWS = ("wall", "noop")
+
+
+@contextmanager
+def cluster() -> Iterator[str]:
+    """Two Dask workers of one thread; gives the scheduler's address."""
+    import distributed
+
+    os.environ.update(OPS)
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+    ) as made:
+        yield str(made.scheduler_address)
+
+
+def tables(executor: str, address: str) -> dict[str, dict[str, Any]]:
+    """Tables of a job that runs by an executor."""
+    made: dict[str, dict[str, Any]] = {"engine": {"executor": executor, "max_workers": 2}}
+    if executor == "dask":
+        made["dask"] = {"cluster": address}
+    return made
+
+
+def wall(address: str, rounds: int) -> list[dict[str, Any]]:
+    """One line an executor: the median of rounds in turn."""
+    seconds: dict[str, list[float]] = {"process": [], "dask": []}
+    digests = set()
+    for _ in range(rounds):
+        for executor, found in seconds.items():
+            with tempfile.TemporaryDirectory() as scratch:
+                out = Path(scratch, "out")
+                more = tables(executor, address)
+                more["engine"] |= {"chunk_cols": 512, "chunk_rows": 512}
+                job = write_job(
+                    Path(scratch, "job.toml"),
+                    [path_of("relief")],
+                    out,
+                    reproject("EPSG:3035", "bilinear"),
+                    **more,
+                )
+                found.append(checked(geobatch("run", str(job), "--headless", "--json")).seconds)
+                (made,) = out.glob("*.tif")
+                digests.add(hashlib.sha256(made.read_bytes()).hexdigest())
+    if len(digests) != 1:
+        raise SystemExit(f"the outputs differ: {sorted(digests)}")
+    base = median(seconds["process"])
+    return [
+        {"executor": executor, "wall s": median(found), "ratio": median(found) / base}
+        for executor, found in seconds.items()
+    ]
+
+
+def noop(address: str, chunks: int) -> list[dict[str, Any]]:
+    """One line an executor: chunks committed a second."""
+    lines = []
+    for executor in ("process", "dask"):
+        with tempfile.TemporaryDirectory() as scratch:
+            source = Path(scratch, "a.txt")
+            source.write_text("anything\n")
+            out = Path(scratch, "out")
+            job = write_job(
+                Path(scratch, "job.toml"),
+                [source],
+                out,
+                {"name": "test.noop", "chunks": chunks},
+                **tables(executor, address),
+            )
+            done = checked(geobatch("run", str(job), "--headless", "--json"), OPS)
+            if json.loads(done.stdout)["counts"]["done"] != chunks:
+                raise SystemExit(f"not all of {chunks} chunks are done")
+            lines.append(
+                {
+                    "executor": executor,
+                    "chunks": chunks,
+                    "chunks/s": round(rate(out / ".geobatch" / "log.jsonl")),
+                    "wall s": done.seconds,
+                    "engine CPU s": done.cpu,
+                    "engine RSS MB": round(done.rss / MB),
+                }
+            )
+    return lines
+
+
+def main() -> None:
+    """Weigh the given rows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("rows", nargs="*", choices=[[], *ROWS])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--noop", type=int, default=100_000)
+    given = parser.parse_args()
+    with cluster() as address:
+        for row in given.rows or ROWS:
+            lines = wall(address, given.rounds) if row == "wall" else noop(address, given.noop)
+            print(table(lines), flush=True)
+
+
+if __name__ == "__main__":
+    main()

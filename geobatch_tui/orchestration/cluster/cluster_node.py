@@ -1,0 +1,316 @@
+"""What runs in a Dask worker: a plugin that holds the worker processes of its node, and the few
+functions by which the engine reaches it. Dask sends their names and plain data, nothing else.
+
+A lease is a Dask task: a list of tasks for one worker process, and it lasts until the last of them
+is answered. Answers leave at once, as events of a topic that the engine listens to. Of an engine
+that is not heard for ``SILENCE`` seconds, the scheduler is asked whether it is still its client; if
+not, or after ``PATIENCE`` seconds, the node ends what it began and forgets the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from distributed import WorkerPlugin, get_worker
+
+from geobatch_tui.execution.protocol import wire
+from geobatch_tui.execution.stores import store_settings
+from geobatch_tui.execution.stores.store_settings import Stores
+from geobatch_tui.orchestration.cluster import node_facts
+from geobatch_tui.orchestration.cluster.relay_pool import RelayPool
+from geobatch_tui.orchestration.cluster.view_proof import look
+from geobatch_tui.orchestration.schedule.events import WorkerUp
+from geobatch_tui.orchestration.workers import procfs
+from geobatch_tui.orchestration.workers.fork_server import start_fork_server
+from geobatch_tui.orchestration.workers.pool import Lost
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from distributed import Worker
+
+    from geobatch_tui.execution.protocol.messages import WorkerCause
+    from geobatch_tui.orchestration.cluster.view_proof import Seen
+    from geobatch_tui.orchestration.workers.pool import PoolEvent
+
+#: Seconds between two signs of life of the engine; without one until a node asks after it, and
+#: until a node gives it up although the scheduler still has a connection to it.
+BEAT, SILENCE, PATIENCE = 1.5, 4.0, 60.0
+#: Entries of one event, and seconds until fewer are sent.
+BATCH, DELAY = 64, 0.005
+#: Share of the node's memory at which its largest worker process is ended.
+FULL = 0.95
+#: Seconds that chunks under way have when Dask closes the worker.
+GOODBYE = 3.0
+
+#: An entry of an event: what happened, the worker process, a task or 0, and a packed message.
+UP: Final = "up"
+ANSWER: Final = "answer"
+LOST: Final = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a node must know of a run: plain data.
+
+    Attributes:
+        run: id of the run; also the topic of its events.
+        node: the node's name in it.
+        client: the engine, as the scheduler calls it.
+        data: ``raster`` or ``vector``: libraries that are loaded first.
+        memory: bytes that all worker processes may take; 0: any.
+        write: directories that they may write to; None: any.
+        ports: TCP ports that they may connect to.
+        stores: settings of stores.
+    """
+
+    run: str
+    node: str
+    client: str
+    data: str
+    memory: int = 0
+    write: tuple[str, ...] | None = None
+    ports: tuple[int, ...] = ()
+    stores: Stores = field(default_factory=Stores, repr=False)
+
+
+class _Leases:
+    """The leases of one worker process, which end in order."""
+
+    def __init__(self) -> None:
+        self._tasks = self._answers = 0
+        self._ends: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def begin(self, tasks: int) -> asyncio.Future[None]:
+        """Begin a lease of so many tasks; the future ends with it."""
+        self._tasks += tasks
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ends.append((self._tasks, end))
+        return end
+
+    def answered(self) -> bool:
+        """Count an answer; return whether a lease ended by it."""
+        self._answers += 1
+        if self._ends and self._ends[0][0] == self._answers:
+            _resolve(self._ends.popleft()[1])
+            return True
+        return False
+
+    def end(self) -> None:
+        """End all leases: the worker process is gone."""
+        while self._ends:
+            _resolve(self._ends.popleft()[1])
+
+
+def _resolve(end: asyncio.Future[None]) -> None:
+    if not end.done():  # Dask may have cancelled the lease
+        end.set_result(None)
+
+
+class NodePlugin(WorkerPlugin):
+    """The worker processes of one node, for one run, on the event loop of its Dask worker."""
+
+    def __init__(self, orders: Orders) -> None:
+        self.name = plugin_name(orders.run)
+        self._orders = orders
+        self._heard = time.monotonic()
+        self._events: list[tuple[str, int, int, bytes]] = []
+        self._sent = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._leases: dict[int, _Leases] = {}
+        self._closing: asyncio.Future[None] | None = None
+
+    async def setup(self, worker: Worker) -> None:
+        self._worker = worker
+        self._scratch = Path(tempfile.mkdtemp(prefix="geobatch-node-"))
+        orders = self._orders
+        start_fork_server(orders.data)
+        store_settings.use(orders.stores)
+        self.pool = RelayPool(
+            self._scratch, self._answered, node=orders.node, write=orders.write, ports=orders.ports
+        )
+        self.pool.listen(self._on)
+        self._watch = asyncio.ensure_future(self._watch_engine())
+
+    async def teardown(self, worker: Worker) -> None:
+        """Let the chunks under way end, as far as there is time: Dask closes this worker."""
+        del worker
+        await self.close(GOODBYE)
+
+    async def close(self, grace: float) -> None:
+        """End all worker processes and forget them. Once; others wait for the first."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close(grace))
+        await asyncio.shield(self._closing)
+
+    async def _close(self, grace: float) -> None:
+        self._watch.cancel()
+        await self.pool.close(grace)
+        self._flush()
+        for leases in self._leases.values():
+            leases.end()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._worker.plugins.pop(self.name, None)
+
+    async def work(self, number: int, idents: Sequence[int], frame: bytes) -> None:
+        """Have a worker process do tasks; return when it has answered the last, or is gone."""
+        if self._closing is not None or not self.pool.send(number, idents, frame):
+            return
+        await self._leases.setdefault(number, _Leases()).begin(len(idents))
+
+    def beat(self) -> dict[str, Any]:
+        """Take note that the engine lives; return the memory of each worker process, and those that
+        compile."""
+        self._heard = time.monotonic()
+        return {"rss": self.pool.rss(), "compiling": sorted(self.pool.compiling())}
+
+    # --- events --------------------------------------------------------------------------------
+
+    def _answered(self, number: int, ident: int, body: bytes) -> None:
+        self._emit(ANSWER, number, ident, body)
+        if self._leases[number].answered():
+            self._flush()  # the answers before the end of the lease
+
+    def _on(self, event: PoolEvent) -> None:
+        if isinstance(event, WorkerUp):
+            self._emit(UP, event.worker, event.pid, _packed(event.rss))
+        elif isinstance(event, Lost):
+            running = 0 if event.running is None else event.running
+            self._emit(LOST, event.worker, running, _packed((event.cause, event.failure)))
+            self._flush()
+            if (leases := self._leases.pop(event.worker, None)) is not None:
+                leases.end()
+
+    def _emit(self, kind: str, number: int, ident: int, body: bytes) -> None:
+        self._events.append((kind, number, ident, body))
+        if len(self._events) >= BATCH:
+            self._flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DELAY, self._flush)
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._events:
+            events, self._events = self._events, []
+            self._sent += 1
+            event = {"node": self._orders.node, "number": self._sent, "entries": events}
+            with contextlib.suppress(Exception):  # the scheduler is gone: nobody listens
+                self._worker.log_event(self._orders.run, event)
+
+    async def _watch_engine(self) -> None:
+        """End the run on this node if its engine is dead; a worker process if memory is short."""
+        while not await self._is_dead():
+            await asyncio.sleep(0.5)
+            if self._orders.memory:
+                self._watch_memory()
+        self._closing = asyncio.ensure_future(self._close(0.0))
+
+    async def _is_dead(self) -> bool:
+        silence = time.monotonic() - self._heard
+        if not SILENCE < silence < PATIENCE:
+            return silence >= PATIENCE
+        try:
+            said = await self._worker.scheduler.events(topic=self._orders.client)
+        except OSError:  # Dask closes a worker whose scheduler is gone
+            return False
+        return any(
+            isinstance(each, dict) and each.get("action") == "remove-client" for _, each in said
+        )
+
+    def _watch_memory(self) -> None:
+        rss = self.pool.rss()
+        taken = sum(rss.values()) + procfs.resident(os.getpid())
+        if rss and taken > FULL * self._orders.memory:
+            self.pool.kill(max(rss, key=rss.__getitem__), "memory")
+
+
+def _packed(message: object) -> bytes:
+    return wire.pack(0, message)[wire.HEADER.size :]
+
+
+def plugin_name(run: str) -> str:
+    """Return the name of the plugin of a run."""
+    return f"geobatch-{run}"
+
+
+def _node(worker: Worker, run: str) -> NodePlugin:
+    node = worker.plugins.get(plugin_name(run))
+    if not isinstance(node, NodePlugin):  # it gave the engine up, or its Dask worker is another
+        raise LookupError("this node is no part of the run any more")  # noqa: TRY004
+    return node
+
+
+# --- what the engine calls ---------------------------------------------------------------------
+
+
+def describe(operation: str) -> dict[str, Any]:
+    """Tell what :func:`node_facts.facts` does."""
+    return node_facts.facts(operation)
+
+
+async def enter(
+    orders: Orders,
+    directories: Sequence[str],
+    token: str,
+    word: str,
+    answer: str,
+    sources: Sequence[Seen],
+    dask_worker: Worker | None = None,
+) -> str:
+    """Make this node part of a run; return why it cannot be, empty if it is."""
+    assert dask_worker is not None  # noqa: S101 - Dask gives it
+    if wrong := await look(directories, token, word, answer, sources):
+        return wrong
+    await dask_worker.plugin_add(NodePlugin(orders), name=plugin_name(orders.run))
+    return ""
+
+
+def beat(run: str, dask_worker: Worker | None = None) -> dict[str, Any]:
+    """Hear that the engine lives; tell how the node is."""
+    assert dask_worker is not None  # noqa: S101
+    return _node(dask_worker, run).beat()
+
+
+def start(run: str, numbers: Sequence[int], dask_worker: Worker | None = None) -> None:
+    """Start worker processes of these numbers."""
+    assert dask_worker is not None  # noqa: S101
+    pool = _node(dask_worker, run).pool
+    for number in numbers:
+        pool.start(number)
+
+
+def end(
+    run: str, number: int, cause: WorkerCause | None, dask_worker: Worker | None = None
+) -> None:
+    """End a worker process now, for a cause; by itself, where there is none."""
+    assert dask_worker is not None  # noqa: S101
+    pool = _node(dask_worker, run).pool
+    if not pool.has(number):
+        return
+    if cause is None:
+        pool.retire(number)
+    else:
+        pool.kill(number, cause)
+
+
+async def leave(run: str, grace: float, dask_worker: Worker | None = None) -> None:
+    """End a run on this node."""
+    assert dask_worker is not None  # noqa: S101
+    with contextlib.suppress(LookupError):
+        await _node(dask_worker, run).close(grace)
+
+
+async def lease(run: str, number: int, idents: Sequence[int], frame: bytes) -> None:
+    """Do tasks in a worker process of this node: a Dask task."""
+    await _node(get_worker(), run).work(number, idents, frame)

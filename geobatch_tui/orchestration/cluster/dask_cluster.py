@@ -1,0 +1,214 @@
+"""A Dask cluster that the engine is a client of: an existing one by its address, or one of worker
+processes on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import distributed
+
+from geobatch_tui.errors import ClusterError, PreflightError
+from geobatch_tui.observability.figures import plural
+from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.cluster import cluster_node
+from geobatch_tui.orchestration.cluster.cluster_nodes import USABLE, Node, Refused, hosts, judge
+from geobatch_tui.orchestration.cluster.node_facts import facts
+from geobatch_tui.orchestration.plan.machine import cores, memory_limit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from geobatch_tui.config.schema import Job
+
+#: Seconds until the scheduler must answer, and until an empty cluster must have a worker.
+CONNECT, FIRST = 10.0, 60.0
+#: Seconds that a node has to answer.
+ANSWER: Final = 30.0
+
+
+class DaskCluster:
+    """A cluster, and its nodes that may work. Use :meth:`joined`.
+
+    Attributes:
+        address: of the scheduler.
+        client: ours.
+        nodes: by address; those that joined later are added.
+        refused: by address.
+    """
+
+    def __init__(self, client: Any, address: str, job: Job) -> None:
+        self.client = client
+        self.address = address
+        self.nodes: dict[str, Node] = {}
+        self.refused: dict[str, Refused] = {}
+        self._operation = job.op.name
+        self._processes = job.dask.processes
+        self._ours: Mapping[str, str] = facts(job.op.name)["versions"]
+        self._count = 0
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def joined(cls, job: Job) -> AsyncIterator[DaskCluster]:
+        """Connect to the cluster of a job, and leave it at the end.
+
+        Raises:
+            ClusterError: the scheduler does not answer, or no node may work.
+        """
+        _quieten()
+        async with contextlib.AsyncExitStack() as stack:
+            address = job.dask.cluster
+            if address == "local":
+                address = await stack.enter_async_context(_local(job))
+            client = await stack.enter_async_context(_client(address))
+            cluster = cls(client, address, job)
+            await cluster._first()
+            yield cluster
+
+    async def _first(self) -> None:
+        """Wait for a node that may work."""
+        deadline = asyncio.get_running_loop().time() + FIRST
+        while not self.nodes:
+            await self.scan()
+            if self.nodes:
+                return
+            if self.refused:
+                raise ClusterError(f"no node of {safe(self.address)} may work: {self.reasons()}")
+            if asyncio.get_running_loop().time() > deadline:
+                raise ClusterError(
+                    f"the cluster at {safe(self.address)} has no workers",
+                    hint="start some: dask worker ADDRESS --nthreads 4",
+                )
+            await asyncio.sleep(0.2)
+
+    def reasons(self) -> str:
+        return "; ".join(map(str, self.refused.values()))
+
+    async def scan(self) -> list[Node]:
+        """Look which Dask workers there are; return those that are new and may work."""
+        identity = await self.client.scheduler.identity(n_workers=-1)
+        workers: dict[str, dict[str, Any]] = identity["workers"]
+        self.refused = {at: why for at, why in self.refused.items() if at in workers}
+        fresh = [
+            address
+            for address, worker in workers.items()
+            if address not in self.nodes
+            and address not in self.refused
+            and worker.get("status") == "running"
+        ]
+        answers = await self.ask(fresh, cluster_node.describe, self._operation)
+        shared = hosts([*answers.values(), *({"host": node.host} for node in self.nodes.values())])
+        found = []
+        for address, answer in answers.items():
+            self._count += 1
+            host = answer.get("host", "") if isinstance(answer, dict) else ""
+            node = judge(
+                address,
+                workers[address],
+                answer,
+                self._ours,
+                processes=self._processes,
+                sharing=shared.get(host, 1),
+                number=self._count,
+            )
+            if isinstance(node, Refused):
+                self.refused[address] = node
+            else:
+                self.nodes[address] = node
+                found.append(node)
+        return found
+
+    async def ask(
+        self, addresses: Sequence[str], function: Callable[..., object], *arguments: object
+    ) -> dict[str, Any]:
+        """Call a function of :mod:`cluster_node` on nodes; return what each answered, or its error.
+        None stands for no answer."""
+        if not addresses:
+            return {}
+        results: dict[str, Any] = dict.fromkeys(addresses)
+
+        async def one(address: str) -> None:
+            try:
+                async with asyncio.timeout(ANSWER):
+                    answers = await self.client.run(
+                        function, *arguments, workers=[address], on_error="return"
+                    )
+                results[address] = answers.get(address)
+            except Exception as error:  # noqa: BLE001 - boundary: of the network, or of the node
+                results[address] = error
+
+        await asyncio.gather(*map(one, addresses))
+        return results
+
+    @property
+    def slots(self) -> int:
+        return sum(node.slots for node in self.nodes.values())
+
+    @property
+    def lives(self) -> bool:
+        """Whether the scheduler is there."""
+        return str(self.client.status) == "running"
+
+    def summary(self) -> str:
+        """Say in a line what the cluster is."""
+        nodes = plural(len(self.nodes), "node")
+        return f"{safe(self.address)}: {nodes} with room for {plural(self.slots, 'worker')}"
+
+
+@contextlib.asynccontextmanager
+async def _client(address: str) -> AsyncIterator[Any]:
+    client: Any
+    try:
+        client = await distributed.Client(
+            address, asynchronous=True, timeout=CONNECT, set_as_default=False, name="geobatch"
+        )
+    except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
+        raise ClusterError(
+            f"the scheduler at {safe(address)} does not answer: {safe(str(error))[:300]}",
+            hint="check dask.cluster, and that the scheduler runs and has the same `distributed`",
+        ) from error
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(Exception):  # a scheduler that is gone takes no leave
+            async with asyncio.timeout(CONNECT):
+                await client.close(timeout=2)
+
+
+@contextlib.asynccontextmanager
+async def _local(job: Job) -> AsyncIterator[str]:
+    """Start a cluster of processes on this machine; give its address, on loopback."""
+    workers = job.dask.workers or 1
+    threads = job.dask.processes or max(1, cores() // workers)
+    limit = int(memory_limit() / USABLE) // workers
+    try:
+        local: Any = await distributed.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=threads,
+            memory_limit=limit,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            asynchronous=True,
+        )
+    except (OSError, TimeoutError, RuntimeError, ValueError) as error:
+        raise PreflightError(f"cannot start a Dask cluster on this machine: {error}") from error
+    try:
+        yield str(local.scheduler_address)
+    finally:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(CONNECT):
+                await local.close(timeout=5)
+
+
+def _quieten() -> None:
+    """Keep Dask's log lines off the terminal, which is the console's: what matters is told in ours.
+    It sets up loggers when it is imported."""
+    for name in list(logging.root.manager.loggerDict):
+        if name == "distributed" or name.startswith(("distributed.", "tornado")):
+            logger = logging.getLogger(name)
+            logger.handlers.clear()
+            logger.propagate = False
+            logger.addHandler(logging.NullHandler())

@@ -1,0 +1,92 @@
+"""What a node says of itself before it may work: its versions, which must be the engine's, and its
+size. Nothing here loads GDAL or numpy."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from geobatch_tui import errors
+from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.orchestration.plan.machine import memory_limit
+
+#: Distributions whose compiled code decides bytes. GDAL, PROJ, GEOS and libdeflate lie in their
+#: wheels; elsewhere they are packages of conda.
+LIBRARIES: Final = (
+    "imagecodecs", "llvmlite", "numba", "numpy", "pyarrow", "pyogrio", "pyproj", "rasterio",
+    "shapely",
+)  # fmt: skip
+_BESIDE: Final = re.compile(r"(libgdal|gdal|proj|geos|libdeflate|zlib|zstd)(-core)?-\d.*\.json")
+
+
+def facts(operation: str) -> dict[str, Any]:
+    """Return, JSON-ready, where this process runs, its memory in bytes, and the ``versions`` of all
+    that decides bytes of an operation, by name."""
+    versions = {
+        "geobatch": f"{metadata.version('geobatch-tui')} ({code_digest()})",
+        "Python": ".".join(map(str, sys.version_info[:2])),
+        "machine": platform.machine(),
+        **{name: library for name in LIBRARIES if (library := _library(name))},
+        **_of_conda(),
+    }
+    try:
+        known = get_operation(operation)
+        versions[operation] = str(known.version)
+        versions |= {f"{name} of {operation}": value for name, value in known.libraries().items()}
+    except errors.GeobatchError:
+        versions[operation] = "missing"
+    return {
+        "host": os.uname().nodename,
+        "pid": os.getpid(),
+        "memory": memory_limit(),
+        "versions": versions,
+    }
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of geobatch's own code, which a version alone does not tell."""
+    root = Path(errors.__file__).parent
+    digest = hashlib.blake2b(digest_size=4)
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _library(name: str) -> str:
+    """Return the version of a distribution and a digest of its compiled files; empty: it is not
+    there."""
+    try:
+        found = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return ""
+    lines = sorted(line for line in (found.read_text("RECORD") or "").splitlines() if ".so" in line)
+    digest = hashlib.blake2b("\n".join(lines).encode(), digest_size=4).hexdigest()
+    return f"{found.version} ({digest})"
+
+
+def _of_conda() -> dict[str, str]:
+    folder = Path(sys.prefix, "conda-meta")
+    if not folder.is_dir():
+        return {}
+    names = sorted(path.stem for path in folder.iterdir() if _BESIDE.fullmatch(path.name))
+    return {"conda": " ".join(names)} if names else {}
+
+
+def differences(ours: dict[str, str], theirs: dict[str, str]) -> list[str]:
+    """List what differs between two ``versions``: the name, theirs, ours."""
+    names = sorted(ours.keys() | theirs.keys())
+    return [
+        f"{name} is {theirs.get(name, 'missing')} there and {ours.get(name, 'missing')} here"
+        for name in names
+        if ours.get(name) != theirs.get(name)
+    ]

@@ -1,0 +1,94 @@
+"""What is refused before a cluster is joined."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from geobatch_tui.config.layers import make_job
+from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.stores.store_settings import Stores, StoreSettings
+from geobatch_tui.orchestration.cluster import joining
+from geobatch_tui.orchestration.cluster.cluster_nodes import Node
+from geobatch_tui.orchestration.plan.resources import ENGINE_BYTES
+
+GIB = 1 << 30
+
+
+def job(tmp_path, engine=None, **dask):
+    return make_job(
+        {
+            "source": {"inputs": [str(tmp_path / "a.tif")]},
+            "op": {"name": "raster.convert"},
+            "output": {"dir": str(tmp_path / "out")},
+            "engine": {"executor": "dask", **(engine or {})},
+            "dask": dask,
+        }
+    ).job
+
+
+async def test_without_the_extra(tmp_path, monkeypatch):
+    """The error says what to install."""
+    monkeypatch.setattr(joining, "find_spec", lambda _: None)
+    with pytest.raises(PreflightError, match="not installed") as raised:
+        async with joining.joined(job(tmp_path)):
+            pass
+    assert 'pip install "geobatch-tui[dask]"' in raised.value.hint
+
+
+async def test_outputs_in_stores_are_refused(tmp_path):
+    """Before anything is started: nodes would not see the directory that stands for the store."""
+    values = job(tmp_path)
+    output = values.output.model_copy(update={"dir": "s3://bucket/prefix"})
+    with pytest.raises(PreflightError, match="does not write outputs to a store yet"):
+        async with joining.joined(values.model_copy(update={"output": output})):
+            pass
+
+
+async def test_other_executors_join_nothing(tmp_path, monkeypatch):
+    """Nor do they need the extra."""
+    monkeypatch.setattr(joining, "find_spec", lambda _: None)
+    async with joining.joined(job(tmp_path, {"executor": "process"})) as cluster:
+        assert cluster is None
+
+
+def cluster(*nodes):
+    return SimpleNamespace(nodes={str(number): node for number, node in enumerate(nodes)})
+
+
+def node(slots, memory):
+    return Node("n1", "tcp://a:1", "a (tcp://a:1)", "a", slots, memory)
+
+
+def test_resources_of_nodes(tmp_path):
+    """A chunk fits the least share of any node; open files count a node."""
+    found = joining.resources_of(job(tmp_path), cluster(node(4, 8 * GIB), node(2, 2 * GIB)))
+    assert found.workers == 6
+    assert found.share == GIB
+    assert found.budget == ENGINE_BYTES + 6 * GIB
+    assert found.handles == 64
+    assert found.largest < 2 * GIB
+    assert found.lease == 3.0
+    fewer = joining.resources_of(job(tmp_path, {"max_workers": 2}), cluster(node(4, 8 * GIB)))
+    assert fewer.workers == 2
+
+
+def test_a_node_with_too_little_memory(tmp_path):
+    """It is named, with what it has."""
+    with pytest.raises(PreflightError, match=r"a \(tcp://a:1\) has"):
+        joining.resources_of(job(tmp_path), cluster(node(64, GIB)))
+
+
+def test_secrets_travel_encrypted_or_not_at_all():
+    """To another machine without TLS they do not."""
+    plain = Stores({"s3://b": StoreSettings(region="eu")})
+    secret = Stores({"s3://b": StoreSettings(secret_key="hush")})  # noqa: S106
+    joining.refuse_secrets(plain, "tcp://far:8786")
+    joining.refuse_secrets(secret, "tls://far:8786")
+    joining.refuse_secrets(secret, "tcp://127.0.0.1:8786")
+    for stores in (secret, replace(plain, proxy="http://u:p@proxy:1")):
+        with pytest.raises(PreflightError, match="without encryption") as raised:
+            joining.refuse_secrets(stores, "tcp://far:8786")
+        assert "hush" not in str(raised.value)
