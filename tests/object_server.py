@@ -6,12 +6,14 @@ import contextlib
 import hashlib
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
@@ -29,24 +31,28 @@ class Objects:
 
     ``fault`` is asked at each request, by method, path and the number of the request (from 0), and
     names what to do wrong, or "" for nothing: a status ("503"), or one of the words in ``_part``.
-    ``rate``: bytes a second of a connection; 0: any. ``most``: requests that were answered at once.
+    ``rate``: bytes a second of a connection; 0: any. ``retry_after``: what a status tells. ``most``:
+    requests that were answered at once; ``times``: when each came.
     """
 
     data: dict[str, bytes] = field(default_factory=dict)
     fault: Callable[[str, str, int], str] = lambda method, path, number: ""
     latency: float = 0.0
     rate: float = 0.0
+    retry_after: str = ""
     etags: bool = True
     page: int = 1000
     signature: str = ""
     seen: list[tuple[str, str, str]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    scheme: str = "http"
     port: int = 0
     now: int = 0
     most: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{path}"
+        return f"{self.scheme}://127.0.0.1:{self.port}/{path}"
 
     def etag(self, path: str) -> str:
         return f'"{hashlib.md5(self.data[path], usedforsecurity=False).hexdigest()}"'
@@ -80,12 +86,14 @@ class _Handler(BaseHTTPRequestHandler):
         with objects.lock:
             number = len(objects.seen)
             objects.seen.append((self.command, path, self.headers.get("Range", "")))
+            objects.times.append(time.monotonic())
         time.sleep(objects.latency)
         fault = objects.fault(self.command, path, number)
         if not fault and "list-type=2" in query:
             self._list(path, {name: values[0] for name, values in parse_qs(query).items()})
         elif fault.isdecimal():
-            self._say(int(fault), b"an answer of the server", {"Retry-After": "1"})
+            after = {"Retry-After": objects.retry_after} if objects.retry_after else {}
+            self._say(int(fault), b"an answer of the server", after)
         elif objects.signature and f"sig={objects.signature}" not in query:
             self._say(403, b"sign it")
         elif path not in objects.data:
@@ -188,11 +196,16 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def served(**data: bytes) -> Iterator[Objects]:
-    """Serve objects, by names, on a free port of loopback."""
-    objects = Objects(dict(data))
+def served(*, tls: bool = False, port: int = 0, **data: bytes) -> Iterator[Objects]:
+    """Serve objects, by names, on a free port of loopback; with ``tls`` by a certificate that
+    nobody trusts, whose key is no secret."""
+    objects = Objects(dict(data), scheme="https" if tls else "http")
     handler = type("Handler", (_Handler,), {"objects": objects})
-    with _Server(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", port), handler) as server:
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(Path(__file__).with_name("self_signed.pem"))
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         objects.port = server.server_port
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()

@@ -186,7 +186,8 @@ class Shell:
         assert not hand.leaving
         assert hand.dying is None
         assert not self.draining
-        assert not self.suspended - {"memory"}
+        assert not {each for each in self.suspended if not each.startswith("store ")} - {"memory"}
+        assert f"store {unit.store}" not in self.suspended
         if self.level is not u.Level.CALM:
             assert not self.in_flight(), "admitted under pressure"
         assert decision.attempt == unit.attempts + 1

@@ -14,7 +14,7 @@ from rasterio.transform import from_origin
 import geobatch_tui
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.errors import PreflightError
-from geobatch_tui.execution.stores import store_client
+from geobatch_tui.execution.stores import host_limits, store_client
 from geobatch_tui.orchestration.side_tasks import watchdogs
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def server(sources):
         yield objects
 
 
-def job(source: str, out: Path, op: dict[str, Any], **sections: dict[str, Any]) -> Any:
+def job(source: str | list[str], out: Path, op: dict[str, Any], **sections: dict[str, Any]) -> Any:
     values: dict[str, Any] = {
-        "source": {"inputs": [source]},
+        "source": {"inputs": [source] if isinstance(source, str) else source},
         "op": op,
         "output": {"dir": str(out)},
         "engine": {"max_workers": 2, "executor": "thread", "chunk_cols": 128, "chunk_rows": 128},
@@ -203,7 +203,8 @@ async def test_an_object_that_is_replaced_midway_is_a_dead_letter(server, tmp_pa
 async def test_a_store_that_is_away_pauses_its_run(sources, server, tmp_path, monkeypatch, fault):
     """Nothing is given up and no attempt counted: it is asked now and then, and the run goes on."""
     monkeypatch.setattr(watchdogs, "STORE_PERIOD", 0.05)
-    monkeypatch.setattr(store_client, "RETRIES", 0)
+    monkeypatch.setattr(store_client, "WAITS", ())
+    monkeypatch.setattr(host_limits, "REST", 0.01)
     await geobatch_tui.run(job(str(sources / "cog.tif"), tmp_path / "local", CONVERT))
     questions = 0
 
@@ -224,10 +225,45 @@ async def test_a_store_that_is_away_pauses_its_run(sources, server, tmp_path, mo
     assert "chunk.retry" not in log
 
 
+async def test_a_store_that_is_away_holds_up_no_other(sources, tmp_path, monkeypatch):
+    """Its item waits, unblamed; that of another store is published meanwhile. When it is back it is
+    asked by no more requests at once than before it went."""
+    monkeypatch.setattr(watchdogs, "STORE_PERIOD", 0.05)
+    monkeypatch.setattr(watchdogs, "MOST_STORE_PERIOD", 0.05)
+    monkeypatch.setattr(host_limits, "REST", 0.01)
+    monkeypatch.setattr(store_client, "WAITS", ())
+    data, out = relief(1024), tmp_path / "out"
+    with served(**{"a.tif": data}) as one, served(**{"b.tif": data}) as other:
+        away: list[str] = []
+
+        def fault(method: str, path: str, number: int) -> str:
+            if number == PLANNED + 1:
+                away.append("now")
+                one.most = 0
+            if (out / "b.tif").exists():
+                away.clear()
+            return "503" if away else ""
+
+        one.fault = fault
+        inputs = [one.url("a.tif"), other.url("b.tif")]
+        planned = job(inputs, out, CONVERT, retry={"max_attempts": 1})
+        result = await geobatch_tui.run(planned)
+        assert result.exit_code == 0
+        assert published(out).keys() == {"a.tif", "b.tif"}
+        questions = [path for _, path, _ in one.seen if "if-you-are-there" in path]
+        assert questions
+        assert len(one.seen) - len(questions) <= 1.5 * len(other.seen) + 2 * 16
+    log = (out / ".geobatch" / "log.jsonl").read_text()
+    assert "its items wait until it answers" in log
+    assert log.index('"item":"b.tif"') < log.rindex('"item":"a.tif"')
+    assert "chunk.retry" not in log
+
+
 async def test_a_store_that_stays_away_ends_its_run(server, tmp_path, monkeypatch):
     """After engine.space_wait, with nothing given up: the same command resumes."""
     monkeypatch.setattr(watchdogs, "STORE_PERIOD", 0.02)
-    monkeypatch.setattr(store_client, "RETRIES", 0)
+    monkeypatch.setattr(store_client, "WAITS", ())
+    monkeypatch.setattr(host_limits, "REST", 0.01)
     server.fault = lambda method, path, number: "503" if number >= PLANNED else ""
     planned = job(server.url("cog.tif"), tmp_path / "out", CONVERT, engine={"space_wait": "0.1s"})
     result = await geobatch_tui.run(planned)

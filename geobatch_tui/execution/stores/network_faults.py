@@ -21,6 +21,7 @@ from geobatch_tui.errors import (
     UnsafeInputError,
 )
 from geobatch_tui.execution.stores.object_url import shown
+from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.stores.object_url import ObjectUrl
@@ -33,6 +34,7 @@ _CREDENTIALS = re.compile(
     r"InvalidAccessKeyId|SignatureDoesNotMatch|credential|metadata/", re.IGNORECASE
 )
 _ODD_KEY = re.compile(r'(?:parsing )?Path "(.*?)"(?::| contained)', re.DOTALL)
+_CERTIFICATE = re.compile(r"(?:invalid peer certificate: |InvalidCertificate\(\s*)(\w+)")
 #: Kinds of the client's own errors of connections.
 _KIND = re.compile(r"kind: (Timeout|Connect|Interrupted|Decode|Request)")
 _WORDS = {
@@ -68,9 +70,35 @@ def fault(error: Exception, url: ObjectUrl) -> GeobatchError:
         told = "no credentials were found that sign requests"
         return SourceNotFoundError(f"{shown(str(url))}: {told}", hint=_ask(url))
     kind = _KIND.search(text)
-    told = _WORDS.get(kind[1] if kind else "", "the connection failed")
-    broken = RemoteIOError(f"{shown(str(url))}: {url.host}: {told}", hint="it is tried again")
-    return _away(broken, url) if kind and kind[1] == "Connect" else broken
+    named = kind[1] if kind else ""
+    told, hint = _WORDS.get(named, "the connection failed"), "it is tried again"
+    if named == "Connect":
+        told, hint = _unreachable(text, told, hint)
+    broken = RemoteIOError(f"{shown(str(url))}: {url.host}: {told}", hint=hint)
+    if named == "Timeout":
+        broken.evidence = {"slow": True}
+    return _away(broken, url) if named == "Connect" else broken
+
+
+def _unreachable(text: str, told: str, hint: str) -> tuple[str, str]:
+    """Say why no connection came about, if it is known, and what to do."""
+    if "dns error" in text:
+        return "no address is known for this name", "check the name, and this machine's DNS"
+    if found := _CERTIFICATE.search(text):
+        return (
+            f"its certificate is not trusted ({safe(found[1])})",
+            "check the clock, and that the system trusts who signed it",
+        )
+    return told, hint
+
+
+def still_away(url: ObjectUrl, pause: float) -> GeobatchError:
+    """Return the error for a request that is not made: its host failed, or wants a pause."""
+    where = f"{shown(str(url))}: {url.host}"
+    if pause:
+        throttled = ThrottledError(f"{where} asks for a pause of {pause:.0f} s", retry_after=pause)
+        return _away(throttled, url)
+    return _away(RemoteIOError(f"{where}: it failed a moment ago"), url)
 
 
 def _away(error: GeobatchError, url: ObjectUrl) -> GeobatchError:

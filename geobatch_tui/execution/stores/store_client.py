@@ -6,8 +6,11 @@ its version, its size, and the number of bytes. A server that ignores a conditio
 
 from __future__ import annotations
 
+import contextvars
 import importlib
+import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,15 +18,18 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import (
+    AuthExpiredError,
     GeobatchError,
     InvalidInputError,
     PreflightError,
-    RemoteIOError,
     SourceNotFoundError,
+    ThrottledError,
     TransientError,
 )
 from geobatch_tui.execution.stores import network_faults, store_settings, write_faults
+from geobatch_tui.execution.stores.host_limits import PATIENCE, limit_of
 from geobatch_tui.execution.stores.object_url import BUCKETS, ObjectUrl, shown
+from geobatch_tui.execution.stores.retry_after import seconds_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,20 +39,15 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.stores.output_prefix import OutputPrefix
     from geobatch_tui.execution.stores.store_settings import StoreSettings
 
-#: Requests at once of one process: latency is hidden by their number.
-TOGETHER = 8
+#: Requests at once of one process to all hosts; what one host gets: see :mod:`.host_limits`.
+TOGETHER = 16
 #: Ranges nearer than this are one request: it is less than what a request takes to come back.
 GAP = 64 * 1024
 #: The longest request: a slow store still gives it within its time limit.
 LONGEST = 4 * 2**20
-#: Attempts at what broke in the middle of an answer; the client itself tries answers of 5xx and
-#: refused connections again, this often.
-ATTEMPTS, RETRIES = 3, 2
-_BACKOFF = {
-    "init_backoff": timedelta(milliseconds=100),
-    "max_backoff": timedelta(seconds=2),
-    "base": 2,
-}
+#: Seconds before the second attempt at what failed for now, and before those that follow; each is
+#: drawn from the upper half. A time limit that ran out is tried once more only.
+WAITS = (0.1, 0.4, 1.6)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 Range = tuple[int, int]
@@ -121,13 +122,61 @@ class StoreClient:
         self._store = _opened(root, settings, *proxy)
 
     def version(self, url: ObjectUrl) -> Version:
-        """Ask for the version of an object without its bytes."""
+        """Ask for the version of an object without its bytes; errors as :meth:`read`."""
+        return self._tried(url, lambda: self._version(url))
+
+    def _version(self, url: ObjectUrl) -> Version:
         try:
             meta = self._library.head(self._store, url.key)
         except Exception as error:  # noqa: BLE001 - boundary: of the client library
             raise network_faults.fault(error, url) from None
         traffic.count(0)
         return Version.of(meta, url)
+
+    def answers(self, url: ObjectUrl) -> None:
+        """Ask once whether the store of ``url`` answers, whatever it says of that object.
+
+        Raises:
+            RemoteIOError and its kin: it does not, or asks to slow down; then ``retry_after`` says
+                for how long, if it does.
+        """
+        try:
+            self._version(url)
+        except ThrottledError as error:
+            error.retry_after = seconds_asked(url) or None
+            raise
+        except TransientError:
+            raise
+        except GeobatchError:
+            pass
+        limit_of(url.root).back()
+
+    def _tried[T](self, url: ObjectUrl, call: Callable[[], T]) -> T:
+        """Make a request when its host may be asked, and again where it failed for now."""
+        limit = limit_of(url.root)
+        attempt = 0
+        while True:
+            if limit.is_away or limit.pause > PATIENCE:
+                raise network_faults.still_away(url, limit.pause)
+            with limit.turn() as began:
+                try:
+                    found = call()
+                except TransientError as error:
+                    failed: TransientError = error
+                else:
+                    limit.answered()
+                    return found
+            wait = _wait(failed, attempt)
+            if isinstance(failed, ThrottledError):
+                failed.retry_after = seconds_asked(url) or None
+                limit.slowed(began, max(failed.retry_after or 0.0, wait or 0.0))
+            if wait is None:
+                break
+            attempt += 1
+            time.sleep(wait)
+        if failed.evidence.get("store"):
+            limit.away()
+        raise failed
 
     def version_if_there(self, url: ObjectUrl) -> Version | None:
         """Ask for the version of an object; None if there is none that may be read."""
@@ -185,13 +234,7 @@ class StoreClient:
             SourceNotFoundError, RemoteIOError and its kin: it cannot be read; see
                 :mod:`.network_faults`.
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return self._read(url, start, end, wanted)
-            except RemoteIOError:
-                if attempt == ATTEMPTS:
-                    raise
-        raise AssertionError
+        return self._tried(url, lambda: self._read(url, start, end, wanted))
 
     def _read(
         self, url: ObjectUrl, start: int, end: int, wanted: Version | None
@@ -245,10 +288,31 @@ class StoreClient:
 
     def list(self, url: ObjectUrl) -> Iterator[Sequence[Any]]:
         """Yield what the store has below the prefix ``url``, a page at a time."""
-        try:
-            yield from self._library.list(self._store, url.key or None, chunk_size=1000)
-        except Exception as error:  # noqa: BLE001 - boundary: of the client library
-            raise network_faults.fault(error, url) from None
+        last, failures = None, 0
+        while True:
+            try:
+                for page in self._library.list(
+                    self._store, url.key or None, offset=last, chunk_size=1000
+                ):
+                    yield page
+                    last, failures = page[-1]["path"] if page else last, 0
+            except Exception as error:  # noqa: BLE001 - boundary: of the client library
+                failed = network_faults.fault(error, url)
+                wait = _wait(failed, failures) if isinstance(failed, TransientError) else None
+                if wait is None:
+                    raise failed from None
+                time.sleep(wait)
+                failures += 1
+            else:
+                return
+
+
+def _wait(failed: TransientError, attempt: int) -> float | None:
+    """Return the seconds before the next attempt; None: there is none."""
+    last = len(WAITS) if not failed.evidence.get("slow") else 1
+    if attempt >= min(last, len(WAITS)) or isinstance(failed, AuthExpiredError):
+        return None
+    return WAITS[attempt] * (0.5 + random.random() / 2)  # noqa: S311 - no secret
 
 
 def coalesced(ranges: Sequence[Range]) -> list[Range]:
@@ -268,8 +332,9 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def submit[**P, T](call: Callable[P, T], *args: P.args, **named: P.kwargs) -> Future[T]:
-    """Begin a request, beside others."""
-    return _pool().submit(call, *args, **named)
+    """Begin a request, beside others, by the settings that hold here."""
+    here = contextvars.copy_context()
+    return _pool().submit(lambda: here.run(call, *args, **named))
 
 
 def client_of(url: ObjectUrl) -> StoreClient:
@@ -282,17 +347,15 @@ def client_of(url: ObjectUrl) -> StoreClient:
     return _client(url.root, stores.of(url.root), (stores.proxy, stores.no_proxy))
 
 
-def answers(root: str) -> bool:
-    """Whether a store can be reached, and does not ask to slow down: it is asked for an object that
-    it need not have."""
+def seconds_away(root: str) -> float | None:
+    """Ask a store for an object that it need not have. Return None if it answers; else for how many
+    seconds it asks to be left alone, 0 if it does not say."""
     url = ObjectUrl(root, "geobatch-asks-if-you-are-there")
     try:
-        client_of(url).version(url)
-    except TransientError:
-        return False
-    except GeobatchError:
-        return True
-    return True
+        client_of(url).answers(url)
+    except TransientError as error:
+        return error.retry_after or 0.0
+    return None
 
 
 @lru_cache(maxsize=64)
@@ -326,9 +389,9 @@ def _opened(root: str, settings: StoreSettings, proxy: str, no_proxy: str) -> An
     common = {
         "client_options": client,
         "retry_config": {
-            "max_retries": RETRIES,
+            "max_retries": 0,  # requests are tried again here, where the limits of hosts are
             "retry_timeout": timedelta(seconds=settings.timeout),
-            "backoff": _BACKOFF,
+            "backoff": {"init_backoff": timedelta(), "max_backoff": timedelta(), "base": 2},
         },
     }
     match scheme:

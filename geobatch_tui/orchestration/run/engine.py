@@ -131,11 +131,13 @@ class Engine(Listener):
         if self.uploader is not None:
             self.uploader.stop()
 
-    def progressed(self) -> None:
-        """Start the patience with disks and stores anew."""
-        for watch in (self._space, self._stores):
-            if watch is not None:
-                watch.progressed()
+    def progressed(self, store: str = "") -> None:
+        """Start the patience with disks and stores anew, as a chunk was finished, of this store if
+        of any."""
+        if self._space is not None:
+            self._space.progressed()
+        if self._stores is not None:
+            self._stores.progressed(store)
 
     async def _redo_unpublished(self) -> None:
         """Release the chunk of items that are done but not published, where one chunk is the item:
@@ -189,7 +191,7 @@ class Engine(Listener):
 
     def succeeded(self, unit: u.Unit, worker: int, outcome: Outcome) -> None:
         receipt = outcome.receipt
-        self.progressed()
+        self.progressed(unit.store)
         if isinstance(receipt, ChunkReceipt):
             self._chunk_done(unit, worker, outcome, receipt)
         elif isinstance(receipt, ItemReceipt):
@@ -319,11 +321,11 @@ class Engine(Listener):
     def refill(self, count: int) -> None:
         self.finisher.refill(count)
 
-    def suspended(self, reason: str) -> None:
+    def suspended(self, reason: str, seconds: float) -> None:
         if reason == "space" and self._space is not None:
             self._space.suspended()
         if reason.startswith(AWAY) and self._stores is not None:
-            self._stores.suspended(reason.removeprefix(AWAY))
+            self._stores.suspended(reason.removeprefix(AWAY), seconds)
         self._session.log.emit("run.suspend", level="warning", message=why(reason))
         self._session.put(lu.Noted("suspend", {"reason": reason}))
 

@@ -128,6 +128,7 @@ class OpenItems:
             strip=item.strip(row.chunk_id),
             unmeasured=bool(item.context.plan.notes.get("unmeasured")),
             held=item.held,
+            store=item.store,
         )
 
     def _rows(self, count: int) -> list[ChunkRow]:

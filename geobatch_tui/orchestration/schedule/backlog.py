@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from geobatch_tui.orchestration.schedule.events import Unit
 
+#: Units of stores that are away do not count as queued, up to so many: others are to be found.
+MOST_PARKED = 10_000
 #: Assembly first: it frees spools and publishes. Probing last: it makes more work.
 _RANK = {Kind.FINALISE: 0, Kind.CHUNK: 1, Kind.PROBE: 2, Kind.INSPECT: 2}
 
@@ -47,9 +49,11 @@ class Entry:
 
 
 class Backlog:
-    """Queues by kind, the lane of suspects, and a heap of units that wait."""
+    """Queues by kind, the lane of suspects, a heap of units that wait, and, apart, the units of
+    stores that are away."""
 
     def __init__(self) -> None:
+        self._parked: dict[str, deque[Entry]] = {}
         self._queues: tuple[deque[Entry], ...] = (deque(), deque(), deque())
         self._waiting: list[tuple[float, int, Entry]] = []
         self._serial = 0
@@ -58,7 +62,8 @@ class Backlog:
         self.ready = 0
 
     def __len__(self) -> int:
-        return self.ready + len(self.lane) + len(self._waiting)
+        parked = sum(map(len, self._parked.values()))
+        return self.ready + len(self.lane) + len(self._waiting) + max(parked - MOST_PARKED, 0)
 
     @property
     def finalising(self) -> bool:
@@ -66,7 +71,9 @@ class Backlog:
 
     def append(self, entry: Entry) -> None:
         """Queue behind the others of its kind, or in the lane."""
-        if entry.suspect:
+        if entry.unit.store in self._parked:
+            self._parked[entry.unit.store].append(entry)
+        elif entry.suspect:
             self.lane.append(entry)
         else:
             self._queues[_RANK[entry.unit.kind]].append(entry)
@@ -74,11 +81,32 @@ class Backlog:
 
     def prepend(self, entry: Entry) -> None:
         """Queue before the others of its kind, or in the lane."""
-        if entry.suspect:
+        if entry.unit.store in self._parked:
+            self._parked[entry.unit.store].appendleft(entry)
+        elif entry.suspect:
             self.lane.appendleft(entry)
         else:
             self._queues[_RANK[entry.unit.kind]].appendleft(entry)
             self.ready += 1
+
+    def park(self, store: str) -> None:
+        """Put the units of a store aside, with those that come back from workers."""
+        if store in self._parked:
+            return
+        parked = self._parked[store] = deque[Entry]()
+        for queue in (*self._queues, self.lane):
+            aside = [entry for entry in queue if entry.unit.store == store]
+            if aside:
+                rest = [entry for entry in queue if entry.unit.store != store]
+                queue.clear()
+                queue.extend(rest)
+                self.ready -= len(aside) if queue is not self.lane else 0
+            parked.extend(aside)
+
+    def unpark(self, store: str) -> None:
+        """Queue the units of a store again, before the others of their kind."""
+        for entry in reversed(self._parked.pop(store, ())):
+            self.prepend(entry)
 
     def wait(self, entry: Entry, due: float) -> None:
         self._serial += 1

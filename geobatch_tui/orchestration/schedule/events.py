@@ -33,6 +33,7 @@ class Unit:
     worker that did the one before has at hand; None: they do not. ``unmeasured``: a function of the
     user is in it that does not say what memory it takes, so that ``bytes`` is a guess.
     ``held``: how many such units a worker holds at least, as it fetches for those that wait.
+    ``store``: the store that it reads, as ``s3://bucket``; it waits while that one is away.
     """
 
     kind: Kind
@@ -47,6 +48,7 @@ class Unit:
     strip: int | None = None
     unmeasured: bool = False
     held: int = 1
+    store: str = ""
 
     @property
     def key(self) -> Key:
@@ -275,9 +277,11 @@ class Refill:
 
 @dataclass(frozen=True, slots=True)
 class Suspend:
-    """Admission stopped: ``reason`` is space, memory, breaker, or operator."""
+    """Admission stopped: ``reason`` is space, memory, breaker, or operator; or that of the units of
+    a store, which is away, or asks for a pause of ``seconds``."""
 
     reason: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

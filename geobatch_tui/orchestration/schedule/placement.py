@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from geobatch_tui.config.units import FailureLimit
     from geobatch_tui.execution.protocol.messages import WorkerCause
 
+#: Seconds beyond the automatic timeout for units that read from a store.
+REMOTE_SLACK = 300.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerConfig(RetryPolicy):
@@ -147,11 +150,13 @@ class Placement:
             if worker.number in compiling:
                 worker.since = now
                 continue
-            kind = worker.queue[0].unit.kind
-            if kind not in limits:
-                limits[kind] = self.durations.timeout(kind)
-            if now - worker.since > limits[kind]:
-                worker.limit = limits[kind]
+            unit = worker.queue[0].unit
+            if unit.kind not in limits:
+                limits[unit.kind] = self.durations.timeout(unit.kind)
+            # Requests have time limits of their own, which say what is wrong.
+            slack = REMOTE_SLACK if unit.store and given is None else 0.0
+            if now - worker.since > limits[unit.kind] + slack:
+                worker.limit = limits[unit.kind] + slack
                 self.kill(worker, "timeout")
 
     # --- what follows --------------------------------------------------------------------------

@@ -84,7 +84,7 @@ class Scheduler:
 
     @property
     def suspended(self) -> tuple[str, ...]:
-        """The reasons for which nothing new is admitted."""
+        """The reasons for which nothing new is admitted, or nothing of one store."""
         return self.place.gate.reasons
 
     def running_on(self, worker: int) -> u.Unit | None:
@@ -145,6 +145,7 @@ class Scheduler:
                 self.place.gate.suspend(reason)
             case u.StoreBack(reason):
                 self.place.gate.resume(reason)
+                self.place.backlog.unpark(reason.removeprefix(AWAY))
             case u.Command(verb):
                 self._obey(verb)
             case u.Resized():
@@ -245,11 +246,20 @@ class Scheduler:
                 self._release(entry)
                 self.place.gate.suspend("space")
             case Action.AWAY:
-                self._release(entry)
-                self.place.gate.suspend(f"{AWAY}{verdict.failure.evidence['store']}")
+                self._park(entry, verdict)
             case Action.END:
                 self._release(entry)
                 self._stop_now("fatal", verdict.failure)
+
+    def _park(self, entry: Entry, verdict: Verdict) -> None:
+        """Put a unit aside, and all others of the store that is away: it may be another than that
+        of its source."""
+        failure = verdict.failure
+        store = str(failure.evidence["store"])
+        entry.unit = replace(entry.unit, store=store)
+        self.place.backlog.park(store)
+        self._release(entry)
+        self.place.gate.suspend(f"{AWAY}{store}", failure.retry_after or 0.0)
 
     def _try_with_fewer(self, entry: Entry, verdict: Verdict, now: float) -> None:
         place = self.place

@@ -1,4 +1,4 @@
-"""Suspensions: the reasons for which nothing new is admitted."""
+"""Suspensions: the reasons for which nothing new is admitted, or nothing of one store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-#: Beginning of the reason for a store that is away; its root follows.
+#: Beginning of the reason for a store that is away; its root follows. Units of others go on.
 AWAY = "store "
 #: The same for one that takes no outputs now.
 NO_OUTPUTS = "outputs to "
@@ -34,7 +34,7 @@ def why(reason: str) -> str:
     """Say in words for what reason nothing is admitted."""
     if reason.startswith(AWAY):
         root = reason.removeprefix(AWAY)
-        return f"{root} is away, or asks to slow down: nothing starts until it answers"
+        return f"{root} is away, or asks to slow down: its items wait until it answers"
     if reason.startswith(NO_OUTPUTS):
         root = reason.removeprefix(NO_OUTPUTS)
         return f"{root} takes no outputs now: nothing starts until it does"
@@ -66,10 +66,10 @@ class Gate:
     def calm(self) -> bool:
         return self.level is u.Level.CALM
 
-    def suspend(self, reason: str) -> None:
+    def suspend(self, reason: str, seconds: float = 0.0) -> None:
         if reason not in self._reasons:
             self._reasons[reason] = None
-            self._decide(u.Suspend(reason))
+            self._decide(u.Suspend(reason, seconds))
 
     def resume(self, reason: str) -> None:
         if reason in self._reasons:
@@ -90,8 +90,9 @@ class Gate:
         Memory pressure never holds the only unit: if the idle workers alone are too large, to
         wait for them to shrink would be to wait for ever.
         """
-        if not self._reasons and self.level is u.Level.CALM:
+        closing = [reason for reason in self._reasons if not reason.startswith(AWAY)]
+        if not closing and self.level is u.Level.CALM:
             return True
-        if in_flight or len(self._reasons) > 1:
+        if in_flight or len(closing) > 1:
             return False
-        return not self._reasons or "memory" in self._reasons
+        return not closing or "memory" in closing

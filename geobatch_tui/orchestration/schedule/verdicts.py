@@ -48,7 +48,7 @@ class Action(Enum):
     RELEASE = "release"  #: back to its queue without a mark
     FEWER = "fewer"  #: tried again, after a while, beside fewer workers
     SUSPEND = "suspend"  #: released, and the run pauses for space
-    AWAY = "away"  #: released, and the run pauses until the store answers
+    AWAY = "away"  #: released, and units of that store wait until it answers
     END = "end"  #: released, and the run ends
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, GeobatchError
@@ -108,10 +109,24 @@ class SpaceWatch:
             self._tell(u.Space(ok=True))
 
 
+@dataclass(slots=True)
+class _Away:
+    """A store that does not answer: since when, seconds to the next question, and who asks."""
+
+    since: float
+    period: float
+    asking: asyncio.Task[None] | None = None
+
+    @property
+    def is_asked(self) -> bool:
+        return self.asking is not None and not self.asking.done()
+
+
 class StoreWatch:
-    """Asks stores that were away, ever more seldom until a chunk is finished, whether they answer;
-    then the scheduler goes on. It calls ``give_up`` once ``patience`` seconds passed without one.
-    """
+    """Asks stores that were away, ever more seldom until a chunk of theirs is finished, whether
+    they answer; then their chunks go on. A pause that a store asks for is kept. It calls
+    ``give_up`` once ``patience`` seconds passed since a store went, and since any chunk was
+    finished."""
 
     def __init__(
         self, patience: float, tell: Callable[[u.Event], None], give_up: Callable[[], None]
@@ -119,37 +134,39 @@ class StoreWatch:
         self._patience = patience
         self._tell = tell
         self._give_up = give_up
-        self._since: float | None = None
-        self._period = STORE_PERIOD
-        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._progress = time.monotonic()
+        self._away: dict[str, _Away] = {}
 
-    def suspended(self, root: str) -> None:
-        """Begin to ask: the scheduler stopped admission as this store is away."""
-        if self._since is None:
-            self._since = time.monotonic()
-        if root not in self._asking or self._asking[root].done():
-            self._asking[root] = asyncio.ensure_future(self._ask(root))
+    def suspended(self, root: str, seconds: float = 0.0) -> None:
+        """Begin to ask: this store is away, or wants no request for so many seconds."""
+        away = self._away.setdefault(root, _Away(time.monotonic(), STORE_PERIOD))
+        if not away.is_asked:
+            away.asking = asyncio.ensure_future(self._ask(root, away, seconds))
 
-    def progressed(self) -> None:
-        """Start patience anew, as a chunk was finished; not for the last ones in flight."""
-        if all(task.done() for task in self._asking.values()):
-            self._since, self._period = None, STORE_PERIOD
+    def progressed(self, root: str = "") -> None:
+        """Start patience anew, as a chunk was finished, of this store if of any."""
+        self._progress = time.monotonic()
+        if root in self._away and not self._away[root].is_asked:
+            del self._away[root]
 
-    async def _ask(self, root: str) -> None:
+    async def _ask(self, root: str, away: _Away, seconds: float) -> None:
         while True:
-            await asyncio.sleep(self._period)
-            self._period = min(2 * self._period, MOST_STORE_PERIOD)
-            if await asyncio.to_thread(store_client.answers, root):
+            await asyncio.sleep(max(away.period, seconds))
+            away.period = min(2 * away.period, MOST_STORE_PERIOD)
+            wanted = await asyncio.to_thread(store_client.seconds_away, root)
+            if wanted is None:
                 self._tell(u.StoreBack(f"{AWAY}{root}"))
                 return
-            if self._since is not None and time.monotonic() - self._since > self._patience:
+            if time.monotonic() - max(away.since, self._progress) > self._patience:
                 self._give_up()
                 return
+            seconds = wanted
 
     def close(self) -> None:
         """Ask no more."""
-        for task in self._asking.values():
-            task.cancel()
+        for away in self._away.values():
+            if away.asking is not None:
+                away.asking.cancel()
 
 
 class LedgerWatch:

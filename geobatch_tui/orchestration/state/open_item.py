@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.errors import StateError
 from geobatch_tui.execution.protocol.messages import chunk_place
 from geobatch_tui.execution.protocol.segments import MANY, SegmentFile, Segments
+from geobatch_tui.execution.stores import object_url
 from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.letters import chunk_label
@@ -64,6 +65,12 @@ class OpenItem:
             return None
         _, grid, local = chunk_place(self.context.plan.grids, chunk_id - self.first_chunk)
         return chunk_id - local % grid.columns
+
+    @property
+    def store(self) -> str:
+        """The store of its source; empty: it is a file."""
+        source = self.context.source
+        return "://".join(object_url.split(source)[:2]) if is_url(source) else ""
 
     @property
     def held(self) -> int:

@@ -43,7 +43,7 @@ class Listener:
     def refill(self, count: int) -> None:
         """Offer up to ``count`` more units."""
 
-    def suspended(self, reason: str) -> None: ...
+    def suspended(self, reason: str, seconds: float) -> None: ...
     def unsuspended(self, reason: str) -> None: ...
     def worker_up(self, event: u.WorkerUp) -> None: ...
     def worker_lost(self, event: Lost) -> None: ...
@@ -225,8 +225,8 @@ class Dispatcher:
                 self._pool.kill(worker, cause)
             case u.Refill(count):
                 listener.refill(count)
-            case u.Suspend(reason):
-                listener.suspended(reason)
+            case u.Suspend(reason, seconds):
+                listener.suspended(reason, seconds)
             case u.Unsuspend(reason):
                 listener.unsuspended(reason)
             case u.Finish():

@@ -23,7 +23,7 @@ DATA = bytes(range(256)) * 64
 def server(monkeypatch):
     """A server with the object ``a``."""
     before = store_settings.current()
-    monkeypatch.setattr(store_client, "RETRIES", 0)
+    monkeypatch.setattr(store_client, "WAITS", (0.001, 0.001))
     with served(a=DATA) as objects:
         yield objects
         store_settings.use(before)
@@ -79,6 +79,69 @@ def test_what_passes_is_tried_again(server):
     server.fault = lambda method, path, number: "reset" if number < seen + 2 else ""
     assert client.read(url, 100, 1100, version)[0] == DATA[100:1100]
     assert len(server.seen) == seen + 3
+
+
+def test_a_pause_that_a_server_asks_for_is_kept(server):
+    """Its `Retry-After` is asked for once more, and nothing else is asked until it is over."""
+    url, client = opened(server)
+    seen = len(server.seen)
+    server.retry_after = "1"
+    server.fault = lambda method, path, number: "429" if number < seen + 2 else ""
+    assert client.version(url).size == len(DATA)
+    first, question, after = server.times[seen:]
+    assert after - question >= 0.95
+    assert question - first < after - question
+
+
+def test_a_long_pause_is_the_runs(server):
+    """It is told with the error; who asks meanwhile is refused without a request."""
+    url, client = opened(server)
+    server.retry_after = "600"
+    server.fault = lambda *_: "503"
+    for _ in range(2):
+        with pytest.raises(ThrottledError) as caught:
+            client.version(url)
+        assert 590 < caught.value.retry_after <= 600
+        assert caught.value.evidence == {"store": url.root}
+    assert len(server.seen) == 2
+    assert 590 < store_client.seconds_away(url.root) <= 600
+    server.fault = lambda *_: ""
+    assert store_client.seconds_away(url.root) is None
+    assert client.version(url).size == len(DATA)
+
+
+def test_who_listens_but_has_no_trusted_certificate_is_away(monkeypatch):
+    """No item is to blame, and nothing of it is read."""
+    monkeypatch.setattr(store_client, "WAITS", ())
+    with served(tls=True, a=DATA) as objects:
+        url = ObjectUrl.of(objects.url("a"))
+        with pytest.raises(RemoteIOError, match="certificate is not trusted") as caught:
+            store_client.client_of(url).version(url)
+        assert objects.seen == []
+    assert caught.value.evidence == {"store": url.root}
+    assert "Debug source" not in str(caught.value)
+
+
+def test_a_name_that_is_gone_is_a_store_that_is_away(monkeypatch):
+    """It may be this machine's DNS that is gone."""
+    monkeypatch.setattr(store_client, "WAITS", ())
+    url = ObjectUrl.of("http://no-such-host.invalid/a")
+    with pytest.raises(RemoteIOError, match="no address is known for this name") as caught:
+        store_client.client_of(url).version(url)
+    assert caught.value.evidence == {"store": url.root}
+
+
+def test_a_store_that_is_away_is_left_alone_for_a_moment(server):
+    """By all who would ask: each is told so at once."""
+    url, client = opened(server)
+    server.fault = lambda *_: "503"
+    with pytest.raises(ThrottledError):
+        client.version(url)
+    seen = len(server.seen)
+    with pytest.raises(RemoteIOError, match="failed a moment ago") as caught:
+        client.read(url, 0, 10, None)
+    assert caught.value.evidence == {"store": url.root}
+    assert len(server.seen) == seen
 
 
 def test_a_server_that_is_gone_is_no_missing_object():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from geobatch_tui.orchestration.schedule import backlog as backlog_module
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.backlog import Backlog, Entry, Refilling
 
@@ -113,3 +114,33 @@ def test_of_two_units_due_at_once_the_first_to_wait_wakes_last():
     backlog.wake(5.0)
     assert [key[1] for key in drain(backlog)] == [2, 1]
     assert len(backlog) - backlog.ready == 0
+
+
+def test_units_of_a_store_that_is_away_are_put_aside():
+    """In their order, with those that come while it is; the others go on, and more are asked
+    for."""
+    backlog = Backlog()
+    for n in range(6):
+        backlog.append(entry(u.Kind.CHUNK, n, store="s3://a" if n % 2 else "https://b"))
+    backlog.append(entry(u.Kind.CHUNK, 6, store="s3://a", crashes=1))
+    backlog.wait(entry(u.Kind.CHUNK, 7, store="s3://a"), due=1.0)
+    backlog.park("s3://a")
+    backlog.park("s3://a")
+    backlog.wake(2.0)
+    backlog.prepend(entry(u.Kind.CHUNK, 8, store="s3://a"))
+    assert (backlog.ready, len(backlog), len(backlog.lane)) == (3, 3, 0)
+    assert [key[1] for key in drain(backlog)] == [0, 2, 4]
+    backlog.unpark("s3://a")
+    backlog.unpark("s3://never")
+    assert (backlog.ready, len(backlog.lane)) == (5, 1)
+    assert [key[1] for key in drain(backlog)] == [8, 7, 1, 3, 5]
+
+
+def test_parked_units_are_not_handed_out_without_end(monkeypatch):
+    """Beyond a number they count as queued."""
+    monkeypatch.setattr(backlog_module, "MOST_PARKED", 2)
+    backlog = Backlog()
+    backlog.park("s3://a")
+    for n in range(5):
+        backlog.append(entry(u.Kind.CHUNK, n, store="s3://a"))
+    assert len(backlog) == 3

@@ -157,17 +157,25 @@ def test_a_store_that_takes_no_outputs_pauses():
 
 
 def test_a_store_that_is_away_pauses_and_charges_nothing():
-    """As a full disk does, until it answers; with two of them, until both do."""
-    made = running(3, *chunks(4))
-    for worker, root in ((1, "s3://a"), (2, "s3://b")):
-        away = replace(failure(Reaction.TRANSIENT), evidence={"store": root})
-        out = made.fail(worker, away)
-        assert of(u.Suspend, out) == [u.Suspend(f"store {root}")]
-        assert of(u.Release, out) == [u.Release(chunk(worker - 1))]
-    assert not made.succeed(3)
-    assert made.send(u.StoreBack("store s3://a")) == [u.Unsuspend("store s3://a")]
-    out = made.send(u.StoreBack("store s3://b"))
-    assert {d.attempt for d in of(u.Dispatch, out)} == {1}
+    """Only its own units, until it answers; those of others go on, and the run does not end."""
+    stores = ["s3://a", "s3://b"]
+    made = running(2, *(replace(chunk(n), store=stores[n % 2]) for n in range(6)))
+    away = replace(failure(Reaction.TRANSIENT), evidence={"store": "s3://a"}, retry_after=7.0)
+    out = made.fail(1, away)
+    assert of(u.Suspend, out) == [u.Suspend("store s3://a", 7.0)]
+    assert [each.unit.ident for each in of(u.Release, out)] == [0]
+    assert only(u.Dispatch, out).unit.ident == 3
+    assert only(u.Dispatch, made.succeed(1)).unit.ident == 5
+    made.succeed(1)
+    made.send(u.Exhausted())
+    assert not of(u.Finish, made.succeed(2))
+    assert not made.tick(60.0)
+    out = made.send(u.StoreBack("store s3://a"))
+    assert of(u.Unsuspend, out) == [u.Unsuspend("store s3://a")]
+    assert [(d.unit.ident, d.attempt) for d in of(u.Dispatch, out)] == [(0, 1), (2, 1)]
+    made.succeed(1)
+    made.succeed(1)
+    assert of(u.Finish, made.succeed(2)) == [u.Finish("complete")]
 
 
 def test_low_water_suspends():

@@ -21,10 +21,14 @@ from geobatch_tui.orchestration.schedule.suspensions import Gate
         (["space"], u.Level.CALM, 0, False),
         (["operator"], u.Level.CALM, 0, False),
         (["memory", "space"], u.Level.PAUSE, 0, False),
+        (["store s3://a", "store s3://b"], u.Level.CALM, 5, True),
+        (["store s3://a", "operator"], u.Level.CALM, 0, False),
+        (["store s3://a", "memory"], u.Level.PAUSE, 0, True),
     ],
 )
 def test_gate(reasons, level, in_flight, is_open):
-    """Space and operator stop everything; memory all but the only unit."""
+    """Space and operator stop everything; memory all but the only unit; stores that are away
+    nothing but their own."""
     gate = Gate(lambda decision: None)
     gate.level = level
     for reason in reasons:

@@ -54,7 +54,8 @@ class Recorder:
         self.began_units.append(unit.ident)
 
     def released(self, unit: u.Unit) -> None: ...
-    def suspended(self, reason: str) -> None:
+    def suspended(self, reason: str, seconds: float) -> None:
+        del seconds
         self.notes.append(("suspend", reason))
 
     def unsuspended(self, reason: str) -> None: ...

@@ -1,0 +1,225 @@
+"""Measures jobs on objects of a store behind a slow network, against files and against GDAL.
+
+Usage: ``uv run --group bench --group dev python benchmarks/cloud.py [--rounds N] [ROW ...]``
+
+A server on loopback, a process of its own, answers each request after 30 ms and sends 50 MB/s on
+each connection. Contestants run in turn (A B A B), each in an empty directory; a table gives the
+medians of wall and CPU seconds, the requests and bytes that each took, the ratio of geobatch's wall
+time to that of each peer and what it may be, and how far their pixels differ. The program fails if
+pixels differ from those of geobatch on local files, or by more than 1 from gdalwarp's in more than
+0.1 % of the samples. The table goes to ``results/cloud.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data import path_of
+from jobs import reproject, write_job
+from measure import MB, RESULTS, ROOT, Measured, checked, geobatch, median, table
+from raster import difference, files_of
+from raster_rows import COG, CREATION, GTIFF, WARP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LATENCY, RATE = 0.030, 50e6
+#: What GDAL's own pages, and those of titilers, set for objects behind a network.
+TUNED = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_HTTP_MULTIPLEX": "YES",
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
+    "CPL_VSIL_CURL_CHUNK_SIZE": "1048576",
+    "CPL_VSIL_CURL_CACHE_SIZE": "200000000",
+    "VSI_CACHE": "TRUE",
+    "VSI_CACHE_SIZE": "25000000",
+    "GDAL_CACHEMAX": "512",
+    "GDAL_NUM_THREADS": "2",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A warp of a set of ``data.py``, and what its wall time may be as a ratio to each peer."""
+
+    data: str
+    crs: str
+    form: str
+    limits: dict[str, float]
+
+
+ROWS = {
+    "6933-cog": Work("relief", "EPSG:6933", "COG", {"local": 1.25, "gdalwarp": 0.30}),
+    "tiles-3857": Work("tiles", "EPSG:3857", "GTiff", {"local": 0, "gdalwarp": 0.12}),
+}
+
+
+@dataclass(slots=True)
+class Contestant:
+    """A command and the directory that it fills; what its runs took."""
+
+    name: str
+    command: list[str]
+    directory: Path
+    env: dict[str, str] = field(default_factory=dict)
+    runs: list[Measured] = field(default_factory=list)
+    traffic: tuple[int, int] = (0, 0)
+
+    def clear(self) -> None:
+        """Begin with an empty directory."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir()
+
+
+class Server:
+    """The server, a process of its own: its work is no contestant's."""
+
+    def __init__(self, files: Path) -> None:
+        words = [sys.executable, __file__, "--serve", str(files)]
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        if self._process.stdin is None or self._process.stdout is None:
+            raise SystemExit("the server has no pipes")
+        self._ask, self._told = self._process.stdin, self._process.stdout
+        self.root = self._told.readline().strip()
+
+    def traffic(self) -> tuple[int, int]:
+        """Requests and bytes asked for since the last question."""
+        self._ask.write("\n")
+        self._ask.flush()
+        requests, size = self._told.readline().split()
+        return int(requests), int(size)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+
+
+def serve(files: Path) -> None:
+    """Serve files as objects; for each line of stdin tell what was asked for since the last."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from object_server import served
+
+    found = sorted(files.glob("*.tif")) if files.is_dir() else [files]
+    with served(**{path.name: path.read_bytes() for path in found}) as objects:
+        objects.latency, objects.rate = LATENCY, RATE
+        print(objects.url("").rstrip("/"), flush=True)
+        for _ in sys.stdin:
+            seen, objects.seen = objects.seen, []
+            size = sum(_asked(span, len(objects.data.get(path, b""))) for _, path, span in seen)
+            print(len(seen), size, flush=True)
+
+
+def _asked(span: str, size: int) -> int:
+    if not span:
+        return 0
+    first, _, last = span.removeprefix("bytes=").partition("-")
+    return min(int(last or size), size - 1) - int(first) + 1
+
+
+def contestants(work: Work, root: str, scratch: Path) -> list[Contestant]:
+    """Geobatch on objects and on files, and gdalwarp."""
+    source = path_of(work.data)
+    names = sorted(path.name for path in source.glob("*.tif")) if source.is_dir() else [source.name]
+    listed = scratch / "urls.txt"
+    listed.write_text("".join(f"{root}/{name}\n" for name in names))
+    op = reproject(work.crs, "bilinear")
+    output = {"format": work.form, "creation": CREATION}
+    found = []
+    local = source / "*.tif" if source.is_dir() else source
+    for name, inputs in (("geobatch", f"@{listed}"), ("local", str(local))):
+        out = scratch / name
+        job = write_job(scratch / f"{name}.toml", [Path(inputs)], out, op, output=output)
+        if name == "geobatch":  # a path has no double slash
+            job.write_text(job.read_text().replace(str(Path(inputs)), inputs))
+        found.append(Contestant(name, geobatch("run", str(job), "--headless"), out))
+    options = COG if work.form == "COG" else GTIFF
+    warp = [*(WARP if len(names) == 1 else ["gdalwarp", "-q"])]
+    warp += ["-t_srs", work.crs, "-r", "bilinear", *options]
+    target = scratch / "gdalwarp"
+    one = shlex.join([*warp, f"/vsicurl/{root}/NAME", f"{target}/NAME"]).replace("NAME", "{}")
+    listing = " ".join(map(shlex.quote, names))
+    command = ["sh", "-c", f"printf '%s\\n' {listing} | xargs -P2 -I{{}} {one}"]
+    return [*found, Contestant("gdalwarp", command, target, TUNED)]
+
+
+def digests(directory: Path) -> list[str]:
+    """The outputs of a directory, whole."""
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in files_of(directory)]
+
+
+def compete(name: str, rounds: int) -> list[dict[str, Any]]:
+    """Run the contestants of a row in turn; one table line for each. Ends the benchmark if they do
+    not agree."""
+    work = ROWS[name]
+    with tempfile.TemporaryDirectory() as scratch:
+        server = Server(path_of(work.data))
+        try:
+            field = contestants(work, server.root, Path(scratch))
+            for _ in range(rounds):
+                for each in field:
+                    each.clear()
+                    server.traffic()
+                    each.runs.append(checked(each.command, each.env, weigh=False))
+                    each.traffic = server.traffic()
+        finally:
+            server.close()
+        ours, local, theirs = field
+        if digests(ours.directory) != digests(local.directory):
+            raise SystemExit(f"{name}: objects give other bytes than files")
+        differs = difference(ours.directory, theirs.directory)
+        if float(differs.rpartition(" ")[2].rstrip("%")) > 0.1:
+            raise SystemExit(f"{name}: gdalwarp gives other pixels: {differs}")
+    wall = {each.name: median([run.seconds for run in each.runs]) for each in field}
+    return [
+        {
+            "row": name,
+            "who": each.name,
+            "wall s": wall[each.name],
+            "ratio": wall["geobatch"] / wall[each.name],
+            "limit": work.limits.get(each.name) or "",
+            "CPU s": median([run.cpu for run in each.runs]),
+            "requests": each.traffic[0],
+            "MB asked": each.traffic[1] / MB,
+            "differ / >1": differs if each is theirs else "",
+        }
+        for each in field
+    ]
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure the named rows, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args(words)
+    if given.serve:
+        serve(given.serve)
+        return
+    unknown = set(given.rows) - set(ROWS)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    lines: list[dict[str, Any]] = []
+    for name in given.rows or ROWS:
+        lines += compete(name, given.rounds)
+        print(table([line for line in lines if line["row"] == name]), flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "cloud.json").write_text(json.dumps(lines, indent=1))
+
+
+if __name__ == "__main__":
+    main()
