@@ -45,6 +45,7 @@ class Objects:
     signature: str = ""
     seen: list[tuple[str, str, str]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
     scheme: str = "http"
     port: int = 0
     now: int = 0
@@ -87,6 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
             number = len(objects.seen)
             objects.seen.append((self.command, path, self.headers.get("Range", "")))
             objects.times.append(time.monotonic())
+            objects.queries.append(query)
         time.sleep(objects.latency)
         fault = objects.fault(self.command, path, number)
         if not fault and "list-type=2" in query:

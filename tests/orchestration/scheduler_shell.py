@@ -309,7 +309,8 @@ class Shell:
             return
         theirs, places = self.scheduler.place, Counter(self.place.values())
         assert theirs.sent == places["flight"] == self.in_flight()
-        assert len(theirs.backlog) == places["queued"] + places["waiting"]
+        waiting = len(theirs.backlog) + theirs.backlog.parked
+        assert waiting == places["queued"] + places["waiting"]
         assert len(theirs.crew.up) == len(self.workers)
         assert theirs.crew.starting == len(self.starting)
         assert theirs.admission.bytes == self.reserved()

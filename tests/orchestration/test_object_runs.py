@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -337,6 +338,26 @@ async def test_a_secret_is_in_no_artefact(server, tmp_path, monkeypatch):
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 3
     assert not [path for path in files if b"hunter2" in path.read_bytes()]
+
+
+async def test_a_signed_url_is_read_and_its_signature_kept_nowhere(server, sources, tmp_path):
+    """It goes with each request, and what lies beside the object is asked for with it too. Another
+    signature of the same object is no change."""
+    url, out = server.url("cog.tif"), tmp_path / "out"
+    engine = {"executor": "process"}
+    query = "X-Amz-Expires=60&X-Amz-Signature=hunter2%2Fcanary%3D"
+    planned = job(f"{url}?{query}", out, CONVERT, engine=engine, log={"level": "debug"})
+    result = await geobatch_tui.run(planned)
+    assert result.exit_code == 0
+    assert "hunter2" not in json.dumps([planned.to_json(), result.to_json()])
+    assert set(server.queries) == {query}
+    assert {path for _, path, _ in server.seen} == {"cog.tif", "cog.tif.msk", "cog.tif.aux.xml"}
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in files if b"hunter2" in path.read_bytes()]
+    report = await geobatch_tui.plan(job(f"{url}?X-Amz-Signature=other", out, CONVERT))
+    assert dict(report.reasons).keys() == {"current"}
+    await geobatch_tui.run(job(str(sources / "cog.tif"), tmp_path / "local", CONVERT))
+    assert published(tmp_path / "local") == published(out)
 
 
 async def test_features_are_refused_by_name(server, tmp_path):

@@ -81,7 +81,7 @@ async def test_a_run_tells_no_secret(store, tmp_path):
 
 
 @pytest.mark.parametrize("url", ["http://{user}:{user}@h/a.tif", "http://{user}@h/a.tif",
-                                 "https://h/a.tif?sig={query}", "https://h/a.tif?mine={query}",
+                                 "https://h/a.tif?sig=1&a={query}", "https://h/a.tif?mine={query}",
                                  "https://h/a.tif#{query}"])  # fmt: skip
 async def test_a_url_with_a_secret_is_refused_before_anything_is_written(store, tmp_path, url):
     """A user, or a query of whatever name: nobody knows which of them are secret."""

@@ -26,6 +26,14 @@ LONGEST_KEY = 1024
 LONGEST_PART = 200
 _GDAL = {"s3": "vsis3", "gs": "vsigs", "az": "vsiaz"}
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+#: Parameters of signed URLs, of S3, Google Cloud Storage, Azure and CloudFront; those that sign.
+#: Their secrets are known to :mod:`geobatch_tui.observability.redact`.
+_SIGNED = re.compile(
+    r"x-(?:amz|goog)-[\w-]+|awsaccesskeyid|googleaccessid|expires|signature|policy|key-pair-id"
+    r"|s[evrpkt]|sip|spr|srt|ss|sig|sk(?:oid|tid|e|s|t|v)|rsc[cdelt]|response-[\w-]+|versionid",
+    re.IGNORECASE,
+)
+_SIGNATURE = re.compile(r"(?i)signature$|^sig$")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 
@@ -81,6 +89,18 @@ def gdal_name(source: str) -> str:
     return f"/{system}/{rest}" if system else f"/vsicurl/{source}"
 
 
+def unsigned(text: str) -> tuple[str, str]:
+    """Return a URL of a server without its signature, and that signature, a query by the rules of
+    a store; a URL with another query, of which nobody knows what is secret, stays as it is. A key
+    of a bucket may hold a question mark of its own."""
+    plain, _, query = text.partition("?")
+    names = [part.partition("=")[0] for part in query.split("&")]
+    signed = all(map(_SIGNED.fullmatch, names)) and any(map(_SIGNATURE.search, names))
+    if text.partition("://")[0].lower() in BUCKETS or not signed or "#" in query:
+        return text, ""
+    return plain, query
+
+
 def split(text: str) -> tuple[str, str, str]:
     """Return scheme, host or bucket, and the rest of a URL as it is written. Raises
     UnsafeInputError as :meth:`ObjectUrl.of`, but for the key."""
@@ -114,8 +134,8 @@ def _key(text: str, scheme: str, path: str) -> str:
     if scheme not in BUCKETS:
         if "?" in path or "#" in path:
             raise UnsafeInputError(
-                f"{shown(text.partition('?')[0])}: URLs with a query are not taken yet",
-                hint="name the bucket (s3://, gs://, az://), with credentials in [storage]",
+                f"{shown(re.split(r'[?#]', text)[0])}: this URL has a query, or a part behind #",
+                hint="a signed URL is an input of a job, which nothing else keeps; leave # out",
             )
         if re.search(r"%2f|%5c|%00", path, re.IGNORECASE):
             raise UnsafeInputError(

@@ -45,7 +45,9 @@ def seconds_asked(url: ObjectUrl) -> float:
         connection = http.client.HTTPConnection(url.host, timeout=TIMEOUT)
     with contextlib.closing(connection):
         try:
-            connection.request("HEAD", f"/{quote(url.key)}", headers=headers)
+            query = stores.query_of(str(url))
+            target = f"/{quote(url.key)}" + (f"?{query}" if query else "")
+            connection.request("HEAD", target, headers=headers)
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException):
             return 0.0

@@ -116,10 +116,14 @@ class StoreClient:
     """A store, as the client library has it."""
 
     def __init__(
-        self, root: str, settings: StoreSettings, proxy: tuple[str, str] = ("", "")
+        self,
+        root: str,
+        settings: StoreSettings,
+        proxy: tuple[str, str] = ("", ""),
+        query: str = "",
     ) -> None:
         self._library = _library()
-        self._store = _opened(root, settings, *proxy)
+        self._store = _opened(root, settings, *proxy, query)
 
     def version(self, url: ObjectUrl) -> Version:
         """Ask for the version of an object without its bytes; errors as :meth:`read`."""
@@ -340,11 +344,12 @@ def submit[**P, T](call: Callable[P, T], *args: P.args, **named: P.kwargs) -> Fu
 def client_of(url: ObjectUrl) -> StoreClient:
     """Return this process's client of the store of ``url``, by the settings that hold here."""
     stores = store_settings.current()
+    how = stores.proxy, stores.no_proxy
     if use := stores.signers.get(url.root):
         from geobatch_tui.execution.stores.url_signing import signed_client
 
-        return signed_client(url.root, stores.of(url.root), (stores.proxy, stores.no_proxy), use)
-    return _client(url.root, stores.of(url.root), (stores.proxy, stores.no_proxy))
+        return signed_client(url.root, stores.of(url.root), how, use)
+    return _client(url.root, stores.of(url.root), how, stores.query_of(str(url)))
 
 
 def seconds_away(root: str) -> float | None:
@@ -359,8 +364,8 @@ def seconds_away(root: str) -> float | None:
 
 
 @lru_cache(maxsize=64)
-def _client(root: str, settings: StoreSettings, proxy: tuple[str, str]) -> StoreClient:
-    return StoreClient(root, settings, proxy)
+def _client(root: str, settings: StoreSettings, proxy: tuple[str, str], query: str) -> StoreClient:
+    return StoreClient(root, settings, proxy, query)
 
 
 def _library() -> Any:
@@ -373,7 +378,7 @@ def _library() -> Any:
         ) from None
 
 
-def _opened(root: str, settings: StoreSettings, proxy: str, no_proxy: str) -> Any:
+def _opened(root: str, settings: StoreSettings, proxy: str, no_proxy: str, query: str) -> Any:
     store: Any = importlib.import_module("obstore.store")
     scheme, _, host = root.partition("://")
     place = settings.endpoint or ("" if scheme in BUCKETS else root)
@@ -398,10 +403,11 @@ def _opened(root: str, settings: StoreSettings, proxy: str, no_proxy: str) -> An
         case "s3":
             return store.S3Store(host, **_s3(settings), **common)
         case "gs":
-            return store.GCSStore(host, **_given(skip_signature=settings.anonymous), **common)
+            return store.GCSStore(host, **_google(settings), **common)
         case "az":
             return store.AzureStore(host, **_azure(settings), **common)
-    return store.HTTPStore.from_url(place, **common)
+    # Keys are put behind the path of the URL, its query stays.
+    return store.HTTPStore.from_url(f"{place}/?{query}" if query else place, **common)
 
 
 def _s3(settings: StoreSettings) -> dict[str, object]:
@@ -413,6 +419,10 @@ def _s3(settings: StoreSettings) -> dict[str, object]:
         session_token=settings.token,
         skip_signature=settings.anonymous,
     )
+
+
+def _google(settings: StoreSettings) -> dict[str, object]:
+    return _given(base_url=settings.endpoint, skip_signature=settings.anonymous)
 
 
 def _azure(settings: StoreSettings) -> dict[str, object]:

@@ -25,6 +25,8 @@ SECRETS = ("access_key", "secret_key", "token")
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 #: Ports of credentials in a cloud, of names where answers are long.
 _COMMON = (80, 443, 53)
+#: Endings of the names of objects that belong to the one named before.
+_BESIDE = re.compile(r"\.(?:msk|aux\.xml)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,21 @@ class Stores:
     """Settings by the root of a store, as ``s3://bucket`` or ``https://host``; ``scratch`` is a
     directory for copies of objects (empty: one for temporary files), ``proxy`` the URL of a proxy
     and ``no_proxy`` the hosts that are asked without it; ``signers`` are functions that sign the
-    URLs of a store, by its root."""
+    URLs of a store, by its root. ``signed`` has the queries of URLs that were given with one, by
+    the URLs without: they are credentials, and stand nowhere else."""
 
     by_root: Mapping[str, StoreSettings] = field(default_factory=dict)
     scratch: str = ""
     proxy: str = field(default="", repr=False)
     no_proxy: str = ""
     signers: Mapping[str, str] = field(default_factory=dict)
+    signed: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def query_of(self, url: str) -> str:
+        """Return the query that signs requests for an object, or for what belongs to it."""
+        if not self.signed:
+            return ""
+        return self.signed.get(url) or self.signed.get(_BESIDE.sub("", url), "")
 
     def of(self, root: str) -> StoreSettings:
         return self.by_root.get(root, StoreSettings())
@@ -106,6 +116,11 @@ _current: ContextVar[Stores] = ContextVar("stores", default=Stores())  # noqa: B
 def use(stores: Stores) -> None:
     """Let ``stores`` hold in this context from here on."""
     _current.set(stores)
+
+
+def sign(url: str, query: str) -> None:
+    """Remember the query of a URL, in this context: with it requests are signed."""
+    current().signed[url] = query
 
 
 def current() -> Stores:

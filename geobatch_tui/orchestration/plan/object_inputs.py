@@ -6,6 +6,7 @@ names of outputs only as ``relative_name`` allows.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import replace
@@ -33,7 +34,8 @@ def enter_stores(job: Job) -> None:
     named = {
         root: StoreSettings(**section.model_dump()) for root, section in job.storage.stores.items()
     }
-    store_settings.use(Stores(named).resolved(os.environ))
+    signed = dict(store_settings.current().signed)  # inputs are expanded before a run begins
+    store_settings.use(Stores(named, signed=signed).resolved(os.environ))
 
 
 def enter_signers(signed: Iterable[tuple[str, str]]) -> None:
@@ -55,10 +57,12 @@ def enter_signers(signed: Iterable[tuple[str, str]]) -> None:
 def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Yield the URL of each object that ``entry`` stands for, and the path of its output without
     change of suffix. Below a prefix, objects of other ``suffixes`` and hidden ones are left out.
+    The signature of a URL is remembered by the client of stores alone.
 
     Raises:
         PreflightError: the store cannot be listed.
     """
+    entry, query = object_url.unsigned(entry)
     try:
         scheme, host, path = object_url.split(entry)
     except GeobatchError as error:
@@ -67,13 +71,16 @@ def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, st
         # It may be a signature of any name, and what is read is written down.
         bare = shown(re.split(r"[?#]", entry)[0])
         raise PreflightError(
-            f"{bare}: URLs with a query are not taken",
+            f"{bare}: URLs with a query are not taken, but for signatures of S3, Google Cloud "
+            "Storage, Azure and CloudFront",
             hint="name the bucket (s3://, gs://, az://), with credentials in [storage]",
         )
     root = f"{scheme}://{host}"
     pattern = _MAGIC.search(path) if scheme in BUCKETS or "*" in path else None
     if pattern is None and not path.endswith("/") and path:
         # What is wrong with a key is wrong with this one item.
+        if query:
+            _sign(entry, query)
         yield entry, relative_name(path.rpartition("/")[2])
         return
     if scheme not in BUCKETS:
@@ -90,6 +97,12 @@ def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, st
         wanted = matches.fullmatch(key) if matches else suffix in suffixes and not hidden
         if wanted:
             yield f"{root}/{key}", relative_name(relative)
+
+
+def _sign(entry: str, query: str) -> None:
+    """Remember a signature by the URL as it is called from here on."""
+    with contextlib.suppress(GeobatchError):
+        store_settings.sign(str(ObjectUrl.of(entry)), query)
 
 
 def _translated(pattern: str) -> str:

@@ -62,8 +62,13 @@ class Backlog:
         self.ready = 0
 
     def __len__(self) -> int:
-        parked = sum(map(len, self._parked.values()))
-        return self.ready + len(self.lane) + len(self._waiting) + max(parked - MOST_PARKED, 0)
+        beyond = max(self.parked - MOST_PARKED, 0)
+        return self.ready + len(self.lane) + len(self._waiting) + beyond
+
+    @property
+    def parked(self) -> int:
+        """The number of units of stores that are away."""
+        return sum(map(len, self._parked.values()))
 
     @property
     def finalising(self) -> bool:

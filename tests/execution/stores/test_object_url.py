@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.errors import UnsafeInputError
-from geobatch_tui.execution.stores.object_url import ObjectUrl, gdal_name, is_url, relative_name
+from geobatch_tui.execution.stores.object_url import (
+    ObjectUrl,
+    gdal_name,
+    is_url,
+    relative_name,
+    unsigned,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +39,8 @@ def test_a_url_is_taken_apart(text, root, key):
         ("ftp://host/a.tif", "not read"),
         ("file:///etc/passwd", "not read"),
         ("https://user:hunter2@host/a.tif", "no user or password"),
-        ("https://host/a.tif?sig=hunter2", "query"),
+        ("https://host/a.tif?sig=hunter2", "has a query"),
+        ("https://host/a.tif#hunter2", "behind #"),
         ("https://host/a%2Fb.tif", "encoded slash"),
         ("https://host/../a.tif", '".."'),
         ("https://host/%2e%2e/a.tif", '".."'),
@@ -56,6 +63,27 @@ def test_what_no_client_can_send_is_refused(text, why):
         ObjectUrl.of(text)
     assert "hunter2" not in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_signature_is_taken_off_a_url():
+    """Keys of buckets may hold a question mark."""
+    for query in (
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=60&X-Amz-Signature=ab",
+        "X-Goog-Expires=60&X-Goog-Signature=ab",
+        "sv=2024-05-04&st=x&se=y&sr=c&sp=rl&spr=https&skoid=z&sig=a%2Fb%3D",
+        "Expires=1&Signature=ab~&Key-Pair-Id=K",
+    ):
+        assert unsigned(f"https://h/a.tif?{query}") == ("https://h/a.tif", query)
+    for text in (
+        "https://h/a.tif",
+        "https://h/a.tif?",
+        "https://h/a.tif?page=2",
+        "https://h/a.tif?se=y",
+        "https://h/a.tif?sig=x&mine=y",
+        "https://h/a.tif?sig=x#y",
+    ):
+        assert unsigned(text) == (text, "")
+    assert unsigned("S3://b/what?.tif") == ("S3://b/what?.tif", "")
 
 
 def test_commands_for_gdal_name_sources_as_gdal_does():

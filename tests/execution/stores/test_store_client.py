@@ -1,10 +1,14 @@
 """The client of stores against a server that misbehaves: each fault has a class, and no bytes."""
 
+import sys
+from dataclasses import replace
+
 import pytest
 from object_server import served
 
 from geobatch_tui.errors import (
     InvalidInputError,
+    PreflightError,
     RemoteIOError,
     SourceChangedError,
     SourceNotFoundError,
@@ -163,6 +167,39 @@ def test_without_etags_the_time_of_change_is_the_condition(server):
     other = store_client.Version(version.size, version.mtime_ns + 10**9, "")
     with pytest.raises(SourceChangedError):
         client.read(url, 0, 10, other)
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "settings"),
+    [
+        ("gs://bucket", "bucket/d/a b.tif", StoreSettings(anonymous=True)),
+        ("az://bucket", "bucket/d/a b.tif", StoreSettings(anonymous=True, account="mine")),
+        ("s3://bucket", "bucket/d/a b.tif", StoreSettings(anonymous=True, region="eu-1")),
+    ],
+)
+def test_buckets_of_each_kind_are_read_at_an_endpoint(root, path, settings):
+    """As an emulator is, or a store of one's own: version, range, and the condition of it."""
+    before = store_settings.current()
+    with served(**{path: DATA}) as objects:
+        endpoint = objects.url("").rstrip("/")
+        store_settings.use(Stores({root: replace(settings, endpoint=endpoint)}))
+        url = ObjectUrl.of(f"{root}/d/a b.tif")
+        client = store_client.client_of(url)
+        version = client.version(url)
+        assert client.read(url, 5, 10, version) == (DATA[5:10], version)
+        objects.data[path] = DATA[::-1]
+        with pytest.raises(SourceChangedError):
+            client.read(url, 5, 10, version)
+        assert {path for _, path, _ in objects.seen} == {path}
+    store_settings.use(before)
+
+
+def test_without_its_library_a_url_ends_in_a_sentence(monkeypatch):
+    """Which says what to install."""
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(PreflightError, match="needs the package obstore") as caught:
+        store_client.client_of(ObjectUrl.of("https://nobody-asked-before.invalid/a.tif"))
+    assert caught.value.hint == 'pip install "geobatch-tui[cloud]"'
 
 
 def test_ranges_near_each_other_are_one_request():

@@ -167,7 +167,7 @@ def test_a_store_that_is_away_pauses_and_charges_nothing():
     assert only(u.Dispatch, out).unit.ident == 3
     assert only(u.Dispatch, made.succeed(1)).unit.ident == 5
     made.succeed(1)
-    made.send(u.Exhausted())
+    made.exhaust()
     assert not of(u.Finish, made.succeed(2))
     assert not made.tick(60.0)
     out = made.send(u.StoreBack("store s3://a"))
