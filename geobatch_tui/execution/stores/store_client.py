@@ -7,28 +7,31 @@ its version, its size, and the number of bytes. A server that ignores a conditio
 from __future__ import annotations
 
 import contextvars
-import importlib
 import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import (
     AuthExpiredError,
     GeobatchError,
     InvalidInputError,
-    PreflightError,
     SourceNotFoundError,
     ThrottledError,
     TransientError,
 )
-from geobatch_tui.execution.stores import network_faults, store_settings, write_faults
+from geobatch_tui.execution.stores import (
+    network_faults,
+    store_library,
+    store_settings,
+    write_faults,
+)
 from geobatch_tui.execution.stores.host_limits import PATIENCE, limit_of
-from geobatch_tui.execution.stores.object_url import BUCKETS, ObjectUrl, shown
+from geobatch_tui.execution.stores.object_url import ObjectUrl, shown
 from geobatch_tui.execution.stores.retry_after import seconds_asked
 
 if TYPE_CHECKING:
@@ -48,6 +51,8 @@ LONGEST = 4 * 2**20
 #: Seconds before the second attempt at what failed for now, and before those that follow; each is
 #: drawn from the upper half. A time limit that ran out is tried once more only.
 WAITS = (0.1, 0.4, 1.6)
+#: How often the library itself tries requests again that write.
+RETRIES = 2
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 Range = tuple[int, int]
@@ -122,8 +127,14 @@ class StoreClient:
         proxy: tuple[str, str] = ("", ""),
         query: str = "",
     ) -> None:
-        self._library = _library()
-        self._store = _opened(root, settings, *proxy, query)
+        self._library = store_library.library()
+        # Reads are tried again here, where the limits of hosts are.
+        self._store = store_library.opened(root, settings, proxy, query)
+        self._open_again = partial(store_library.opened, root, settings, proxy, retries=RETRIES)
+
+    @cached_property
+    def _writer(self) -> Any:
+        return self._open_again()
 
     def version(self, url: ObjectUrl) -> Version:
         """Ask for the version of an object without its bytes; errors as :meth:`read`."""
@@ -193,13 +204,16 @@ class StoreClient:
         """Ask for the version of an object and the metadata that it was written with; None if there
         is none that may be read."""
         try:
+            return self._tried(url, lambda: self._described(url))
+        except SourceNotFoundError:
+            return None
+
+    def _described(self, url: ObjectUrl) -> tuple[Version, Mapping[str, str]]:
+        try:
             answer = self._library.get(self._store, url.key, options={"head": True})
             version, about = Version.of(answer.meta, url), dict(answer.attributes)
         except Exception as error:  # noqa: BLE001 - boundary: of the client library
-            failed = network_faults.fault(error, url)
-            if isinstance(failed, SourceNotFoundError):
-                return None
-            raise failed from None
+            raise network_faults.fault(error, url) from None
         traffic.count(0)
         return version, about
 
@@ -215,7 +229,7 @@ class StoreClient:
         """
         try:
             self._library.put(
-                self._store,
+                self._writer,
                 url.key,
                 path,
                 attributes=dict(about),
@@ -366,75 +380,3 @@ def seconds_away(root: str) -> float | None:
 @lru_cache(maxsize=64)
 def _client(root: str, settings: StoreSettings, proxy: tuple[str, str], query: str) -> StoreClient:
     return StoreClient(root, settings, proxy, query)
-
-
-def _library() -> Any:
-    try:
-        return importlib.import_module("obstore")
-    except ImportError:
-        raise PreflightError(
-            "reading URLs needs the package obstore, which is not installed",
-            hint='pip install "geobatch-tui[cloud]"',
-        ) from None
-
-
-def _opened(root: str, settings: StoreSettings, proxy: str, no_proxy: str, query: str) -> Any:
-    store: Any = importlib.import_module("obstore.store")
-    scheme, _, host = root.partition("://")
-    place = settings.endpoint or ("" if scheme in BUCKETS else root)
-    client: dict[str, object] = {
-        "timeout": timedelta(seconds=settings.timeout),
-        "connect_timeout": timedelta(seconds=min(10.0, settings.timeout)),
-        "allow_http": place.startswith("http://"),
-        "pool_max_idle_per_host": str(TOGETHER),
-        **_given(proxy_url=proxy, proxy_excludes=no_proxy if proxy else ""),
-    }
-    if scheme not in BUCKETS and settings.token:
-        client["default_headers"] = {"authorization": f"Bearer {settings.token}"}
-    common = {
-        "client_options": client,
-        "retry_config": {
-            "max_retries": 0,  # requests are tried again here, where the limits of hosts are
-            "retry_timeout": timedelta(seconds=settings.timeout),
-            "backoff": {"init_backoff": timedelta(), "max_backoff": timedelta(), "base": 2},
-        },
-    }
-    match scheme:
-        case "s3":
-            return store.S3Store(host, **_s3(settings), **common)
-        case "gs":
-            return store.GCSStore(host, **_google(settings), **common)
-        case "az":
-            return store.AzureStore(host, **_azure(settings), **common)
-    # Keys are put behind the path of the URL, its query stays.
-    return store.HTTPStore.from_url(f"{place}/?{query}" if query else place, **common)
-
-
-def _s3(settings: StoreSettings) -> dict[str, object]:
-    return _given(
-        endpoint=settings.endpoint,
-        region=settings.region,
-        access_key_id=settings.access_key,
-        secret_access_key=settings.secret_key,
-        session_token=settings.token,
-        skip_signature=settings.anonymous,
-    )
-
-
-def _google(settings: StoreSettings) -> dict[str, object]:
-    return _given(base_url=settings.endpoint, skip_signature=settings.anonymous)
-
-
-def _azure(settings: StoreSettings) -> dict[str, object]:
-    return _given(
-        endpoint=settings.endpoint,
-        account_name=settings.account,
-        account_key=settings.secret_key,
-        bearer_token=settings.token,
-        skip_signature=settings.anonymous,
-    )
-
-
-def _given(**values: object) -> dict[str, object]:
-    """Return the settings that are set: the others are the environment's."""
-    return {name: value for name, value in values.items() if value}
