@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +15,8 @@ import typer
 
 from geobatch_tui import __version__
 from geobatch_tui.cli import shared_options
-from geobatch_tui.cli.display import streams
-from geobatch_tui.errors import ExitCode
+from geobatch_tui.cli.display.findings import BAD, OK, WARN, Finding, report
+from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.observability import figures
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import Json
 
-OK, WARN, BAD = "ok", "warn", "bad"
-_MARKS = {OK: ("ok", "green"), WARN: ("note", "yellow"), BAD: ("wrong", "red")}
 _TIMEOUT = 60.0
 _NEEDED = ("GTiff", "COG", "GPKG")
 _FEW_FILES = 256
@@ -36,23 +33,26 @@ _NARROW = (80, 24)
 _FOREIGN_DATA = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A line of the report: ``verdict`` is ok, warn or bad."""
-
-    topic: str
-    text: str
-    verdict: str = OK
-
-
 def doctor(
-    directory: Annotated[
-        Path,
-        typer.Argument(metavar="[DIR]", help="Where outputs would go.", show_default="."),
-    ] = Path(),
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="[DIR|URL]",
+            help="Where outputs would go; of a bucket (s3://bucket/prefix): what it allows.",
+            show_default=".",
+        ),
+    ] = ".",
+    job: Annotated[
+        Path | None,
+        typer.Option("--job", metavar="JOB", help="A job file whose \\[storage] says how to ask."),
+    ] = None,
     as_json: shared_options.AsJson = False,
 ) -> int:
-    """Check versions, drivers, PROJ grids, limits and the terminal. Ends with 17 if runs fail."""
+    """Check versions, drivers, PROJ grids, limits and the terminal; or a store. Ends with 17 if
+    runs fail."""
+    if is_url(place):
+        return report({}, list(_of_store(place, job)), as_json=as_json)
+    directory = Path(place)
     facts = probe()
     findings = [
         *libraries(facts),
@@ -61,12 +61,20 @@ def doctor(
         *terminal(os.environ),
         *console(),
     ]
-    if as_json:
-        streams.write_json({"facts": facts, "findings": list(map(asdict, findings))})
+    return report(facts, findings, as_json=as_json)
+
+
+def _of_store(place: str, job: Path | None) -> Iterator[Finding]:
+    from geobatch_tui.cli.display.store_report import store_findings
+    from geobatch_tui.config.layers import load_job
+    from geobatch_tui.execution.stores import store_settings
+    from geobatch_tui.orchestration.plan.object_inputs import enter_stores
+
+    if job is None:
+        store_settings.use(store_settings.Stores().resolved(os.environ))
     else:
-        _show(findings)
-    broken = any(finding.verdict == BAD for finding in findings)
-    return ExitCode.ENVIRONMENT if broken else ExitCode.OK
+        enter_stores(load_job(job).job)
+    return store_findings(place)
 
 
 def probe() -> Json:
@@ -224,19 +232,3 @@ def _colours(environ: Mapping[str, str]) -> str:
     if environ.get("COLORTERM", "") in {"truecolor", "24bit"}:
         return "16 million colours"
     return "256 colours" if "256color" in environ.get("TERM", "") else "16 colours"
-
-
-def _show(findings: list[Finding]) -> None:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    topic = ""
-    for finding in findings:
-        mark, style = _MARKS[finding.verdict]
-        shown = "" if finding.topic == topic else finding.topic
-        topic = finding.topic
-        table.add_row(streams.foreign(mark, style=style), shown, streams.foreign(finding.text))
-    streams.show(table)

@@ -241,6 +241,14 @@ class StoreClient:
             raise write_faults.by_reader(error, url) from None
         traffic.count(path.stat().st_size)
 
+    def remove(self, url: ObjectUrl) -> None:
+        """Remove an object; errors as :meth:`version`."""
+        try:
+            self._library.delete(self._store, url.key)
+        except Exception as error:  # noqa: BLE001 - boundary: of the client library
+            raise network_faults.fault(error, url) from None
+        traffic.count(0)
+
     def read(
         self, url: ObjectUrl, start: int, end: int, wanted: Version | None
     ) -> tuple[bytes, Version]:
