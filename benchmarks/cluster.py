@@ -39,7 +39,7 @@ def cluster() -> Iterator[str]:
         n_workers=2,
         threads_per_worker=1,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
     ) as made:
         yield str(made.scheduler_address)
 

@@ -13,6 +13,7 @@ from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ItemContext
 from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.orchestration.cluster.joining import exposure, joined, resources_of
 from geobatch_tui.orchestration.plan.group_parts import Kept
 from geobatch_tui.orchestration.plan.groups import inputs_of
 from geobatch_tui.orchestration.plan.planning import Planning, ended_early
@@ -110,6 +111,11 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
     refuse_log(loaded)
     refuse_file(output_dir)
     resources = Resources.of(job)
+    async with joined(job) as cluster:
+        if cluster is not None:
+            await cluster.look([each.path for each in inputs])
+        planned_for = resources_of(job, cluster)
+        place = {} if cluster is None else cluster.to_json()
     commands: list[str] = []
 
     def take(decision: Decision) -> None:
@@ -121,7 +127,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
         scheduler = resources.scheduler(job, "plan", "probe")
         pool = resources.make_pool(Path(scratch), written_by_workers(job, inputs), inputs)
         planning = Planning(
-            loaded, resources, pool, scheduler, reader, suspects=suspects, kept=Kept(reader)
+            loaded, planned_for, pool, scheduler, reader, suspects=suspects, kept=Kept(reader)
         )
         try:
             finish = await planning.run(inputs, Path(scratch, "sources"), take)
@@ -132,6 +138,9 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
         planning.check()
     report = planning.report
     report.gdal_commands = commands
+    report.cluster = place
+    if place and (open_to := exposure(job.dask.cluster)):
+        report.warnings.append(open_to)
     if report.chunk_rows is not None:
         report.chunk_rows = partial(_chunk_rows, state_of_run(output_dir))
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import locale
 import os
@@ -16,6 +17,7 @@ import typer
 from geobatch_tui import __version__
 from geobatch_tui.cli import shared_options
 from geobatch_tui.cli.display.findings import BAD, OK, WARN, Finding, report
+from geobatch_tui.errors import GeobatchError
 from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.observability import figures
 
@@ -46,6 +48,10 @@ def doctor(
         Path | None,
         typer.Option("--job", metavar="JOB", help="A job file whose \\[storage] says how to ask."),
     ] = None,
+    dask: Annotated[
+        str,
+        typer.Option("--dask", metavar="ADDRESS", help="Also check nodes of a Dask cluster."),
+    ] = "",
     as_json: shared_options.AsJson = False,
 ) -> int:
     """Check versions, drivers, PROJ grids, limits and the terminal; or a store. Ends with 17 if
@@ -60,6 +66,7 @@ def doctor(
         *machine(directory),
         *terminal(os.environ),
         *console(),
+        *(cluster(dask) if dask else ()),
     ]
     return report(facts, findings, as_json=as_json)
 
@@ -75,6 +82,30 @@ def _of_store(place: str, job: Path | None) -> Iterator[Finding]:
     else:
         enter_stores(load_job(job).job)
     return store_findings(place)
+
+
+def cluster(address: str) -> Iterator[Finding]:
+    """Report which nodes of a cluster may work for this installation, and why others may not."""
+    from pydantic import ValidationError
+
+    from geobatch_tui.config.cluster.dask_section import DaskSection
+    from geobatch_tui.orchestration.cluster.joining import exposure, survey
+
+    try:
+        made = asyncio.run(survey(DaskSection(cluster=address)))
+    except ValidationError as error:
+        yield Finding("dask", f"{address}: {error.errors()[0]['msg']}", BAD)
+        return
+    except GeobatchError as error:
+        yield Finding("dask", error.message, BAD)
+        return
+    if open_to := exposure(address):
+        yield Finding("dask", open_to, WARN)
+    for node in made["nodes"]:
+        room = f"{figures.plural(node['workers'], 'worker')}, {figures.size(node['memory_bytes'])}"
+        yield Finding("dask", f"{node['node']}: room for {room}")
+    for node in made["refused"]:
+        yield Finding("dask", f"{node['node']}: {node['why']}", BAD)
 
 
 def probe() -> Json:

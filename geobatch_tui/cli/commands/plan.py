@@ -19,6 +19,8 @@ from geobatch_tui.observability.text import harmless, pasteable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from rich.table import Table
+
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.orchestration.dry_run import Trial
@@ -145,6 +147,17 @@ def _show_trial(trial: Trial) -> None:
         )
 
 
+def _show_cluster(table: Table, cluster: Json) -> None:
+    if not cluster:
+        return
+    table.add_row("cluster", streams.foreign(cluster["address"]))
+    for node in cluster["nodes"]:
+        room = f"{figures.plural(node['workers'], 'worker')}, {figures.size(node['memory_bytes'])}"
+        table.add_row("node", streams.foreign(f"{node['node']}: {room}"))
+    for node in cluster["refused"]:
+        table.add_row("no node", streams.foreign(f"{node['node']}: {node['why']}", style="red"))
+
+
 def _show(report: Json) -> None:
     from geobatch_tui.execution.runtime.sandbox import words
 
@@ -161,6 +174,7 @@ def _show(report: Json) -> None:
     table.add_row("output", f"at most {figures.size(output)}" if output else "nothing to write")
     table.add_row("free disk", figures.size(report["free_bytes"]))
     table.add_row("sandbox", words(report["sandbox"]))
+    _show_cluster(table, report.get("cluster", {}))
     for entry in report["refused"]:
         text = f"{entry['item']}: {entry['error_class']}: {entry['error_message']}"
         table.add_row("refused", streams.foreign(text, style="red"))

@@ -16,12 +16,13 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.cluster import cluster_node
 from geobatch_tui.orchestration.cluster.cluster_nodes import USABLE, Node, Refused, hosts, judge
 from geobatch_tui.orchestration.cluster.node_facts import facts
+from geobatch_tui.orchestration.cluster.view_proof import look, sample
 from geobatch_tui.orchestration.plan.machine import cores, memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from geobatch_tui.config.schema import Job
+    from geobatch_tui.config.cluster.dask_section import DaskSection
 
 #: Seconds until the scheduler must answer, and until an empty cluster must have a worker.
 CONNECT, FIRST = 10.0, 60.0
@@ -39,31 +40,31 @@ class DaskCluster:
         refused: by address.
     """
 
-    def __init__(self, client: Any, address: str, job: Job) -> None:
+    def __init__(self, client: Any, place: DaskSection, address: str, operation: str) -> None:
         self.client = client
         self.address = address
         self.nodes: dict[str, Node] = {}
         self.refused: dict[str, Refused] = {}
-        self._operation = job.op.name
-        self._processes = job.dask.processes
-        self._ours: Mapping[str, str] = facts(job.op.name)["versions"]
+        self._operation = operation
+        self._processes = place.processes
+        self._ours: Mapping[str, str] = facts(operation)["versions"]
         self._count = 0
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def joined(cls, job: Job) -> AsyncIterator[DaskCluster]:
-        """Connect to the cluster of a job, and leave it at the end.
+    async def joined(cls, place: DaskSection, operation: str) -> AsyncIterator[DaskCluster]:
+        """Connect to a cluster, for jobs of an operation, and leave it at the end.
 
         Raises:
             ClusterError: the scheduler does not answer, or no node may work.
         """
         _quieten()
         async with contextlib.AsyncExitStack() as stack:
-            address = job.dask.cluster
+            address = place.cluster
             if address == "local":
-                address = await stack.enter_async_context(_local(job))
+                address = await stack.enter_async_context(_local(place))
             client = await stack.enter_async_context(_client(address))
-            cluster = cls(client, address, job)
+            cluster = cls(client, place, address, operation)
             await cluster._first()
             yield cluster
 
@@ -151,6 +152,31 @@ class DaskCluster:
         """Whether the scheduler is there."""
         return str(self.client.status) == "running"
 
+    def to_json(self) -> dict[str, object]:
+        """Return the cluster as ``plan --json`` shows it."""
+        return {
+            "address": safe(self.address),
+            "nodes": [
+                {"node": node.label, "workers": node.slots, "memory_bytes": node.memory}
+                for node in self.nodes.values()
+            ],
+            "refused": [
+                {"node": refused.label, "why": refused.why} for refused in self.refused.values()
+            ],
+        }
+
+    async def look(self, sources: Sequence[str]) -> None:
+        """Refuse the nodes that do not see some of these sources as the engine does. Raises
+        ClusterError if none is left."""
+        ask = ((), "", "", "", sample(sources))
+        answers = await self.ask(list(self.nodes), look, *ask)
+        for address, said in answers.items():
+            if said:
+                node = self.nodes.pop(address)
+                self.refused[address] = Refused(node.label, safe(str(said)))
+        if not self.nodes:
+            raise ClusterError(f"no node of {safe(self.address)} may work: {self.reasons()}")
+
     def summary(self) -> str:
         """Say in a line what the cluster is."""
         nodes = plural(len(self.nodes), "node")
@@ -178,10 +204,10 @@ async def _client(address: str) -> AsyncIterator[Any]:
 
 
 @contextlib.asynccontextmanager
-async def _local(job: Job) -> AsyncIterator[str]:
+async def _local(place: DaskSection) -> AsyncIterator[str]:
     """Start a cluster of processes on this machine; give its address, on loopback."""
-    workers = job.dask.workers or 1
-    threads = job.dask.processes or max(1, cores() // workers)
+    workers = place.workers or 1
+    threads = place.processes or max(1, cores() // workers)
     limit = int(memory_limit() / USABLE) // workers
     try:
         local: Any = await distributed.LocalCluster(
@@ -190,7 +216,7 @@ async def _local(job: Job) -> AsyncIterator[str]:
             memory_limit=limit,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             asynchronous=True,
         )
     except (OSError, TimeoutError, RuntimeError, ValueError) as error:

@@ -30,8 +30,10 @@ from geobatch_tui.orchestration.plan.resources import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from geobatch_tui.config.cluster.dask_section import DaskSection
     from geobatch_tui.config.schema import Job
     from geobatch_tui.errors import GeobatchError
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.stores.store_settings import Stores
     from geobatch_tui.orchestration.cluster.cluster_nodes import Refused
     from geobatch_tui.orchestration.cluster.dask_cluster import DaskCluster
@@ -61,7 +63,7 @@ async def joined(job: Job) -> AsyncIterator[DaskCluster | None]:
         )
     from geobatch_tui.orchestration.cluster.dask_cluster import DaskCluster
 
-    async with DaskCluster.joined(job) as cluster:
+    async with DaskCluster.joined(job.dask, job.op.name) as cluster:
         yield cluster
 
 
@@ -167,7 +169,26 @@ async def open_pool(
         await pool.close(0.0)
         raise
     session.log.emit("cluster.joined", message=cluster.summary())
+    if open_to := exposure(cluster.address):
+        session.log.emit("cluster.exposed", level="warning", message=open_to)
     return pool
+
+
+async def survey(place: DaskSection) -> Json:
+    """Look at a cluster without a job; return what :meth:`DaskCluster.to_json` says. Raises as
+    :func:`joined`."""
+    require_distributed()
+    from geobatch_tui.orchestration.cluster.dask_cluster import DaskCluster
+
+    async with DaskCluster.joined(place, "raster.reproject") as cluster:
+        return cluster.to_json()
+
+
+def exposure(address: str) -> str:
+    """Say that others may reach a cluster; empty if they may not."""
+    if address == "local" or address.startswith("tls://") or is_loopback(address):
+        return ""
+    return f"{address} has no TLS: whoever reaches it can run code on its nodes, as their user"
 
 
 def refuse_secrets(stores: Stores, address: str) -> None:

@@ -89,8 +89,8 @@ class PlanReport:
     still to be written, ``stage_bytes`` of the stages of the item that has most (they go when it is
     published), ``free_bytes`` on the output's filesystem; ``budget`` of all workers, 0:
     not known. ``url``: where outputs go that do not stay on the disk. ``sandbox``: the confinement
-    of the workers, or why there is none. With ``keeps`` there is an entry for each item, which
-    :meth:`explain` needs and a run does not.
+    of the workers, or why there is none; ``cluster``: where they run, if not here. With ``keeps``
+    there is an entry for each item, which :meth:`explain` needs and a run does not.
     """
 
     workers: int
@@ -112,6 +112,7 @@ class PlanReport:
     entries: list[ItemReason] = field(default_factory=list)
     keeps: bool = True
     sandbox: str = ""
+    cluster: Json = field(default_factory=dict)
     places: dict[str, Json] = field(default_factory=dict)
     budget: int = 0
     chunk_rows: Callable[[int], Iterable[ChunkRow]] | None = None
@@ -258,6 +259,7 @@ class PlanReport:
             "notes": self.notes,
             "output_dir": safe(self.url or self.output_dir),
             "sandbox": self.sandbox,
+            **({"cluster": self.cluster} if self.cluster else {}),
         }
 
 

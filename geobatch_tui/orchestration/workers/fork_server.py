@@ -69,6 +69,7 @@ def _socket_folder() -> str:
     import tempfile
     from multiprocessing import util
 
+    _leave_inherited_folder()
     before = tempfile.tempdir
     try:
         if len(os.fsencode(tempfile.gettempdir())) > _LONGEST:
@@ -76,6 +77,19 @@ def _socket_folder() -> str:
         return str(util.get_temp_dir())
     finally:
         tempfile.tempdir = before
+
+
+#: Processes that have a folder of their own.
+_settled: set[int] = set()
+
+
+def _leave_inherited_folder() -> None:
+    """Forget the folder that this process has of the one that spawned it, as a Dask worker has: a
+    fork server removes its folder when it ends, and the sockets of others would go with it."""
+    if os.getpid() not in _settled:
+        _settled.add(os.getpid())
+        if multiprocessing.parent_process() is not None:
+            multiprocessing.current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 @contextlib.contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from geobatch_tui.cli.commands.doctor import OK, WARN, console, machine
+from geobatch_tui.cli.commands.doctor import cluster, console, machine
+from geobatch_tui.cli.display.findings import BAD, OK, WARN
+from geobatch_tui.errors import ClusterError
 from geobatch_tui.execution.native import code_cache
+from geobatch_tui.orchestration.cluster import joining
 
 
 def test_keys_and_themes_that_are_right(tmp_path, monkeypatch):
@@ -45,3 +48,33 @@ def test_where_machine_code_is_kept(tmp_path, monkeypatch):
     (found,) = (each for each in machine(tmp_path) if each.topic == "machine code")
     assert found.verdict == WARN
     assert "others can write" in found.text
+
+
+def test_nodes_of_a_cluster(monkeypatch):
+    """Each that may work with its room, each that may not with the reason; no TLS is a warning."""
+
+    async def survey(place):
+        assert place.cluster == "tcp://far:8786"
+        nodes = [{"node": "a1 (tcp://a1:1)", "workers": 4, "memory_bytes": 2**33}]
+        refused = [{"node": "b2 (tcp://b2:1)", "why": "it has no geobatch_tui"}]
+        return {"address": place.cluster, "nodes": nodes, "refused": refused}
+
+    monkeypatch.setattr(joining, "survey", survey)
+    found = [(finding.verdict, finding.text) for finding in cluster("tcp://far:8786")]
+    assert [verdict for verdict, _ in found] == [WARN, OK, BAD]
+    assert "has no TLS" in found[0][1]
+    assert found[1][1] == "a1 (tcp://a1:1): room for 4 workers, 8.0 GiB"
+    assert found[2][1] == "b2 (tcp://b2:1): it has no geobatch_tui"
+
+
+def test_a_cluster_that_cannot_be_asked(monkeypatch):
+    """An address that is none, and a scheduler that is away."""
+
+    async def survey(_):
+        raise ClusterError("the scheduler at tcp://far:1 does not answer")
+
+    monkeypatch.setattr(joining, "survey", survey)
+    for address in ("far", "tcp://far:1"):
+        (found,) = cluster(address)
+        assert found.verdict == BAD
+        assert "far" in found.text

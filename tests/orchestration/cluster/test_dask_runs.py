@@ -20,9 +20,11 @@ from corpus import write
 from run_project import Project
 
 import geobatch_tui
+from geobatch_tui.config.cluster.dask_section import DaskSection
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.errors import ClusterError, StateError
 from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.orchestration.cluster import joining
 from geobatch_tui.testing import OPS
 
 pytestmark = [
@@ -45,7 +47,7 @@ def cluster():
         threads_per_worker=1,
         memory_limit=2**31,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
     ) as made:
         made.wait_for_workers(2, timeout=300)
         yield made
@@ -105,6 +107,19 @@ async def test_features_have_the_same_bytes(cluster, tmp_path):
         trees.append(tree(tmp_path / name))
     assert trees[0] == trees[1]
     assert trees[0]
+
+
+async def test_a_plan_names_the_nodes(cluster, tmp_path):
+    """And doctor does so without a job."""
+    project = Project(tmp_path, {"chunks": 20}, on(cluster))
+    report = (await geobatch_tui.plan(project.job())).to_json()
+    assert report["chunks"] == 20
+    assert report["cluster"]["address"] == cluster.scheduler_address
+    assert [node["workers"] for node in report["cluster"]["nodes"]] == [1, 1]
+    assert report["cluster"]["refused"] == []
+    assert not project.out.exists(), "a plan writes nothing"
+    made = await joining.survey(DaskSection(cluster=cluster.scheduler_address))
+    assert made == report["cluster"]
 
 
 async def test_exact_blame_and_no_dask_worker_lost(cluster, tmp_path):
@@ -200,9 +215,16 @@ async def test_a_scheduler_that_is_gone(tmp_path):
     environment = {**os.environ, "GEOBATCH_OPS": OPS}
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
     scheduler = subprocess.Popen(
-        [*dask, "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+        [*dask, "--host", "127.0.0.1", "--port", str(port), "--dashboard-address", "127.0.0.1:0"]
     )
-    work = [sys.executable, "-m", "distributed.cli.dask_worker", place, "--no-dashboard"]
+    work = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_worker",
+        place,
+        "--dashboard-address",
+        "127.0.0.1:0",
+    ]
     worker = subprocess.Popen([*work, "--nthreads", "1", "--no-nanny"], env=environment)
     try:
         project = Project(tmp_path, {"chunks": 400, "milliseconds": 60})
@@ -245,7 +267,15 @@ async def test_a_node_that_sees_other_files(cluster, tmp_path):
     project = Project(tmp_path, {"chunks": 20}, on(cluster))
     project.out.mkdir()
     dask = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
-    dask += ["--nthreads", "1", "--no-dashboard", "--no-nanny", "--name", "blind"]
+    dask += [
+        "--nthreads",
+        "1",
+        "--dashboard-address",
+        "127.0.0.1:0",
+        "--no-nanny",
+        "--name",
+        "blind",
+    ]
     shell = 'mount -t tmpfs none "$0" && exec "$@"'
     blind = subprocess.Popen(["unshare", "-rm", "sh", "-c", shell, str(project.out), *dask])
     lines = []

@@ -92,3 +92,14 @@ def test_secrets_travel_encrypted_or_not_at_all():
         with pytest.raises(PreflightError, match="without encryption") as raised:
             joining.refuse_secrets(stores, "tcp://far:8786")
         assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize("address", ["local", "tls://far:8786", "tcp://127.0.0.1:8786"])
+def test_clusters_that_others_cannot_reach(address):
+    """They are encrypted, or on this machine."""
+    assert joining.exposure(address) == ""
+
+
+def test_a_cluster_that_others_can_reach():
+    """Said in the plan, the log and by doctor."""
+    assert joining.exposure("tcp://far:8786").startswith("tcp://far:8786 has no TLS")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import geobatch_tui
+from geobatch_tui.orchestration.workers import fork_server
 
 ENGINE = """
 import sys, time
@@ -123,3 +125,13 @@ def test_each_python_that_is_started_leaves_out_the_current_directory() -> None:
     texts = [path.read_text() for path in package.rglob("*.py") if path.parent.name != "testing"]
     started = re.findall(r"sys\.executable(, \"-\S+?\")?", "".join(texts))
     assert set(started) == {', "-P"'}
+
+
+def test_a_spawned_process_has_a_folder_of_its_own() -> None:
+    """As a Dask worker is: its fork server would remove the sockets of others with its own."""
+    ours = fork_server._socket_folder()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        theirs = pool.apply(fork_server._socket_folder)
+        assert pool.apply(fork_server._socket_folder) == theirs
+    assert theirs != ours
+    assert Path(ours).is_dir()
