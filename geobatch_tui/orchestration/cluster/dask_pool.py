@@ -144,6 +144,8 @@ class DaskPool(Roster[Slot]):
         for task in self._side:
             task.cancel()
         if self._cluster.lives:
+            for topic in (self._orders.run, "all"):
+                self._client.unsubscribe_topic(topic)
             with contextlib.suppress(TimeoutError):
                 # Beyond the time that a node has to end what does not hear SIGTERM.
                 async with asyncio.timeout(grace + 10.0):

@@ -61,6 +61,9 @@ class Cluster:
     def subscribe_topic(self, topic, handler):
         self.topics[topic] = handler
 
+    def unsubscribe_topic(self, topic):
+        self.topics.pop(topic, None)
+
     def submit(self, function, *arguments, **options):
         assert function is cluster_node.lease
         self.leases.append(Lease(arguments, options))
