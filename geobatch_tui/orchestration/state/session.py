@@ -231,13 +231,7 @@ def open_session(
     output_dir = local_place(job.job.output.dir)
     refuse_log(job)
     probe_output(output_dir)
-    place = job.job.output.dir
-    state = StateDir.open(
-        output_dir,
-        create=True,
-        local=job.job.output.state == "local",
-        prefix=OutputPrefix.of(place) if is_prefix(place) else None,
-    )
+    state = _open_state(job, output_dir)
     run_id = new_run_id()
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(RunLock.acquire(state.lock, run_id=run_id))
@@ -273,6 +267,13 @@ def open_session(
             *ids,
             time.monotonic(),
         )
+
+
+def _open_state(job: LoadedJob, output_dir: Path) -> StateDir:
+    """Open or make the state directory of a run."""
+    output = job.job.output
+    prefix = OutputPrefix.of(output.dir) if is_prefix(output.dir) else None
+    return StateDir.open(output_dir, create=True, local=output.state == "local", prefix=prefix)
 
 
 def _open_log(
