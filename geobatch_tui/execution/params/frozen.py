@@ -60,6 +60,10 @@ def step_version(name: str) -> int:
     return STEP_VERSIONS.get(name, 1)
 
 
+#: Parameters as they come back from JSON: each field of their model an attribute.
+type Frozen = SimpleNamespace
+
+
 def given(params: Mapping[str, Any]) -> Any:
     """Return what the model of ``params`` would be: its fields as attributes.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
     from geobatch_tui.execution.raster.group.file_looks import Kind, Looks
     from geobatch_tui.execution.raster.steps.step import Planning
@@ -80,13 +81,13 @@ class Group:
                 path = self.paths[int(np.argmax(self.looks.kind == number))]
                 size_checks.refuse_large_block(path, kind.block_bytes, kind.facts.block, max_bytes)
 
-    def others(self, params: Any) -> list[str]:
+    def others(self, params: Frozen) -> list[str]:
         """Return what is different in files that no resampling makes alike."""
         reasons = [self._differs(kind, params) for kind in self.looks.kinds]
         numbers = np.flatnonzero(np.array([bool(why) for why in reasons])[self.looks.kind])
         return [f"{self.paths[n]}: {reasons[self.looks.kind[n]]}" for n in numbers.tolist()]
 
-    def windows(self, params: Any) -> tuple[Indices, list[str]]:
+    def windows(self, params: Frozen) -> tuple[Indices, list[str]]:
         """Return (files, 4): column and row from the corner of the first file's grid, width and
         height; and of each file that does not lie on this grid what is different."""
         looks, grid = self.looks, self.first.placed
@@ -106,7 +107,7 @@ class Group:
         sizes = np.array([(kind.facts.width, kind.facts.height) for kind in looks.kinds])
         return np.column_stack([nearest.astype(np.int64), sizes[looks.kind]]), told
 
-    def _differs(self, kind: Kind, params: Any) -> str:
+    def _differs(self, kind: Kind, params: Frozen) -> str:
         """Return in which kind of pixels a kind of files differs from the first; empty: none."""
         facts, first = kind.facts, self.first.facts
         wanted = getattr(params, "output_data_type", None)
@@ -136,7 +137,7 @@ class Group:
         return ""
 
 
-def plan_group(group: Group, name: str, params: Any, planning: Planning) -> StepPlan:
+def plan_group(group: Group, name: str, params: Frozen, planning: Planning) -> StepPlan:
     """Return the first step of a chain: ``name`` is mosaic or stack.
 
     Raises:
@@ -166,7 +167,7 @@ def plan_group(group: Group, name: str, params: Any, planning: Planning) -> Step
 
 
 def _placed(
-    group: Group, params: Any, planning: Planning, values: dict[str, object]
+    group: Group, params: Frozen, planning: Planning, values: dict[str, object]
 ) -> tuple[PixelGrid, Indices]:
     """Return the grid of the mosaic or stack, and the window of each file; ``values`` gets how
     files on other grids come onto it."""
@@ -216,7 +217,7 @@ def _hint(others: Sequence[str]) -> str:
     return "resampling brings them onto it, and output_crs into one CRS; or group by a name"
 
 
-def _reduced(raster: Raster, params: Any, planning: Planning) -> Raster:
+def _reduced(raster: Raster, params: Frozen, planning: Planning) -> Raster:
     """Return the raster that the rule gives."""
     if params.rule == "count":
         if raster.validity == "alpha":

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pyproj import CRS
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.raster.group.file_looks import Kind, Looks
     from geobatch_tui.execution.raster.types import Indices, Points
     from geobatch_tui.execution.raster.warp.warp_plan import Reprojection
@@ -41,7 +42,7 @@ _SLACK = 1e-6
 _FINEST = 1000
 
 
-def is_asked(params: Any) -> bool:
+def is_asked(params: Frozen) -> bool:
     """Whether files on other grids are to be resampled."""
     if getattr(params, "resolution", "same") != "same":
         return True
@@ -66,7 +67,7 @@ class _Files:
     paths: Sequence[str]
     looks: Looks
     allow_vrt: bool
-    params: Any
+    params: Frozen
     crs: CRS
 
     def kind(self, number: int) -> Kind:
@@ -100,7 +101,7 @@ class _Files:
                 raise
 
 
-def place(paths: Sequence[str], looks: Looks, params: Any, *, allow_vrt: bool) -> Placing:
+def place(paths: Sequence[str], looks: Looks, params: Frozen, *, allow_vrt: bool) -> Placing:
     """Place files that differ in nothing but their grids.
 
     Raises:
@@ -116,7 +117,7 @@ def place(paths: Sequence[str], looks: Looks, params: Any, *, allow_vrt: bool) -
     return _onto(files, grid, boxes, pixels, straight[looks.kind])
 
 
-def _crs_of(paths: Sequence[str], looks: Looks, params: Any) -> CRS:
+def _crs_of(paths: Sequence[str], looks: Looks, params: Frozen) -> CRS:
     if params.output_crs:
         parsed = assigned_crs.parse(params.output_crs, "output_crs", PreflightError)
         return assigned_crs.horizontal(parsed, "output_crs", [])
@@ -160,7 +161,9 @@ def _boxes(files: _Files, straight: Any) -> tuple[Points, Points]:
     return boxes, steps
 
 
-def _pixel(params: Any, pixels: Points, straight: Any, paths: Sequence[str]) -> tuple[float, float]:
+def _pixel(
+    params: Frozen, pixels: Points, straight: Any, paths: Sequence[str]
+) -> tuple[float, float]:
     """Return width and height of a pixel of the mosaic."""
     rule = params.resolution
     if not isinstance(rule, str):

@@ -20,6 +20,7 @@ from geobatch_tui.execution.raster.warp import gdal_warp
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.steps.step import Planning
     from geobatch_tui.execution.raster.types import Number
@@ -37,7 +38,7 @@ class Select(LocalStep):
 
     name = "select"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         del planning
         bands = tuple(int(band) for band in params.band)
         if params.exclude:
@@ -64,7 +65,7 @@ class SetType(LocalStep):
 
     name = "set-type"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         raster = typed(up, TYPES[params.output_data_type.lower()], planning)
         return StepPlan(self.name, self.version, {}, raster)
 
@@ -101,7 +102,7 @@ class Materialize(Unchanged):
 
     name = "materialize"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         del params
         planning.store("asks for a stage", needed=False)
         return StepPlan(self.name, self.version, {}, up)
@@ -113,7 +114,7 @@ class Edit(Unchanged):
 
     name = "edit"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         raster = up
         if params.crs:
             crs = assigned_crs.parse(params.crs, "crs", PreflightError)
@@ -149,7 +150,7 @@ class NodataToAlpha(LocalStep):
 
     name = "nodata-to-alpha"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         if up.validity == "alpha":
             planning.warn("the input has an alpha band already: nothing changes")
             return StepPlan(self.name, self.version, {}, up)
@@ -233,7 +234,7 @@ def _by_band(name: str, words: Sequence[str], now: Sequence[str], raster: Raster
     return changed
 
 
-def _with_colours(up: Raster, params: Any, planning: Planning) -> Raster:
+def _with_colours(up: Raster, params: Frozen, planning: Planning) -> Raster:
     """Return ``up`` with the palette and the colours of bands that ``params`` say."""
     raster = up
     if params.colors or params.unset_color_table:

@@ -27,6 +27,7 @@ from geobatch_tui.execution.raster.steps.value_steps import ranges_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import Raster
     from geobatch_tui.execution.raster.steps.step import Planning
@@ -49,7 +50,7 @@ class ColorMap(LocalStep):
 
     name = "color-map"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         check_band(up, params.band)
         band = params.band - 1
         if band >= up.bands:
@@ -86,7 +87,7 @@ class ColorMap(LocalStep):
         return StepPlan(self.name, self.version, values, raster)
 
     @staticmethod
-    def _stops(up: Raster, params: Any, planning: Planning) -> tuple[list[Stop], Colour | None]:
+    def _stops(up: Raster, params: Frozen, planning: Planning) -> tuple[list[Stop], Colour | None]:
         """Return the colours by value, and that of nodata, if it is said."""
         if not params.colors:
             if up.colormap is None:

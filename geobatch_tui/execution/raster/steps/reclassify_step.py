@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from geobatch_tui.execution.raster.steps.step import Block, LocalStep
 from geobatch_tui.execution.raster.steps.value_steps import changed
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.steps.step import Planning
     from geobatch_tui.execution.raster.types import Flags, Pixels, Points
@@ -46,7 +47,7 @@ class Reclassify(LocalStep):
 
     name = "reclassify"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         mapping = value_tables.parse_mapping(params.mapping)
         dtype = up.dtype if params.output_data_type is None else TYPES[params.output_data_type]
         raster = changed(typed(up, dtype, planning), range(up.bands), planning)

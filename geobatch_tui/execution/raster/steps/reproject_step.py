@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.steps.step import Planning, Upstream
@@ -40,8 +41,8 @@ class Reproject:
     name = "reproject"
     version = 1
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
-        params = SimpleNamespace(
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
+        asked: Any = SimpleNamespace(
             **{WARP_NAMES.get(name, name): value for name, value in vars(params).items()}
         )
         with contextlib.ExitStack() as stack:
@@ -49,15 +50,15 @@ class Reproject:
             if source is None:
                 dataset = stack.enter_context(_likeness(up))
                 source = Source(dataset, facts_of(up), grid_of(up))
-            if params.src_crs:
-                crs = assigned_crs.parse(params.src_crs, "input_crs", PreflightError)
+            if asked.src_crs:
+                crs = assigned_crs.parse(asked.src_crs, "input_crs", PreflightError)
                 source = replace(source, placed=replace(source.placed, crs=crs))
             warp_plan.check_resampling(
-                "the input", up.dtype, params.resampling, planning.warnings,
+                "the input", up.dtype, asked.resampling, planning.warnings,
                 palette=up.colormap is not None,
             )  # fmt: skip
             planned = warp_plan.plan_reproject(
-                source.dataset, source.facts, source.placed, params, planning.warnings
+                source.dataset, source.facts, source.placed, asked, planning.warnings
             )
         warp = planned.warp
         if planning.source is None and warp.path == "exact" and up.whole.size > MOST_IN_MEMORY:

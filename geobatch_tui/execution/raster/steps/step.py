@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import Raster, StepPlan
@@ -158,7 +159,7 @@ class Step(Protocol):
     name: str
     version: int
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         """Plan the step on ``up``. Raises InvalidInputError and its kin if it cannot work."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from geobatch_tui.execution.raster.steps.step import Block, LocalStep
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.steps.conversion import Function
     from geobatch_tui.execution.raster.steps.step import Planning
@@ -38,7 +39,7 @@ class Scale(LocalStep):
 
     name = "scale"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         if params.band is not None:
             check_band(up, params.band)
         bands = range(up.bands) if params.band is None else [params.band - 1]
@@ -89,7 +90,7 @@ class Unscale(LocalStep):
 
     name = "unscale"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         dtype = "float64" if up.dtype == "float64" else "float32"
         if params.output_data_type is not None:
             dtype = TYPES[params.output_data_type]

@@ -9,7 +9,7 @@ takes, a CRS.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
@@ -19,6 +19,7 @@ from geobatch_tui.execution.vector.plan import FID, LayerPlan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.vector.batch.feature_batch import Batch, Features
     from geobatch_tui.execution.vector.operations import Context
@@ -95,7 +96,7 @@ class FeatureStep(Protocol):
         """Whether it makes several features of one."""
         ...
 
-    def plan(self, up: LayerPlan, params: Any, planning: ChainPlanning) -> LayerPlan:
+    def plan(self, up: LayerPlan, params: Frozen, planning: ChainPlanning) -> LayerPlan:
         """Plan the step on ``up``. Raises InvalidInputError and its kin if it cannot work."""
         ...
 
@@ -118,12 +119,12 @@ class ShapeStep:
     divisible = True
     same_shapes = False
 
-    def plan(self, up: LayerPlan, params: Any, planning: ChainPlanning) -> LayerPlan:
+    def plan(self, up: LayerPlan, params: Frozen, planning: ChainPlanning) -> LayerPlan:
         del planning
         require_geometry(up)
         return handed_on(up, self, self.values(params), geometry_type=self.type_of(up))
 
-    def values(self, params: Any) -> Json:
+    def values(self, params: Frozen) -> Json:
         """Return what decides the geometries."""
         return {name: value for name, value in vars(params).items() if name != "name"}
 

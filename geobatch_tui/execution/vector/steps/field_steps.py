@@ -28,6 +28,7 @@ from geobatch_tui.execution.vector.steps.feature_step import (
 )
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.vector.batch.feature_batch import Features
     from geobatch_tui.execution.vector.operations import Context
     from geobatch_tui.execution.vector.plan import LayerPlan
@@ -47,7 +48,7 @@ class Filter(ShapeStep):
     name = "filter"
     same_shapes = True
 
-    def plan(self, up: LayerPlan, params: Any, planning: ChainPlanning) -> LayerPlan:
+    def plan(self, up: LayerPlan, params: Frozen, planning: ChainPlanning) -> LayerPlan:
         del planning
         if params.bbox is not None:
             require_geometry(up)
@@ -104,7 +105,7 @@ class Select(ShapeStep):
     divisible = False
     same_shapes = True
 
-    def plan(self, up: LayerPlan, params: Any, planning: ChainPlanning) -> LayerPlan:
+    def plan(self, up: LayerPlan, params: Frozen, planning: ChainPlanning) -> LayerPlan:
         fields = fields_of(up)
         asked = {name.casefold() for name in params.fields}
         there = {name.casefold() for name in fields.names} | {GEOMETRY_NAME}
@@ -140,7 +141,7 @@ class SetFieldType(ShapeStep):
     divisible = False
     same_shapes = True
 
-    def plan(self, up: LayerPlan, params: Any, planning: ChainPlanning) -> LayerPlan:
+    def plan(self, up: LayerPlan, params: Frozen, planning: ChainPlanning) -> LayerPlan:
         fields = fields_of(up)
         if params.field_name:
             names = [named_field(fields, params.field_name)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,7 @@ from geobatch_tui.execution.vector.steps.place_steps import wkt_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.vector.batch.feature_batch import Features
     from geobatch_tui.execution.vector.operations import Context
@@ -92,11 +93,11 @@ class SetGeomType(ShapeStep):
     name = "set-geom-type"
     divisible = False
 
-    def values(self, params: Any) -> Json:
+    def values(self, params: Frozen) -> Json:
         names = ("multi", "single", "dim", "skip")
         return {name: getattr(params, name) for name in names}
 
-    def plan(self, up: LayerPlan, params: Any, planning: ChainPlanning) -> LayerPlan:
+    def plan(self, up: LayerPlan, params: Frozen, planning: ChainPlanning) -> LayerPlan:
         planned = super().plan(up, params, planning)
         kind = up.geometry_type
         if params.multi:
@@ -186,7 +187,7 @@ class MakePoint(ShapeStep):
     name = "make-point"
     divisible = False
 
-    def plan(self, up: LayerPlan, params: Any, planning: ChainPlanning) -> LayerPlan:
+    def plan(self, up: LayerPlan, params: Frozen, planning: ChainPlanning) -> LayerPlan:
         fields = fields_of(up)
         names = {}
         for side in ("x", "y", "z", "m"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import shapely
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from shapely import Geometry
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.vector.batch.feature_batch import Features
     from geobatch_tui.execution.vector.operations import Context
     from geobatch_tui.execution.vector.plan import LayerPlan
@@ -41,7 +42,7 @@ class Reproject(ShapeStep):
     name = "reproject"
     divisible = False
 
-    def plan(self, up: LayerPlan, params: Any, planning: ChainPlanning) -> LayerPlan:
+    def plan(self, up: LayerPlan, params: Frozen, planning: ChainPlanning) -> LayerPlan:
         require_geometry(up)
         given = params.input_crs or up.crs
         if not given:
@@ -78,7 +79,7 @@ class Clip(ShapeStep):
 
     name = "clip"
 
-    def plan(self, up: LayerPlan, params: Any, planning: ChainPlanning) -> LayerPlan:
+    def plan(self, up: LayerPlan, params: Frozen, planning: ChainPlanning) -> LayerPlan:
         require_geometry(up)
         if params.like:
             # Read as the item is planned, so that what is wrong with it is said before any work.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from geobatch_tui.execution.raster.steps.conversion import block_of, converted, 
 from geobatch_tui.execution.raster.steps.step import Block, LocalStep
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.steps.step import Planning
     from geobatch_tui.execution.raster.types import Pixels, Valid
@@ -48,7 +49,7 @@ class FillNodata(LocalStep):
 
     name = "fill-nodata"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         band = colour_band(up, params.band)
         if up.colormap is not None and (params.strategy, params.smoothing_iterations) != (
             "nearest", 0,

@@ -25,6 +25,7 @@ from geobatch_tui.execution.raster.steps.step import Block, LocalStep
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.steps.step import Planning
     from geobatch_tui.execution.raster.types import Flags, Indices, Number, Pixels, Points, Valid
@@ -98,7 +99,7 @@ class Neighbors(LocalStep):
 
     name = "neighbors"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         bands = list(range(up.bands))
         if params.band is not None:
             check_band(up, params.band)

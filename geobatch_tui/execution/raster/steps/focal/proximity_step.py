@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from geobatch_tui.execution.raster.steps.focal.far_targets import Blocks, Search
 from geobatch_tui.execution.raster.steps.step import Block, LocalStep, grid_of
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.raster.steps.step import Planning, Upstream
     from geobatch_tui.execution.raster.types import Number, Pixels, Points, Valid
 
@@ -45,7 +46,7 @@ class Proximity(LocalStep):
 
     name = "proximity"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         band = colour_band(up, params.band)
         across, ratio = _pixel_of(up, params.distance_units, planning)
         limit = float(params.max_distance) / across if params.max_distance else math.inf
@@ -188,7 +189,7 @@ def _target(value: float, dtype: str) -> Number | str:
     return json_number(float(kind.type(value))) or 0.0
 
 
-def _note_values(up: Raster, raster: Raster, params: Any, planning: Planning) -> None:
+def _note_values(up: Raster, raster: Raster, params: Frozen, planning: Planning) -> None:
     """Warn of pixels that GDAL takes for others, and of distances that the type cannot hold."""
     if np.dtype(up.dtype).kind == "f":
         planning.warn("targets are found by their exact values; GDAL drops fractions first")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pyproj import CRS
     from shapely import Geometry
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.raster.steps.step import Planning, Upstream
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
@@ -63,7 +64,7 @@ class Clip:
     name = "clip"
     version = 1
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         sides: cutline.Cutline | None = None
         if params.window is not None:
             asked = Window(*(int(value) for value in params.window))
@@ -104,7 +105,7 @@ class Clip:
         return 1 + up.count * (np.dtype(up.dtype).itemsize + added) + added
 
 
-def _area_of(up: Raster, params: Any, planning: Planning) -> Area:
+def _area_of(up: Raster, params: Frozen, planning: Planning) -> Area:
     """Return the area that is asked for, in the CRS in which it is."""
     if params.bbox is not None:
         crs = _crs(params.bbox_crs, "bbox_crs", up)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from geobatch_tui.execution.raster.warp import taps, warp_plan
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.raster.steps.step import Planning, Upstream
     from geobatch_tui.execution.raster.types import Flags, Indices, Pixels, Points, Valid
 
@@ -99,7 +100,7 @@ class Resize:
     name = "resize"
     version = 1
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         a, b, c, d, e, f = up.transform
         if params.resolution is not None:
             if b or d:

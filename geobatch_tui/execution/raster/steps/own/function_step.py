@@ -28,6 +28,7 @@ from geobatch_tui.functions import declaration_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.steps.step import Planning
@@ -42,7 +43,7 @@ class Function(LocalStep):
     name = "function"
     version = 1
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         use, code = str(params.use), params.function
         function = own_module.load(
             use, code["file"], code["code"], afresh=True, cache=cache_directory()

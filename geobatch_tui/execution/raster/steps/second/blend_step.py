@@ -7,7 +7,7 @@ nodata or a mask, the output has none.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from geobatch_tui.execution.raster.steps.step import Block, LocalStep
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.steps.step import Planning, Upstream
@@ -42,7 +43,7 @@ class Blend(LocalStep):
 
     name = "blend"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         _check_image("the input", up)
         side = planning.side("overlay", params.overlay, params.overlay_state)
         over = side.raster

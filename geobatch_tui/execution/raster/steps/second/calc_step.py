@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from geobatch_tui.execution.params.calc.expression import Node
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.steps.step import Planning, Upstream
     from geobatch_tui.execution.raster.types import Number as Value
@@ -51,7 +52,7 @@ class Calc(LocalStep):
 
     name = "calc"
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         texts = tuple(params.calc)
         builtin = params.dialect == "builtin"
         inputs = params.inputs
@@ -279,7 +280,7 @@ def _check_bands(up: Raster, tree: Node, beside: int) -> None:
             raise SchemaError(f"calc: there is no band {band + 1}; the input has {up.bands}{alpha}")
 
 
-def _type_of(up: Raster, params: Any) -> str:
+def _type_of(up: Raster, params: Frozen) -> str:
     """Return the type of the output: GDAL's choice, if none is asked for."""
     if params.output_data_type:
         return TYPES[params.output_data_type.lower()]
@@ -292,7 +293,7 @@ def _is_given(nodata: object) -> bool:
 
 
 def _marks(
-    up: Raster, dtype: str, params: Any, trees: tuple[Node, ...], planning: Planning
+    up: Raster, dtype: str, params: Frozen, trees: tuple[Node, ...], planning: Planning
 ) -> tuple[Validity, Value | None]:
     """Return how the output marks what is nodata, and its nodata value."""
     whole = np.dtype(dtype).kind in "iu"
@@ -322,7 +323,7 @@ def _parts(trees: Iterable[Node]) -> Iterable[Node]:
     return (node for tree in trees for node in walk(tree))
 
 
-def _warn(up: Raster, params: Any, trees: tuple[Node, ...], planning: Planning) -> None:
+def _warn(up: Raster, params: Frozen, trees: tuple[Node, ...], planning: Planning) -> None:
     """Say what may surprise."""
     used = {band for tree in trees for band in bands_of(tree) if band < up.bands}
     used = used if trees else set(range(up.bands))

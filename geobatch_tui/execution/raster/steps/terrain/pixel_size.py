@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.proj import crs_lookup
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.raster.plan import Raster
     from geobatch_tui.execution.raster.steps.step import Planning
 
@@ -39,7 +40,7 @@ def unturned(up: Raster) -> tuple[float, float]:
     return a, -e
 
 
-def sizes(up: Raster, params: Any, planning: Planning) -> tuple[float, float]:
+def sizes(up: Raster, params: Frozen, planning: Planning) -> tuple[float, float]:
     """Return the width and height of a pixel in the unit of the heights, as GDAL 3.13 scales them:
     in degrees by the latitude of the middle of the raster."""
     width, height = unturned(up)

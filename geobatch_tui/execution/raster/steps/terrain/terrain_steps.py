@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from geobatch_tui.execution.raster.steps.step import Block, LocalStep
 from geobatch_tui.execution.raster.steps.terrain import heights, pixel_size
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.steps.step import Planning
     from geobatch_tui.execution.raster.types import Pixels
@@ -34,7 +35,7 @@ class _Terrain(LocalStep):
         del step
         return 1
 
-    def plan(self, up: Raster, params: Any, planning: Planning) -> StepPlan:
+    def plan(self, up: Raster, params: Frozen, planning: Planning) -> StepPlan:
         check_band(up, params.band)
         _say(up, params.band, planning)
         pinned = self.pinned(up, params, planning)
@@ -53,7 +54,7 @@ class _Terrain(LocalStep):
         )
         return StepPlan(self.name, self.version, values, raster)
 
-    def pinned(self, up: Raster, params: Any, planning: Planning) -> dict[str, object]:
+    def pinned(self, up: Raster, params: Frozen, planning: Planning) -> dict[str, object]:
         """Return what decides its pixels beside the band and what is done at edges."""
         del up, params, planning
         return {}
@@ -92,7 +93,7 @@ class Hillshade(_Terrain):
     name = "hillshade"
     dtype, nodata = "uint8", 0
 
-    def pinned(self, up: Raster, params: Any, planning: Planning) -> dict[str, object]:
+    def pinned(self, up: Raster, params: Frozen, planning: Planning) -> dict[str, object]:
         x_size, y_size = pixel_size.sizes(up, params, planning)
         horn = params.gradient_alg == "Horn"
         factor = params.zfactor / (8 if horn else 2)
@@ -132,7 +133,7 @@ class Slope(_Terrain):
 
     name = "slope"
 
-    def pinned(self, up: Raster, params: Any, planning: Planning) -> dict[str, object]:
+    def pinned(self, up: Raster, params: Frozen, planning: Planning) -> dict[str, object]:
         horn, percent = params.gradient_alg == "Horn", params.unit == "percent"
         one = np.float32(1)
         numbers = [float(one / np.float32(size)) for size in pixel_size.sizes(up, params, planning)]
@@ -150,7 +151,7 @@ class Aspect(_Terrain):
 
     name = "aspect"
 
-    def pinned(self, up: Raster, params: Any, planning: Planning) -> dict[str, object]:
+    def pinned(self, up: Raster, params: Frozen, planning: Planning) -> dict[str, object]:
         x_size, y_size = pixel_size.unturned(up)
         pixel_size.say_of_squares(up, planning)
         if x_size < 0 or y_size < 0:
@@ -189,7 +190,7 @@ class Tri(_Terrain):
 
     name = "tri"
 
-    def pinned(self, up: Raster, params: Any, planning: Planning) -> dict[str, object]:
+    def pinned(self, up: Raster, params: Frozen, planning: Planning) -> dict[str, object]:
         del up, planning
         return {"riley": params.algorithm == "Riley"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,7 @@ from geobatch_tui.execution.vector.steps.own.feature_table import same_crs
 from geobatch_tui.functions import declaration_of
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.params.frozen import Frozen
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.runtime.own_module import OwnFunction
     from geobatch_tui.execution.vector.batch.feature_batch import Features
@@ -51,7 +52,7 @@ class FeatureFunction(ShapeStep):
 
     name = "function"
 
-    def plan(self, up: LayerPlan, params: Any, planning: ChainPlanning) -> LayerPlan:
+    def plan(self, up: LayerPlan, params: Frozen, planning: ChainPlanning) -> LayerPlan:
         use, code = str(params.use), params.function
         function = own_module.load(
             use, code["file"], code["code"], afresh=True, cache=cache_directory()
