@@ -40,7 +40,6 @@ class Encoding:
         passthrough: whether tiles of full resolution are copied from the source, byte for byte.
         max_z_error: how far LERC may move a value, in its unit.
         alpha_as_mask: whether alpha is stored as a mask, since the codec has no band for it.
-        quick: whether tiles of noise are encoded at the fast level of DEFLATE, whatever ``level``.
     """
 
     format: Format
@@ -57,7 +56,6 @@ class Encoding:
     passthrough: bool = False
     max_z_error: float = 0.0
     alpha_as_mask: bool = False
-    quick: bool = False
 
 
 @dataclass(frozen=True, slots=True)

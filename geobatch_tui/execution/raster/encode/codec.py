@@ -45,9 +45,8 @@ def codec_of(plan: RasterPlan) -> TileCodec:
 def lossless_codec_of(plan: RasterPlan) -> Codec:
     """Return the codec of a plan whose tiles are compressed bytes. Raises OperationError."""
     encoding = plan.encoding
-    of = encoding.compress, encoding.level, encoding.predictor
-    lossless.check(*of, plan.dtype, quick=encoding.quick)
-    return Codec(*of, quick=encoding.quick)
+    lossless.check(encoding.compress, encoding.level, encoding.predictor, plan.dtype)
+    return Codec(encoding.compress, encoding.level, encoding.predictor)
 
 
 def compression_tags(plan: RasterPlan) -> tuple[Tag, ...]:

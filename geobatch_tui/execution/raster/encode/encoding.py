@@ -7,9 +7,7 @@ by nearest for palettes.
 
 The LEVEL of DEFLATE is the quickest of libdeflate whose files are as large as GDAL's with zlib at
 level 6, to within 2.5 %. Differences contain few matches, so searching for them pays least there:
-for a relief shaded in colours level 5 is 26 % quicker than 6, for floats level 2 by 33 %. Tiles of
-differences that are mostly noise are encoded by ISA-L in a quarter of the time (``lossless``), and
-are as large as GDAL's to within 5 %, unless a level is asked for.
+for a relief shaded in colours level 5 is 26 % quicker than 6, for floats level 2 by 33 %.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from geobatch_tui.errors import PreflightError, SchemaError
-from geobatch_tui.execution.raster.encode import gdal_options, lossless
+from geobatch_tui.execution.raster.encode import gdal_options
 from geobatch_tui.execution.raster.encode.gdal_options import LEVEL_KEYS, LEVELS, LOSSLESS
 from geobatch_tui.execution.raster.kernels import convolution
 from geobatch_tui.execution.raster.plan import Encoding
@@ -95,7 +93,6 @@ def plan_encoding(output: Json, image: Image) -> Encoding:
         sparse=gdal_options.flag(options, "SPARSE_OK", default=False),
         max_z_error=limit,
         alpha_as_mask=compress == "JPEG" and image.validity == "alpha",
-        quick=_is_quick(compress, options, predictor),
     )
 
 
@@ -123,12 +120,6 @@ def _level(compress: str, options: Mapping[str, str], predictor: int) -> int:
             return gdal_options.number(options, key, 0, LEVELS[compress])
     level = _DEFAULT_LEVEL.get(compress, 0)
     return _PREDICTED_LEVEL.get(predictor, level) if compress == "DEFLATE" else level
-
-
-def _is_quick(compress: str, options: Mapping[str, str], predictor: int) -> bool:
-    """Whether tiles of noise may be left to the fast level: where nobody asked for another."""
-    asked = any(key in options for key in LEVEL_KEYS.get(compress, ()))
-    return compress == "DEFLATE" and predictor != 1 and not asked and lossless.has_fast()
 
 
 def _predictor(compress: str, options: Mapping[str, str], image: Image) -> int:

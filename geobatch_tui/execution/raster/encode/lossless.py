@@ -1,13 +1,11 @@
 """Encodes tiles without loss, and proves that each decodes to the same pixels.
 
 Every encoded tile is decoded once, by another implementation than its encoder where there is one:
-DEFLATE is written by libdeflate and read back by ISA-L or zlib; at level 1, which ISA-L encodes
-(three times as fast as libdeflate, a tenth larger), it is the other way round. The differences of
-floats and of shades are mostly noise, in which there is little to find: a *quick* codec leaves such
-tiles to ISA-L. They are up to 5 % larger than by zlib at level 6, and made in a quarter of the time
-that libdeflate takes. Predictors are
-checked by their own recurrence: a value is the stored one plus its left neighbour, so if that holds
-for every value and its true neighbour, a decoder arrives at the tile. For LZW and ZSTD there is one
+DEFLATE is written by libdeflate and read back by ISA-L or zlib. ISA-L encodes noise four times as
+fast, but no tile is left to it: its levels 1 and 2 read memory that they did not write, so that one
+tile in a thousand has other bytes, of the same pixels, in another process. Predictors are checked
+by their own recurrence: a value is the stored one plus its left neighbour, so if that holds for
+every value and its true neighbour, a decoder arrives at the tile. For LZW and ZSTD there is one
 implementation; GDAL, which has its own of all of them, decodes a sample of the finished file.
 
 Predictors: TIFF 6.0, section 14 (horizontal differencing), and Adobe Photoshop TIFF Technical
@@ -41,10 +39,6 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import DType, Pixels
 
 HORIZONTAL, FLOATING = 2, 3
-#: The level of DEFLATE that ISA-L encodes.
-FAST = 1
-#: A quick codec tries one row in so many, but no fewer bytes.
-SAMPLED, SAMPLE_BYTES = 16, 4096
 
 
 def _inflate(data: bytes, size: int | memoryview) -> Expanded:
@@ -58,8 +52,6 @@ def _inflate_checked(data: bytes, size: int | memoryview) -> Expanded:
 
 
 def _deflate(raw: Pixels, level: int) -> Buffer:
-    if level == FAST:
-        return imagecodecs.isal_encode(raw, level=FAST)
     return imagecodecs.deflate_encode(raw, level=level)
 
 
@@ -77,12 +69,7 @@ _DECODERS: dict[str, Decoder] = {
 }
 
 
-def has_fast() -> bool:
-    """Whether this imagecodecs can encode DEFLATE at its fast level."""
-    return bool(imagecodecs.ISAL.available)
-
-
-def check(compress: str, level: int, predictor: int, dtype: str, *, quick: bool = False) -> None:
+def check(compress: str, level: int, predictor: int, dtype: str) -> None:
     """Refuse a combination that this module cannot write.
 
     Raises:
@@ -94,8 +81,6 @@ def check(compress: str, level: int, predictor: int, dtype: str, *, quick: bool 
     first, last = LEVELS.get(compress, (level, level))
     if not first <= level <= last:
         raise OperationError(f"{compress} has levels {first} to {last}, not {level}")
-    if (quick or (compress, level) == ("DEFLATE", FAST)) and not has_fast():
-        raise OperationError("this imagecodecs has no ISA-L, which is DEFLATE's level 1; choose 2")
     if predictor not in (1, HORIZONTAL, FLOATING) or (predictor != 1 and compress == "NONE"):
         raise OperationError(f"predictor {predictor} does not go with {compress}")
     if (predictor == HORIZONTAL and kind == "c") or (predictor == FLOATING and kind != "f"):
@@ -104,15 +89,11 @@ def check(compress: str, level: int, predictor: int, dtype: str, *, quick: bool 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A lossless codec: TIFF compression by name, its level, the predictor.
-
-    ``quick``: tiles that DEFLATE at its fast level cannot halve are left as that level makes them.
-    """
+    """A lossless codec: TIFF compression by name, its level, the predictor."""
 
     compress: str
     level: int
     predictor: int
-    quick: bool = False
     exact: ClassVar[bool] = True
     blurs: ClassVar[bool] = False
 
@@ -130,13 +111,10 @@ class Codec:
         rows = _rows(tile, self.predictor)
         predicted = tile if self.predictor == 1 else _differences(rows, tile.shape[2])
         with codec_errors(f"{self.compress} could not encode a tile"):
-            noise = _as_noise(predicted) if self.quick else None
-            data = noise or bytes(_ENCODERS[self.compress](predicted, self.level))
+            data = bytes(_ENCODERS[self.compress](predicted, self.level))
         if not data:
             raise VerifyError(f"{self.compress} encoded a tile to nothing")
-        fast = noise or (self.compress == "DEFLATE" and self.level == FAST)
-        decode = _inflate_checked if fast else _DECODERS[self.compress]
-        raw = _expanded(f"{self.compress} tile", data, tile.nbytes, decode)
+        raw = _expanded(f"{self.compress} tile", data, tile.nbytes, _DECODERS[self.compress])
         if not _holds(raw, rows, tile.shape[2] if self.predictor != 1 else 0):
             raise VerifyError(
                 f"a tile encoded with {self.compress} (level {self.level}, predictor "
@@ -198,20 +176,6 @@ def _rows(tile: Pixels, predictor: int) -> Pixels:
     rows: Pixels = np.empty((height, width * samples * size), np.uint8)
     pixel_loops.split_bytes(tile.view(f"<u{size}").reshape(height, -1), rows)
     return rows
-
-
-def _as_noise(rows: Pixels) -> bytes | None:
-    """Return the rows of a tile by DEFLATE at its fast level; None if that halves them, or halves a
-    few of them from the middle, which are tried first. It depends on the tile alone."""
-    height = len(rows)
-    few = min(max(height // SAMPLED, -(-SAMPLE_BYTES * height // rows.nbytes)), height)
-    first = (height - few) // 2
-    data = b""
-    for part in (rows[first : first + few], rows):
-        data = bytes(_ENCODERS["DEFLATE"](part, FAST))
-        if 2 * len(data) < part.nbytes:
-            return None
-    return data
 
 
 def _differences(rows: Pixels, distance: int) -> Pixels:

@@ -7,7 +7,6 @@ import pytest
 from geobatch_tui.config.setting_types import check_creation
 from geobatch_tui.errors import PreflightError, SchemaError
 from geobatch_tui.execution.raster.encode import gdal_options as creation_options
-from geobatch_tui.execution.raster.encode import lossless
 from geobatch_tui.execution.raster.encode.encoding import Image, plan_encoding
 
 GREY = Image(3000, 2000, 1, "uint8", False, "none")
@@ -28,18 +27,6 @@ def test_defaults():
     assert cog.overviews == ((1500, 1000), (750, 500), (375, 250))
     assert cog.overview_resampling == "average"
     assert encode(form="GTiff").overviews == ()
-
-
-def test_noise_is_encoded_quickly_where_no_level_is_asked_for(monkeypatch):
-    """Where differences are stored by DEFLATE, and ISA-L is there."""
-    assert encode().quick
-    assert encode(form="GTiff", predictor=2).quick
-    assert not encode(level=5).quick
-    assert not encode(form="GTiff", zlevel=5).quick
-    assert not encode(predictor="no").quick
-    assert not encode(compress="zstd").quick
-    monkeypatch.setattr(lossless.imagecodecs.ISAL, "available", False)
-    assert not encode().quick
 
 
 @pytest.mark.parametrize(
