@@ -41,9 +41,23 @@ def _refuse(*_: object) -> NoReturn:
     raise OSError("a worker fetches no grids")
 
 
+def _import_rasterio() -> None:
+    """Import rasterio without boto3, which it imports where that is installed, and which takes half
+    as long as all else: GDAL asks no store here, objects come by a client of our own."""
+    modules: dict[str, Any] = sys.modules
+    if "rasterio" in modules or "boto3" in modules:
+        return
+    modules["boto3"] = None
+    try:
+        importlib.import_module("rasterio")
+    finally:
+        del modules["boto3"]
+
+
 def _import_for_pixels() -> None:
     """Import the libraries that chunks of pixels need, and the modules that use them."""
     _import_pyproj()
+    _import_rasterio()
     for name in _LIBRARIES:
         importlib.import_module(name)
 

@@ -207,7 +207,7 @@ def test_loaded_for_pixels():
     """What chains alone need is not: a job of one operation does not wait for it."""
     script = (
         "import sys\nfrom geobatch_tui.execution.worker import preload\n"
-        "print(*sorted(name for name in ('shapely', 'numba', 'obstore') if name in sys.modules))\n"
+        "print(*sorted(name for name in ('shapely', 'numba', 'obstore', 'boto3') if name in sys.modules))\n"
         "print(*(name for name in sys.modules if '.raster.steps.terrain.' in name))"
     )
     done = subprocess.run(
