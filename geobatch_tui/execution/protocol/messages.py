@@ -343,6 +343,10 @@ class ChunkReceipt:
     letters: tuple[FeatureLetter, ...] = ()
     undefined: int = 0
 
+    def spent(self, *stages: str) -> float:
+        """Sum the seconds of some stages."""
+        return sum(float(self.seconds.get(stage, 0.0)) for stage in stages)
+
 
 Receipt = (
     ItemPlan | MembersReceipt | LayersReceipt | ChunkReceipt | ItemReceipt | InspectReceipt

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _SPAN: Final = 65_536
 _PAGE: Final = 512
 
-#: SQL of each figure of a chunk. ``spool`` numbers the worker process that wrote the chunk.
+#: SQL of each figure of a chunk. ``spool`` numbers the worker process that wrote the chunk;
+#: ``reading`` and ``writing`` are seconds, ``ended`` is UNIX time.
 FIGURES: Final[Mapping[str, str]] = {
     "seconds": "micros / 1e6",
     "attempts": "attempts",
@@ -33,9 +34,13 @@ FIGURES: Final[Mapping[str, str]] = {
     "spool": "spool_id",
     "bytes_out": "bytes_out",
     "undefined": "undefined",
+    "reading": "read_micros / 1e6",
+    "writing": "write_micros / 1e6",
+    "worker": "worker",
+    "ended": "ended",
 }
 #: Since which schema the ledger knows it; a reader migrates none.
-_SINCE: Final = {"undefined": 4}
+_SINCE: Final = {"undefined": 4, **dict.fromkeys(("reading", "writing", "worker", "ended"), 6)}
 
 _OUTLINE: Final = """
 SELECT item_id, state, first_chunk, n_chunks, key,
@@ -116,13 +121,36 @@ class ColumnReader:
 
     def figures(self, name: str, first: int, count: int) -> array[float]:
         """Read a figure of ``FIGURES`` for ``count`` chunks from id ``first``; 0 for no chunk."""
-        column = array("f", bytes(4 * count))
-        if _SINCE.get(name, 0) > int(self._scalar("PRAGMA user_version")):
-            return column
-        for _, _, rows in self._spans(FIGURES[name], first, count):
-            for chunk_id, value in rows:
-                column[chunk_id - first] = value
-        return column
+        return self.table((name,), first, count)[0]
+
+    def table(self, names: Sequence[str], first: int, count: int) -> list[array[float]]:
+        """Read several figures at once, a column each; see :meth:`figures`."""
+        columns = [_column(name, count) for name in names]
+        for start, end, rows in self._spans(self._sql(names), first, count):
+            if len(rows) == end - start:
+                _, *parts = zip(*rows, strict=True)
+                for column, values in zip(columns, parts, strict=True):
+                    column[start - first : end - first] = array(column.typecode, values)
+                continue
+            for chunk_id, *figures in rows:
+                for column, value in zip(columns, figures, strict=True):
+                    column[chunk_id - first] = value
+        return columns
+
+    def table_of(self, names: Sequence[str], ids: Sequence[int]) -> dict[int, tuple[float, ...]]:
+        """Read several figures of single chunks, by id; unknown ids are left out."""
+        rows = self._rows(
+            f"SELECT chunk_id, {self._sql(names)} FROM chunk"
+            " WHERE chunk_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(ids)),),
+        )
+        return {row[0]: tuple(row[1:]) for row in rows}
+
+    def _sql(self, names: Sequence[str]) -> str:
+        """Return the columns of figures; 0 for those that an older ledger does not have."""
+        version = int(self._scalar("PRAGMA user_version"))
+        known = (FIGURES[name] if _SINCE.get(name, 0) <= version else "0" for name in names)
+        return ", ".join(known)
 
     def _spans(self, column: str, first: int, count: int) -> Iterator[tuple[int, int, list[Row]]]:
         """Read ids and a column of chunks, some at a time: first id, end, and rows of each."""
@@ -174,6 +202,11 @@ class ColumnReader:
     def _scalar(self, sql: str, values: tuple[object, ...] = ()) -> Any:
         with translated(self.path):
             return scalar(self._connection, sql, values)
+
+
+def _column(name: str, count: int) -> array[float]:
+    """Make a column of zeros; times need all their digits."""
+    return array("d", bytes(8 * count)) if name == "ended" else array("f", bytes(4 * count))
 
 
 def _outline(row: Row) -> ItemOutline:

@@ -13,7 +13,6 @@ import stat
 import tempfile
 from contextlib import closing, contextmanager, suppress
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -28,19 +27,19 @@ from geobatch_tui.errors import (
 )
 from geobatch_tui.ledger.place.filesystem import holds_wal, type_of
 from geobatch_tui.ledger.place.regular_file import open_read
+from geobatch_tui.ledger.schema.migrations import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-APPLICATION_ID: Final = 0x47424C31
-VERSION: Final = 5
+VERSION: Final = 6
 _HEAD: Final = 100  #: bytes of the header of an SQLite database
 _BUSY_MS: Final = 5_000
 _PATIENT_MS: Final = 60_000
 _PROBE: Final = 65_536
 _DENIED: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
-_ROWS: Final = 1024  #: rows of one bulk statement; 1024 x 17 stays below SQLite's 32,766 variables
+_ROWS: Final = 1024  #: rows of one bulk statement; 1024 x 21 stays below SQLite's 32,766 variables
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
@@ -239,59 +238,6 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     report = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
     if report != ["ok"]:
         raise LedgerCorruptError(f"{path} is damaged: {'; '.join(report)}")
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    script = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            connection.execute(statement)
-            statement = ""
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-
-
-def _letters_of_features(connection: sqlite3.Connection) -> None:
-    """Let a letter be of one feature of a done chunk: its number in the item, or -1."""
-    connection.execute("ALTER TABLE dead ADD COLUMN feature INTEGER NOT NULL DEFAULT -1")
-    connection.execute("DROP INDEX dead_once")
-    connection.execute(
-        "CREATE UNIQUE INDEX dead_once ON dead (item_id, ifnull(chunk_id, -1), feature)"
-    )
-    connection.execute("CREATE INDEX dead_feature ON dead (chunk_id) WHERE feature >= 0")
-
-
-def _parts_of_sources(connection: sqlite3.Connection) -> None:
-    """Keep what workers saw of parts of large sources; ``epoch`` is the last run that used it."""
-    connection.execute(
-        "CREATE TABLE part (name TEXT PRIMARY KEY, epoch INTEGER NOT NULL, body BLOB NOT NULL)"
-        " STRICT"
-    )
-
-
-def _undefined_pixels(connection: sqlite3.Connection) -> None:
-    """Count the pixels of a chunk with a result that is no number."""
-    connection.execute("ALTER TABLE chunk ADD COLUMN undefined INTEGER NOT NULL DEFAULT 0")
-
-
-def _uploads(connection: sqlite3.Connection) -> None:
-    """Keep what was begun to be sent to a store; ``upload`` is its id there, empty while it is not
-    known. A row outlives that of its item: what it names is to be given up then."""
-    connection.execute(
-        "CREATE TABLE upload (item_id INTEGER PRIMARY KEY, key TEXT NOT NULL,"
-        " fingerprint TEXT NOT NULL, upload TEXT NOT NULL) STRICT"
-    )
-
-
-#: From each version to the next.
-MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {
-    0: _create,
-    1: _letters_of_features,
-    2: _parts_of_sources,
-    3: _undefined_pixels,
-    4: _uploads,
-}
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -119,7 +119,9 @@ class ChunkStarted:
 class ChunkDone:
     """``seconds`` is wall time in the worker, ``nodata`` the share of invalid units. ``letters``:
     features that the chunk goes without, by their number in the item; they replace earlier ones.
-    ``undefined``: pixels with a result that is no number."""
+    ``undefined``: pixels with a result that is no number. ``reading``, ``writing``: the parts of
+    ``seconds`` that it spent on its source, and on encoding and storing. ``worker``: by its number.
+    ``ended``: UNIX time of the answer."""
 
     chunk_id: int
     item_id: int
@@ -136,6 +138,10 @@ class ChunkDone:
     rss_peak: int
     letters: tuple[tuple[int, str, Json], ...] = ()
     undefined: int = 0
+    reading: float = 0.0
+    writing: float = 0.0
+    worker: int = 0
+    ended: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ KEPT_RUNS: Final = 8  #: runs that a part of a source is kept for without being 
 #: Of the first chunks of an item those that are done, by their number.
 _KEPT: Final = f"""
 SELECT chunk_id - first_chunk, attempts, spool_id, spool_offset, spool_length, crc32, units,
-    bytes_in, bytes_out, micros, nodata, rss_kib, undefined
+    bytes_in, bytes_out, micros, nodata, rss_kib, undefined, read_micros, write_micros,
+    worker, ended
     FROM item JOIN chunk ON chunk_id >= first_chunk AND chunk_id < first_chunk + ?2
     WHERE item.item_id = ?1 AND chunk.state = {ChunkState.DONE}"""
 
@@ -191,6 +192,10 @@ class Batch:
             update.nodata,
             update.rss_peak >> 10,
             update.undefined,
+            round(update.reading * 1e6),
+            round(update.writing * 1e6),
+            update.worker,
+            update.ended,
         )
         self._rows.features += [
             self._rows.letter_row(

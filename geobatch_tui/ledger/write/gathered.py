@@ -55,7 +55,8 @@ _DONE: Final = f"""
 UPDATE chunk SET state = {ChunkState.DONE}, attempts = d.column2, not_before = 0,
     spool_id = d.column3, spool_offset = d.column4, spool_length = d.column5, crc32 = d.column6,
     units = d.column7, bytes_in = d.column8, bytes_out = d.column9, micros = d.column10,
-    nodata = d.column11, rss_kib = d.column12, undefined = d.column13
+    nodata = d.column11, rss_kib = d.column12, undefined = d.column13,
+    read_micros = d.column14, write_micros = d.column15, worker = d.column16, ended = d.column17
     FROM {{d}} WHERE chunk_id = d.column1"""
 _BURY: Final = f"""
 UPDATE chunk SET state = {ChunkState.DEAD}, attempts = d.column2, crashes = d.column3,

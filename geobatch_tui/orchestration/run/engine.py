@@ -232,6 +232,10 @@ class Engine(Listener):
                     for letter in receipt.letters[:LETTERS]
                 ),
                 undefined=receipt.undefined,
+                reading=receipt.spent("open", "read"),
+                writing=receipt.spent("encode", "copy", "spool", "store", "write"),
+                worker=worker,
+                ended=time.time(),
             )
         )
         if receipt.undefined:

@@ -89,6 +89,7 @@ class Monitor:
             "bytes_out_per_s": round(snapshot.bytes_out_per_s, 1),
             "eta_s": snapshot.eta_s and round(snapshot.eta_s, 1),
             "rss_bytes": snapshot.rss_bytes,
+            "budget_bytes": snapshot.budget_bytes,
             "unit_name": snapshot.unit_name,
             "suspended": snapshot.suspended,
             "state": snapshot.state,

@@ -85,3 +85,14 @@ def test_undefined_pixels_of_chunks_are_summed(ledger, reader, item, done):
     ledger.apply([ItemPlanned(item(1, 1, 3)), *chunks])
     assert list(reader.figures("undefined", 1, 3)) == [0, 7, 5]
     assert reader.undefined_pixels() == 0
+
+
+def test_several_figures_are_read_at_once(ledger, reader, item, done):
+    """A column each, times with all their digits; a chunk that is not there has zeros."""
+    stages = {"reading": 0.125, "writing": 0.0625, "worker": 3, "ended": 1_795_000_000.25}
+    ledger.apply([ItemPlanned(item(1, 2, 3)), done(3, 1, **stages)])
+    names = ("seconds", *stages)
+    found = [0.25, *stages.values()]
+    assert [list(column) for column in reader.table(names, 1, 3)] == [[0, 0, x] for x in found]
+    assert [list(column) for column in reader.table(names, 2, 2)] == [[0, x] for x in found]
+    assert reader.table_of(names, [3, 99]) == {3: tuple(found)}

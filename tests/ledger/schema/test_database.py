@@ -71,6 +71,7 @@ def test_a_ledger_of_schema_1_is_read_and_brought_up_to_date(state):
     with LedgerReader(state.ledger) as reader:
         assert [letter.feature for letter in reader.letters()] == [-1]
         assert list(reader.figures("undefined", 1, 1)) == [0]  # not counted then
+        assert reader.table_of(("reading", "ended"), [1, 2]) == {1: (0, 0)}
     ledger = Ledger.open(state.ledger, state.output_dir)
     with LedgerReader(state.ledger) as reader:
         assert [(letter.chunk_id, letter.feature) for letter in reader.letters()] == [(1, -1)]

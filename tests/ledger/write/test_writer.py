@@ -169,8 +169,9 @@ def test_planning_again_replaces(ledger, reader, item, done):
 
 
 def test_planning_again_keeps_first_chunks_that_are_done(ledger, reader, item, done):
-    ledger.apply([ItemPlanned(item(1, 1, 4)), done(1, 1), done(3, 1)])
+    ledger.apply([ItemPlanned(item(1, 1, 4)), done(1, 1, worker=7, ended=2.0), done(3, 1)])
     ledger.apply([ItemPlanned(item(1, 9, 5, params_digest="other"), kept=2)])
+    assert reader.table_of(("worker", "ended"), [9, 10]) == {9: (7, 2), 10: (0, 0)}
     assert states(reader, 1) == ["DONE", *["PENDING"] * 4]
     kept = reader.chunk(9)
     assert (kept.spool, kept.length, kept.crc32) != ("", 0, 0)
