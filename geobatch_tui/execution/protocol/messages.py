@@ -267,12 +267,13 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class FinaliseTask:
-    """Assemble an item from its segments into a part file, check it, and sync it."""
+    """Assemble, check and sync an item's part file; ``pieced``: spools may keep what they have."""
 
     task_id: int
     item: ItemContext
     epoch: int
     segments: Sequence[Segment]
+    pieced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,12 +297,14 @@ Task = (
 @dataclass(frozen=True, slots=True)
 class ItemReceipt:
     """Proof of an assembled item: an absolute ``part_path`` in the target directory, its ``size``
-    in bytes, the SHA-256 hex ``digest`` of its bytes, and JSON-ready ``facts``."""
+    in bytes, the SHA-256 hex ``digest`` of its bytes, and JSON-ready ``facts``. ``spools`` have
+    pieces of it, in the order of its table (``io/pieced_file.py``); None: the part file has all."""
 
     part_path: str
     size: int
     digest: str
     facts: Json
+    spools: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

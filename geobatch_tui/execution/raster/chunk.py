@@ -146,7 +146,9 @@ def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
     """Assemble the item from its segments."""
     opened_source.release()
     plan = RasterPlan.from_json(task.item.plan.detail).stored()
-    receipt = assembly.assemble(task.item, plan, task.segments, task.epoch, stage)
+    receipt = assembly.assemble(
+        task.item, plan, task.segments, task.epoch, stage, pieced=task.pieced
+    )
     object_source.drop_copy(task.item.source, task.item.source_id)
     return receipt
 

@@ -1,5 +1,5 @@
 """A finished file goes to a store: in parts that survive the process, checked, under its final
-name whole or not at all.
+name whole or not at all. It is read where it lies: as a file, or in pieces from its spools.
 
 Each byte that is sent is read once, in the order of the file, and its digest is held against the
 one that the file was verified with; each part against what the store says it got; the object's
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import io
 import shutil
 import tempfile
 import threading
+from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from geobatch_tui.errors import DiskFullError, GeobatchError, RemoteIOError, VerifyError
 from geobatch_tui.execution.io.digest import alike
+from geobatch_tui.execution.io.pieced_file import PiecedFile
 from geobatch_tui.execution.stores import local_copy, part_upload, store_client, write_faults
 from geobatch_tui.execution.stores.object_url import shown
 from geobatch_tui.execution.stores.part_upload import Part, Sums
@@ -58,7 +61,8 @@ class Upload:
 
     ``begun`` is the id of an upload of an earlier run; ``known``: an earlier run may have sent it,
     so that it may be there. ``keep`` is given the id of a new one, and returns once that is
-    durable. ``absent``: nothing may have its name.
+    durable. ``absent``: nothing may have its name. ``spools`` have pieces of it; None: the file at
+    ``path`` is the whole.
     """
 
     path: Path
@@ -72,6 +76,13 @@ class Upload:
     absent: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     progressed: Callable[[int], None] = lambda _: None
+    spools: tuple[Path, ...] | None = None
+
+    def opened(self) -> io.BufferedReader:
+        """Open the file to read it; errors as those of :class:`PiecedFile`."""
+        if self.spools is None:
+            return self.path.open("rb")
+        return io.BufferedReader(PiecedFile(self.path, self.spools))
 
     @property
     def about(self) -> Mapping[str, str]:
@@ -174,7 +185,8 @@ def _put_whole(upload: Upload) -> None:
 
 def _put(upload: Upload, uploads: PartUploads) -> str:
     """Write a small file by one request, and return its ETag, if that is the MD5."""
-    data = upload.path.read_bytes()
+    with upload.opened() as file:
+        data = file.read()
     state = alike(upload.digest)
     state.update(data)
     _refuse_other_bytes(upload, state)
@@ -214,48 +226,46 @@ def _send_parts(
     upload: Upload, uploads: PartUploads, ident: str, there: Mapping[int, Part]
 ) -> tuple[list[Part], list[Sums]]:
     """Send the parts that the store does not have, some at once; return all, in order."""
-    state, sums = alike(upload.digest), []
+    state = alike(upload.digest)
     ahead = max(1, IN_MEMORY // upload.part_bytes)
-    parts: dict[int, Part] = {}
-    under_way: dict[int, Future[Part]] = {}
-
-    def take(number: int) -> None:
-        parts[number] = under_way.pop(number).result()
-        upload.progressed(parts[number].size)
-
+    sent: list[tuple[Part, Sums]] = []
+    under_way: deque[Future[tuple[Part, Sums]]] = deque()
     for number, data in enumerate(_pieces(upload), 1):
         if upload.stop.is_set():
             raise StoppedError
-        state.update(data)
-        sums.append(Sums.of(data))
-        known = there.get(number)
-        if known is not None and known.holds(len(data), sums[-1]):
-            parts[number] = known
-            continue
         if len(under_way) >= ahead:
-            take(min(under_way))
+            sent.append(under_way.popleft().result())
         _slots.acquire()
-        under_way[number] = in_background(
-            _send_part, upload, uploads, ident, number, data, sums[-1]
-        )
-        under_way[number].add_done_callback(lambda _: _slots.release())
-    for number in sorted(under_way):
-        take(number)
+        part = in_background(_send_part, upload, uploads, ident, number, data, there.get(number))
+        part.add_done_callback(lambda _: _slots.release())
+        under_way.append(part)
+        state.update(data)
+    sent += [part.result() for part in under_way]
     _refuse_other_bytes(upload, state)
-    return [parts[number] for number in sorted(parts)], sums
+    return [part for part, _ in sent], [sums for _, sums in sent]
 
 
 def _send_part(
-    upload: Upload, uploads: PartUploads, ident: str, number: int, data: bytes, sums: Sums
-) -> Part:
+    upload: Upload,
+    uploads: PartUploads,
+    ident: str,
+    number: int,
+    data: bytes,
+    there: Part | None,
+) -> tuple[Part, Sums]:
+    """Send a part, unless the store has it already; return it, and its checksums."""
+    sums = Sums.of(data)
+    if there is not None and there.holds(len(data), sums):
+        return there, sums
     part = uploads.send(upload.url, ident, number, data, sums)
     if part.crc32 and part.crc32 != sums.crc32:
         raise RemoteIOError(f"{shown(str(upload.url))}: the store got other bytes of part {number}")
-    return part
+    upload.progressed(part.size)
+    return part, sums
 
 
 def _pieces(upload: Upload) -> Iterator[bytes]:
-    with upload.path.open("rb") as file:
+    with upload.opened() as file:
         while data := file.read(upload.part_bytes):
             yield data
 
@@ -279,7 +289,7 @@ def _checked(upload: Upload, tag: str | None) -> Version:
         )
     if tag is None or tag not in {"", version.tag}:
         return _read_whole(upload, version) or _differs(upload)
-    with upload.path.open("rb", buffering=0) as file:
+    with upload.opened() as file:
         for start in {0, max(0, upload.size - ENDS)} if upload.size else ():
             file.seek(start)
             end = min(start + ENDS, upload.size)

@@ -15,7 +15,6 @@ from geobatch_tui.execution.protocol.messages import (
     ChunkReceipt,
     ChunkTask,
     Failure,
-    FinaliseTask,
     ItemReceipt,
 )
 from geobatch_tui.ledger.schema import updates as lu
@@ -153,9 +152,7 @@ class Engine(Listener):
 
     def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
         if unit.kind is u.Kind.FINALISE:
-            item = self._open_items.item(unit.ident)
-            segments = self._open_items.segments(item)
-            return FinaliseTask(task_id, item.context, self._session.epoch, segments)
+            return self.finisher.task(task_id, self._open_items.item(unit.ident))
         item, index = self._open_items.send(unit.ident)
         return ChunkTask(
             task_id,

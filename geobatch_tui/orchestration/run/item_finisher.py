@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.protocol.messages import Failure
+from geobatch_tui.execution.protocol.messages import Failure, FinaliseTask
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.orchestration.run.open_items import FINALISE_BYTES, HANDLES
 from geobatch_tui.orchestration.schedule import events as u
@@ -106,6 +106,12 @@ class ItemFinisher:
         )
         self._dispatcher.tell(u.Offered((unit,)))
 
+    def task(self, task_id: int, item: OpenItem) -> FinaliseTask:
+        """Return the task that assembles an item."""
+        segments = self._open_items.segments(item)
+        pieced = self.uploader is not None and self.uploader.pieced
+        return FinaliseTask(task_id, item.context, self._session.epoch, segments, pieced)
+
     def _side_task_done(self, task: asyncio.Task[None]) -> None:
         self._side_tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -200,7 +206,7 @@ class ItemFinisher:
         if self.uploader is None:
             self._session.put(update)
         else:
-            self.uploader.take(update, item.context.key, item.context.fingerprint)
+            self.uploader.take(update, item.context, receipt.spools)
         self._close(item)
 
     def not_published(self, update: lu.ItemPublished, error: GeobatchError) -> None:

@@ -27,7 +27,7 @@ from geobatch_tui.orchestration.run.monitor import Monitor
 from geobatch_tui.orchestration.run.plan_phase import PlanPhase
 from geobatch_tui.orchestration.run.signals import handled
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.side_tasks.upload_sweep import ready, uploader_of
+from geobatch_tui.orchestration.side_tasks.upload_sweep import keep_copies, ready, uploader_of
 from geobatch_tui.orchestration.side_tasks.watchdogs import (
     LedgerWatch,
     MemoryWatch,
@@ -141,11 +141,13 @@ class Run:
                 self._every(stack, self._monitor.observe(self._options.observer))
                 self._every(stack, self._monitor.note())
                 try:
-                    await ready(self._session)
+                    keep_copies(self._session)
+                    # Beside the plan: its client takes as long to load as a small plan.
+                    stored = self._every(stack, ready(self._session))
                     pool = await open_pool(
                         self._cluster, self._crew, self._session, self._inputs, self._end_by
                     )
-                    finish = await self._phases(pool)
+                    finish = await self._phases(pool, stored)
                 except GeobatchError as error:
                     self._fatal = self._fatal or error
                     finish = u.Finish("fatal")
@@ -166,7 +168,7 @@ class Run:
             known = OperationError(f"unexpected {type(error).__name__}: {error}")
         self._fatal = self._fatal or known
 
-    async def _phases(self, pool: Pool) -> u.Finish:
+    async def _phases(self, pool: Pool, stored: asyncio.Task[None]) -> u.Finish:
         phase = PlanPhase(
             self._session,
             self._resources,
@@ -186,6 +188,7 @@ class Run:
         if self._stop is not None or self._fatal is not None:
             # It came while there was no dispatcher to tell: before that of the plan, or after it.
             return u.Finish("drained" if self._fatal is None else "fatal")
+        await stored
         self._monitor.state = "running"
         self._monitor.rates.start(time.monotonic())
         return await self._work(pool, phase.dispatcher)
@@ -346,7 +349,7 @@ class Run:
 
     def _every(
         self, stack: contextlib.AsyncExitStack, work: Coroutine[object, object, None]
-    ) -> None:
+    ) -> asyncio.Task[None]:
         """Run a side task beside the phases. If it dies, the run ends: never in silence."""
         task = asyncio.ensure_future(work)
 
@@ -357,6 +360,7 @@ class Run:
 
         task.add_done_callback(done)
         stack.callback(task.cancel)
+        return task
 
     def _died(self, error: BaseException) -> None:
         """Have the phase that runs raise the error of something beside it; if none runs, the end of

@@ -42,12 +42,17 @@ def probe(prefix: OutputPrefix) -> None:
         raise write_faults.refused_at_start(error) from error
 
 
-async def ready(session: Session) -> None:
-    """See whether the store of a run's outputs takes them, if they go to one; copies of those that
-    are there lie with the run's state. Raises PreflightError."""
+def keep_copies(session: Session) -> None:
+    """Have copies of outputs that are in a store lie with the run's state, in this context."""
     if session.state.prefix is not None:
         scratch = str(session.state.root / OBJECTS)
         store_settings.use(replace(store_settings.current(), scratch=scratch))
+
+
+async def ready(session: Session) -> None:
+    """See whether the store of a run's outputs takes them, if they go to one. Raises
+    PreflightError."""
+    if session.state.prefix is not None:
         await asyncio.to_thread(probe, session.state.prefix)
 
 

@@ -1,4 +1,5 @@
-"""Sends finished outputs to a store, some at once, beside the computation of others.
+"""Sends finished outputs to a store, some at once, beside the computation of others; GeoTIFFs from
+the spools of their chunks, other formats as files.
 
 An upload is in the ledger before it begins in the store, and with its id before its first part is
 sent: a run that is killed goes on with it, part by part, or gives it up. Only the engine has
@@ -32,6 +33,7 @@ from geobatch_tui.execution.stores.object_output import StoppedError, Upload
 from geobatch_tui.execution.stores.write_faults import NameTakenError
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.publish import ItemPublishError
+from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.standing.standing_outputs import TAG
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.suspensions import BEHIND, NO_OUTPUTS
@@ -39,6 +41,7 @@ from geobatch_tui.orchestration.schedule.suspensions import BEHIND, NO_OUTPUTS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.stores.output_prefix import OutputPrefix
     from geobatch_tui.execution.stores.store_client import Version
     from geobatch_tui.orchestration.state.session import Session
@@ -91,9 +94,20 @@ class Uploader:
         self._away = ""
         self._moved = 0.0
 
-    def take(self, update: lu.ItemPublished, key: str, fingerprint: str) -> None:
-        """Send a finished file; its item is published once the object is checked."""
-        work = self._publish(update, key, fingerprint)
+    @property
+    def pieced(self) -> bool:
+        """Whether it sends files that lie in pieces."""
+        return self._prefix.root.startswith("s3:")
+
+    def take(
+        self,
+        update: lu.ItemPublished,
+        item: ItemContext,
+        spools: tuple[str, ...] | None = None,
+    ) -> None:
+        """Send a finished file, of which ``spools`` of its item have pieces where it is not whole;
+        its item is published once the object is checked."""
+        work = self._publish(update, item, spools)
         task = self._loop.create_task(work, context=self._context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -132,13 +146,15 @@ class Uploader:
         for task in self._tasks:
             task.cancel()
 
-    async def _publish(self, update: lu.ItemPublished, key: str, fingerprint: str) -> None:
+    async def _publish(
+        self, update: lu.ItemPublished, item: ItemContext, spools: tuple[str, ...] | None
+    ) -> None:
         async with self._gate:
             if self._ends:
                 self.left += 1
                 return
             try:
-                version = await self._sent(update, key, fingerprint)
+                version = await self._sent(update, item, spools)
             except StoppedError:
                 self.left += 1
                 return
@@ -152,8 +168,11 @@ class Uploader:
                 self._session.put(_published(update, version))
             Path(update.part_path).unlink(missing_ok=True)  # noqa: ASYNC240 - a local name
 
-    async def _sent(self, update: lu.ItemPublished, key: str, fingerprint: str) -> Version:
+    async def _sent(
+        self, update: lu.ItemPublished, item: ItemContext, spools: tuple[str, ...] | None
+    ) -> Version:
         """Send until it is there; errors as :func:`object_output.send`, but for passing ones."""
+        key, fingerprint = item.key, item.fingerprint
         begun = self._begun.pop(update.item_id, None)
         known = begun is not None and begun.fingerprint == fingerprint
         ident = begun.upload if begun is not None and known else ""
@@ -178,6 +197,7 @@ class Uploader:
             absent=self._absent,
             stop=self._stop,
             progressed=self._count,
+            spools=None if spools is None else tuple(_within(item, name) for name in spools),
         )
         self._moved = time.monotonic()
         wait, damaged = FIRST_WAIT, 0
@@ -226,6 +246,13 @@ class Uploader:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
             raise StoppedError
+
+
+def _within(item: ItemContext, name: str) -> Path:
+    """Return the path of a spool. Raises VerifyError where a worker names a file elsewhere."""
+    if "/" in name or name.startswith("."):
+        raise VerifyError(f"{safe(name)} is no spool of {safe(item.key)}")
+    return Path(item.work_dir) / name
 
 
 def _published(update: lu.ItemPublished, version: Version) -> lu.ItemPublished:

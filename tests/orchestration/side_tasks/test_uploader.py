@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import moto_store
@@ -30,9 +31,6 @@ from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.orchestration.side_tasks import uploader
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 URL = f"s3://{BUCKET}/some/prefix"
 BELOW = "some/prefix/"
@@ -245,6 +243,36 @@ async def test_a_store_that_stays_away_ends_the_run(sources, store):
     assert store.names() == []
     store.fault = lambda *_: 0
     assert (await geobatch_tui.run(small(sources, store))).exit_code == 0
+
+
+async def test_a_geotiff_goes_from_its_spools(sources, store, tmp_path, monkeypatch):
+    """No copy of it is on the disk; what the store has when a run ends is not sent again."""
+    expected = await local(sources, store, tmp_path / "out", "COG")
+    cut = {"chunk_cols": 512, "chunk_rows": 512}
+    took, take = [], uploader.Uploader.take
+
+    def spy(self: Any, update: Any, item: Any, spools: Any = None) -> None:
+        took.append((item.key, spools, Path(update.part_path).stat().st_size))
+        take(self, update, item, spools)
+
+    monkeypatch.setattr(uploader.Uploader, "take", spy)
+    store.fault = lambda method, key, query: 503 * ("partNumber=3" in query)
+    stopped = await geobatch_tui.run(
+        job(sources, store, URL, "COG", engine={"space_wait": "0.2s", **cut})
+    )
+    assert (stopped.exit_code, stopped.reason) == (17, "store")
+    store.fault = lambda *_: 0
+    before = len(store.seen)
+    again = await geobatch_tui.run(job(sources, store, URL, "COG", engine=cut))
+    assert (again.exit_code, again.counts["done"]) == (0, 0)
+    assert store.digests(BELOW) == expected
+    sent = [one for one in store.seen[before:] if "partNumber" in one and one.startswith("PUT")]
+    assert not any("partNumber=1&" in one or "partNumber=2&" in one for one in sent)
+    size = len(store.read(f"{BELOW}large.tif"))
+    assert size > 5 * PART
+    large = [(spools, own) for key, spools, own in took if key == "large.tif"]
+    assert all(spools and own < size / 3 for spools, own in large)
+    assert [spools for key, spools, _ in took if key == "small.tif"] == [None]
 
 
 async def test_a_store_that_refuses_ends_the_run(sources, store):

@@ -2,12 +2,14 @@
 
 The lengths of all tiles are known, so the header is computed and written first. Then the tiles are
 copied in file order, from spools or from memory; then the file is synced, read back and compared.
+A file that is only read, as it goes to a store, is left in its pieces, and read back from them.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +18,17 @@ import numpy as np
 from geobatch_tui.errors import OperationError, VerifyError
 from geobatch_tui.execution.io.disk import write_all
 from geobatch_tui.execution.io.part_file import new_file, part_path, removed_on_error
+from geobatch_tui.execution.io.pieced_file import PiecedFile, write_table
 from geobatch_tui.execution.protocol.messages import ItemReceipt
 from geobatch_tui.execution.raster.geotiff import tags
 from geobatch_tui.execution.raster.geotiff.directories import directories_of
 from geobatch_tui.execution.raster.geotiff.layout import ghost_area, lay_out
 from geobatch_tui.execution.raster.geotiff.missing_tiles import Completer
-from geobatch_tui.execution.raster.geotiff.read_back import check_bytes, check_with_gdal
+from geobatch_tui.execution.raster.geotiff.read_back import (
+    check_bytes,
+    check_pieces,
+    check_with_gdal,
+)
 from geobatch_tui.execution.raster.geotiff.spool import is_intact, read_rows
 from geobatch_tui.execution.raster.geotiff.tile_index import TileIndex
 from geobatch_tui.execution.raster.geotiff.tile_stores import (
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ItemContext, Segment
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.raster.geotiff.layout import Layout
+    from geobatch_tui.execution.raster.geotiff.read_back import Opener
     from geobatch_tui.execution.raster.geotiff.tags import Template
     from geobatch_tui.execution.raster.geotiff.tile_index import Slots
     from geobatch_tui.execution.raster.plan import RasterPlan
@@ -80,12 +88,19 @@ def write_whole(
 
 
 def assemble(
-    item: ItemContext, plan: RasterPlan, segments: Sequence[Segment], epoch: int, stage: Stage
+    item: ItemContext,
+    plan: RasterPlan,
+    segments: Sequence[Segment],
+    epoch: int,
+    stage: Stage,
+    *,
+    pieced: bool = False,
 ) -> ItemReceipt:
     """Write the part file of an item from its spooled chunks.
 
     Chunks without a segment, or with one of length 0, become holes: nodata, transparent or masked
-    pixels. The order of the segments does not matter.
+    pixels. The order of the segments does not matter. ``pieced``: tiles of chunks stay in their
+    spools.
 
     Raises:
         VerifyError: a spool is gone or damaged, or the part reads back otherwise than it was
@@ -99,8 +114,9 @@ def assemble(
     try:
         with ExitStack() as stack:
             with stage("assemble"):
-                stores = _load(item, index, segments, stack)
-            return _finish(item, index, stores, epoch, stage, stack)
+                stores, spools = _load(item, index, segments, stack)
+            named = spools if pieced else None
+            return _finish(item, index, stores, epoch, stage, stack, named)
     except VerifyError as error:
         damaged = [segment.index for segment in segments if not is_intact(item, segment)]
         if not damaged:
@@ -115,8 +131,9 @@ def assemble(
 
 def _load(
     item: ItemContext, index: TileIndex, segments: Sequence[Segment], stack: ExitStack
-) -> list[Store]:
-    """Enter the tiles of all segments in the index; return the spools that hold them."""
+) -> tuple[list[Store], tuple[str, ...]]:
+    """Enter the tiles of all segments in the index; return the spools that hold them, and their
+    names."""
     present = sorted((entry for entry in segments if entry.length), key=lambda entry: entry.index)
     indexes = [entry.index for entry in present]
     if len(set(indexes)) < len(indexes):
@@ -133,7 +150,7 @@ def _load(
             rows = read_rows(fd, item, segment)
         index.check_chunk(rows, segment.index)
         index.put(number, rows)
-    return [*stores]
+    return [*stores], tuple(numbers)
 
 
 def _finish(
@@ -143,56 +160,70 @@ def _finish(
     epoch: int,
     stage: Stage,
     stack: ExitStack,
+    spools: tuple[str, ...] | None = None,
 ) -> ItemReceipt:
-    """Complete the index, write the file and verify it."""
+    """Complete the index, write the file and verify it; in pieces if ``spools`` are named."""
     scratch = stack.enter_context(closing(ScratchStore(Path(item.work_dir))))
     stores = [*stores, scratch]
     with stage("assemble"):
         template = tags.make_template(index.plan, item.fingerprint)
         holes = Completer(index, stores, scratch).complete()
     part = part_path(item, epoch)
+    pieces: Opener | None = None
     with stage("write"):
-        layout, slots = _write(part, index, stores, template)
+        layout, slots = _lay_out(index, template)
+        if spools is None:
+            _write(part, index, stores, layout, slots)
+        else:
+            runs = _runs(slots, index.frame)
+            _write_pieces(part, (len(spools), scratch), layout, runs)
+            paths = [Path(item.work_dir) / name for name in spools]
+            pieces = partial(PiecedFile, part, paths)
     with removed_on_error(part), stage("verify"):
-        digest, verified = _verify(part, layout, slots, index, template)
+        digest, verified = _verify(part, layout, slots, index, template, pieces)
     facts = _facts(index, layout, slots, holes=holes, verified=verified)
-    return ItemReceipt(str(part), layout.size, digest, facts)
+    return ItemReceipt(str(part), layout.size, digest, facts, spools)
 
 
 def _verify(
-    path: Path, layout: Layout, slots: Slots, index: TileIndex, template: Template
+    path: Path,
+    layout: Layout,
+    slots: Slots,
+    index: TileIndex,
+    template: Template,
+    pieces: Opener | None,
 ) -> tuple[str, int]:
     """Read every byte in another thread, while GDAL decodes a sample of tiles in this one: the
     other cores are nearly always idle. Return the digest, and how many tiles GDAL decoded.
 
     Every tile was decoded by another decoder when it was encoded, and compared; here its bytes are
-    compared. GDAL opens all files of one tile and one kind, and decodes the first.
+    compared. GDAL opens all files of one tile and one kind, and decodes the first. ``pieces`` opens
+    the file where it is in pieces.
     """
+    check = partial(check_bytes, path) if pieces is None else partial(check_pieces, pieces)
     if layout.size < ALONE:
-        digest = check_bytes(path, layout, slots, index.frame)
+        digest = check(layout, slots, index.frame)
         # Files of several tiles may each have them in a wrong order.
         kind = template.kind if len(slots) == 1 else ""
         alike = kind in compared
-        verified = check_with_gdal(path, index, template.identity, alike=alike)
+        verified = check_with_gdal(path, index, template.identity, alike=alike, pieces=pieces)
         if kind and not alike:
             if len(compared) >= KINDS:
                 compared.clear()
             compared.add(kind)
         return digest, verified
     with ThreadPoolExecutor(1) as other:
-        reading = other.submit(check_bytes, path, layout, slots, index.frame)
+        reading = other.submit(check, layout, slots, index.frame)
         try:
-            verified = check_with_gdal(path, index, template.identity)
+            verified = check_with_gdal(path, index, template.identity, pieces=pieces)
         finally:
             # The thread's error comes first: it names the byte that is wrong.
             digest = reading.result()
     return digest, verified
 
 
-def _write(
-    path: Path, index: TileIndex, stores: Sequence[Store], template: Template
-) -> tuple[Layout, Slots]:
-    """Write the file; return its layout, and the slots of its tiles in file order."""
+def _lay_out(index: TileIndex, template: Template) -> tuple[Layout, Slots]:
+    """Return the layout of the file, and the slots of its tiles in file order."""
     slots, directories, tiles = index.sequence()
     by_band = index.planes > 1
     layout = lay_out(
@@ -202,11 +233,39 @@ def _write(
         frame=index.frame,
         bigtiff=index.plan.encoding.bigtiff,
     )
+    return layout, slots
+
+
+def _write(
+    path: Path, index: TileIndex, stores: Sequence[Store], layout: Layout, slots: Slots
+) -> None:
+    """Write the file."""
     with new_file(path, later=True) as fd:
         write_all(fd, layout.header)
         for store, offset, length in _runs(slots, index.frame):
             stores[store].copy(fd, offset, length)
-    return layout, slots
+
+
+def _write_pieces(
+    path: Path,
+    scratch: tuple[int, ScratchStore],
+    layout: Layout,
+    runs: Sequence[tuple[int, int, int]],
+) -> None:
+    """Write what no spool has of the file, and the table of its pieces. The scratch file, here
+    with its number among the stores, follows the header."""
+    number, tiles = scratch
+    header = len(layout.header)
+    own = (0, 0, header)
+    pieces = [
+        (0, header + offset, length) if store == number else (store + 1, offset, length)
+        for store, offset, length in runs
+    ]
+    with new_file(path, later=True) as fd:
+        write_all(fd, layout.header)
+        if tiles.size:
+            tiles.copy(fd, 0, tiles.size)
+        write_table(fd, header + tiles.size, [own, *pieces])
 
 
 def _runs(slots: Slots, frame: tuple[int, int]) -> list[tuple[int, int, int]]:

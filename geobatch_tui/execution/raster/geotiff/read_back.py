@@ -7,6 +7,8 @@ file counts as written when it has been read.
 from __future__ import annotations
 
 import os
+from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,15 +28,18 @@ from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pack_mask
 from geobatch_tui.execution.raster.source.opened_source import open_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from rasterio.io import DatasetReader
 
+    from geobatch_tui.execution.io.pieced_file import PiecedFile
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.raster.geotiff.layout import Layout
     from geobatch_tui.execution.raster.geotiff.tags import Identity
     from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, Slots, TileIndex
+
+    type Opener = Callable[[], PiecedFile]
 
 #: Tiles of each level and plane that GDAL decodes, spread evenly.
 SAMPLES = 8
@@ -49,6 +54,8 @@ _OTHER_DECODER = (
 READ_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 #: Files beside an output are not its own, and are not opened.
 _ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+#: Name by which GDAL asks for a file in pieces.
+_PIECES = "pieces.tif"
 
 
 def read_blocks(name: str, overview: int | None = None) -> tuple[str, int]:
@@ -86,33 +93,49 @@ def check_bytes(path: Path, layout: Layout, slots: Slots, frame: tuple[int, int]
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         size = os.fstat(fd).st_size
-        if size != layout.size:
-            raise VerifyError(f"{path.name!r} has {size} bytes where {layout.size} were written")
-        digest = output_digest()
-        header = read_exactly(fd, 0, len(layout.header))
-        digest.update(header)
-        if header != layout.header:
-            raise VerifyError(f"{path.name!r}: the header reads back otherwise than it was written")
-        stored = slots["length"] > 0
-        rows = zip(
-            layout.offsets[stored].tolist(),
-            slots["length"][stored].tolist(),
-            slots["crc"][stored].tolist(),
-            strict=True,
-        )
-        end = len(header)
-        for offset, length, crc in rows:
-            data = read_exactly(fd, end, length + sum(frame))
-            digest.update(data)
-            end += len(data)
-            if offset != end - length - frame[1] or not _is_tile(data, length, crc, frame):
-                raise VerifyError(
-                    f"{path.name!r}: the tile at byte {offset} reads back otherwise than it was "
-                    "written"
-                )
-        return str(digest.hexdigest())
+        return _check(partial(read_exactly, fd), path.name, size, layout, slots, frame)
     finally:
         os.close(fd)
+
+
+def check_pieces(opener: Opener, layout: Layout, slots: Slots, frame: tuple[int, int]) -> str:
+    """Read a file in pieces as :func:`check_bytes` does one that is whole."""
+    with closing(opener()) as file:
+        return _check(file.read_at, file.name, file.size, layout, slots, frame)
+
+
+def _check(
+    read: Callable[[int, int], bytes],
+    name: str,
+    size: int,
+    layout: Layout,
+    slots: Slots,
+    frame: tuple[int, int],
+) -> str:
+    if size != layout.size:
+        raise VerifyError(f"{name!r} has {size} bytes where {layout.size} were written")
+    digest = output_digest()
+    header = read(0, len(layout.header))
+    digest.update(header)
+    if header != layout.header:
+        raise VerifyError(f"{name!r}: the header reads back otherwise than it was written")
+    stored = slots["length"] > 0
+    rows = zip(
+        layout.offsets[stored].tolist(),
+        slots["length"][stored].tolist(),
+        slots["crc"][stored].tolist(),
+        strict=True,
+    )
+    end = len(header)
+    for offset, length, crc in rows:
+        data = read(end, length + sum(frame))
+        digest.update(data)
+        end += len(data)
+        if offset != end - length - frame[1] or not _is_tile(data, length, crc, frame):
+            raise VerifyError(
+                f"{name!r}: the tile at byte {offset} reads back otherwise than it was written"
+            )
+    return str(digest.hexdigest())
 
 
 def _is_tile(data: bytes, length: int, crc: int, frame: tuple[int, int]) -> bool:
@@ -127,13 +150,18 @@ def _is_tile(data: bytes, length: int, crc: int, frame: tuple[int, int]) -> bool
 
 
 def check_with_gdal(
-    path: Path, index: TileIndex, identity: Identity, *, alike: bool = False
+    path: Path,
+    index: TileIndex,
+    identity: Identity,
+    *,
+    alike: bool = False,
+    pieces: Opener | None = None,
 ) -> int:
     """Open the file as GeoTIFF by GDAL and compare; return how many tiles were compared.
 
     ``alike``: a file with the same tags was compared whole, and the bytes of this one are as
     expected. Then GDAL need not decode its tiles, nor look up its CRS, which takes longer than to
-    make a small file.
+    make a small file. ``pieces`` opens the file where it is in pieces.
 
     Raises:
         VerifyError: size, bands, CRS, geotransform, nodata, tags, layout, overviews or the pixels
@@ -145,9 +173,12 @@ def check_with_gdal(
         config["GDAL_GEOREF_SOURCES"] = "NONE"
     expected = _placeless(identity) if alike else identity
     try:
-        with readable_name(path) as name, rasterio.Env(**config):
+        with readable_name(path) as own_name, rasterio.Env(**config):
+            name, fixed = own_name, dict[str, object]()
+            if pieces is not None:
+                name, fixed = _PIECES, {"opener": partial(_opened, pieces)}
             for slots in index.levels:
-                options = {"overview_level": slots.number - 1} if slots.number else {}
+                options = fixed | ({"overview_level": slots.number - 1} if slots.number else {})
                 with open_by("GTiff", name, **options) as dataset:
                     if not slots.number:
                         _check_dataset(dataset, index, expected, identity["domains"])
@@ -163,6 +194,13 @@ def check_with_gdal(
     except READ_ERRORS as error:
         raise VerifyError(f"{path.name!r} cannot be read by GDAL: {error}") from error
     return compared
+
+
+def _opened(pieces: Opener, name: str, mode: str = "rb", **_: object) -> PiecedFile:
+    """Open the file for GDAL; there is none of another name."""
+    if (name, mode) != (_PIECES, "rb"):
+        raise FileNotFoundError(name)
+    return pieces()
 
 
 def _placeless(identity: Identity) -> Mapping[str, object]:
