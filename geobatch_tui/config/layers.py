@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from geobatch_tui.config import crs
 from geobatch_tui.config.chains import data_kind, own_functions, step_keys, step_kinds
+from geobatch_tui.config.cluster import cluster_code
 from geobatch_tui.config.fields import Leaf, leaves
 from geobatch_tui.config.job_reader import JobFile, read_job_file
 from geobatch_tui.config.loaded_job import LoadedJob, flat
@@ -160,6 +161,7 @@ class _Assembly:
             self.problems.append(Problem(entry.origin.where, key, entry.refused))
         job = self._validated()
         self.problems += own_functions.refused(job, self.file, self.named)
+        self.problems += cluster_code.refused(job, self.file)
         if self.problems or job is None:
             raise InvalidJobError(self.problems)
         values = flat(dump_job(job))

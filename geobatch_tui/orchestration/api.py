@@ -13,7 +13,7 @@ from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ItemContext
 from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.read.reader import LedgerReader
-from geobatch_tui.orchestration.cluster.joining import exposure, joined, resources_of
+from geobatch_tui.orchestration.cluster.joining import described, exposure, joined, resources_of
 from geobatch_tui.orchestration.plan.group_parts import Kept
 from geobatch_tui.orchestration.plan.groups import inputs_of
 from geobatch_tui.orchestration.plan.planning import Planning, ended_early
@@ -115,7 +115,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
         if cluster is not None:
             await cluster.look([each.path for each in inputs])
         planned_for = resources_of(job, cluster)
-        place = {} if cluster is None else cluster.to_json()
+        place = described(job, cluster)
     commands: list[str] = []
 
     def take(decision: Decision) -> None:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geobatch_tui.config.chains.own_functions import identities
+from geobatch_tui.config.cluster.cluster_code import agreed
 from geobatch_tui.config.layers import LoadedJob, from_plan_json
 from geobatch_tui.errors import (
     ConfigError,
@@ -90,9 +90,9 @@ def load_kept(
 
 
 def _refuse_code(directory: Path, loaded: LoadedJob) -> None:
-    """Refuse a kept job that names functions which no job file of this user named there: the record
-    may have come with the directory. Raises ConfigError."""
-    functions = identities(loaded.job)
+    """Refuse a kept job that names functions, or a cluster, which no job file of this user named
+    there: the record may have come with the directory. Raises ConfigError."""
+    functions = agreed(loaded.job)
     if functions and not loaded.job.source.allow_code and not is_noted(directory, functions):
         names = ", ".join(safe(use) for use, *_ in functions)
         raise ConfigError(

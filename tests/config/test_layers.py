@@ -163,7 +163,12 @@ def test_an_unknown_key_in_any_layer_names_the_nearest(load, layers, said):
         ("[engine]\nchunk_cols = 1.5", "engine.chunk_cols = 1.5: must be a whole number"),
         ('[engine]\nexecutor = "spark"', "must be one of 'process', 'thread' or 'dask'"),
         ('[dask]\nlease = "1h"', 'dask.lease = "1h": must be 0.1 s to 10 min'),
-        ('[dask]\ncluster = "slurm"', "geobatch does not start a slurm cluster itself"),
+        ('[dask]\ncluster = "torque"', 'must be "local", an address'),
+        ("[dask]\nworkers = { minimum = 3, maximum = 2 }", "minimum must not be over maximum"),
+        (
+            '[engine]\nexecutor = "dask"\n[dask]\ncluster = "os:system"',
+            "os:system is code of an installed package",
+        ),
         ('[engine]\nexecutor = "Thread"', "did you mean 'thread'?"),
         ('[engine]\nchunk_timeout = "5x"', "engine.chunk_timeout = \"5x\": must be '90s'"),
         ("[job]\nname = 5", "job.name = 5: must be text in quotes"),

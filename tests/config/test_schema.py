@@ -64,7 +64,7 @@ def test_the_contract_of_the_job_file():
         engine.max_workers engine.max_open_files engine.memory_budget engine.chunk_cols
         engine.chunk_rows engine.chunk_features engine.chunk_timeout retry.max_attempts
         retry.backoff_base retry.backoff_cap failures.max_failures log.format log.level log.file
-        dask.cluster dask.workers dask.processes dask.lease
+        dask.cluster dask.workers dask.processes dask.lease dask.options dask.security
     """
     assert set(documented.split()) <= set(leaves())
 

@@ -151,6 +151,9 @@ def _show_cluster(table: Table, cluster: Json) -> None:
     if not cluster:
         return
     table.add_row("cluster", streams.foreign(cluster["address"]))
+    if "starts" in cluster:
+        what = "Dask workers, started for the run; chunks are planned for this machine"
+        table.add_row("", f"{cluster['starts']} {what}")
     for node in cluster["nodes"]:
         room = f"{figures.plural(node['workers'], 'worker')}, {figures.size(node['memory_bytes'])}"
         table.add_row("node", streams.foreign(f"{node['node']}: {room}"))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from distributed import WorkerPlugin, get_worker
+from distributed.worker_state_machine import SecedeEvent
 
 from geobatch_tui.execution.protocol import wire
 from geobatch_tui.execution.stores import store_settings
@@ -34,7 +35,7 @@ from geobatch_tui.orchestration.workers.fork_server import start_fork_server
 from geobatch_tui.orchestration.workers.pool import Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from distributed import Worker
 
@@ -83,19 +84,33 @@ class Orders:
     stores: Stores = field(default_factory=Stores, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    idents: Sequence[int]
+    frame: bytes
+    end: asyncio.Future[None]
+
+
 class _Leases:
-    """The leases of one worker process, which end in order."""
+    """The leases of one worker process, which begin and end in order, however they come: the
+    scheduler takes in several submissions at once."""
 
     def __init__(self) -> None:
-        self._tasks = self._answers = 0
+        self._tasks = self._answers = self._turn = 0
+        self._early: dict[int, _Lease] = {}
         self._ends: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def begin(self, tasks: int) -> asyncio.Future[None]:
-        """Begin a lease of so many tasks; the future ends with it."""
-        self._tasks += tasks
-        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ends.append((self._tasks, end))
-        return end
+    def come(self, turn: int, lease: _Lease) -> None:
+        """Keep a lease, the ``turn``-th of its worker process."""
+        self._early[turn] = lease
+
+    def due(self) -> Iterator[_Lease]:
+        """Begin and yield the leases whose turn it is."""
+        while (lease := self._early.pop(self._turn + 1, None)) is not None:
+            self._turn += 1
+            self._tasks += len(lease.idents)
+            self._ends.append((self._tasks, lease.end))
+            yield lease
 
     def answered(self) -> bool:
         """Count an answer; return whether a lease ended by it."""
@@ -106,9 +121,11 @@ class _Leases:
         return False
 
     def end(self) -> None:
-        """End all leases: the worker process is gone."""
+        """End all leases: the worker process is gone, or about to go."""
         while self._ends:
             _resolve(self._ends.popleft()[1])
+        while self._early:
+            _resolve(self._early.popitem()[1].end)
 
 
 def _resolve(end: asyncio.Future[None]) -> None:
@@ -161,11 +178,17 @@ class NodePlugin(WorkerPlugin):
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._worker.plugins.pop(self.name, None)
 
-    async def work(self, number: int, idents: Sequence[int], frame: bytes) -> None:
+    async def work(self, number: int, turn: int, idents: Sequence[int], frame: bytes) -> None:
         """Have a worker process do tasks; return when it has answered the last, or is gone."""
-        if self._closing is not None or not self.pool.send(number, idents, frame):
+        if self._closing is not None or not self.pool.has(number):
             return
-        await self._leases.setdefault(number, _Leases()).begin(len(idents))
+        leases = self._leases.setdefault(number, _Leases())
+        lease = _Lease(idents, frame, asyncio.get_running_loop().create_future())
+        leases.come(turn, lease)
+        for each in leases.due():
+            if not self.pool.send(number, each.idents, each.frame):
+                leases.end()
+        await lease.end
 
     def beat(self) -> dict[str, Any]:
         """Take note that the engine lives; return the memory of each worker process, and those that
@@ -311,6 +334,13 @@ async def leave(run: str, grace: float, dask_worker: Worker | None = None) -> No
         await _node(dask_worker, run).close(grace)
 
 
-async def lease(run: str, number: int, idents: Sequence[int], frame: bytes) -> None:
-    """Do tasks in a worker process of this node: a Dask task."""
-    await _node(get_worker(), run).work(number, idents, frame)
+async def lease(
+    run: str, number: int, turn: int, key: str, idents: Sequence[int], frame: bytes
+) -> None:
+    """Do tasks in a worker process of this node: a Dask task, of this key. It takes no thread of
+    the Dask worker: those of one worker process must not keep those of others waiting."""
+    worker: Any = get_worker()
+    worker.handle_stimulus(
+        SecedeEvent(key=key, compute_duration=0.0, stimulus_id=f"geobatch-{key}")
+    )
+    await _node(worker, run).work(number, turn, idents, frame)

@@ -91,7 +91,7 @@ def judge(
             f"dask.processes = {processes}, and its Dask worker has {threads} "
             f"thread{'s' if threads > 1 else ''}: start it with --nthreads {processes}",
         )
-    memory = int(facts["memory"]) // max(sharing, 1)
+    memory = min(int(facts["memory"]) // max(sharing, 1), int(facts["granted"]))
     if limit := int(identity.get("memory_limit") or 0):
         memory = min(memory, int(limit * USABLE))
     return Node(f"n{number}", address, label, str(facts["host"]), processes or threads, memory)

@@ -1,11 +1,13 @@
-"""A Dask cluster that the engine is a client of: an existing one by its address, or one of worker
-processes on this machine."""
+"""A Dask cluster that the engine is a client of: an existing one by its address, or one that is
+started for the run."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import distributed
@@ -14,15 +16,16 @@ from geobatch_tui.errors import ClusterError, PreflightError
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.cluster import cluster_node
-from geobatch_tui.orchestration.cluster.cluster_nodes import USABLE, Node, Refused, hosts, judge
+from geobatch_tui.orchestration.cluster.cluster_nodes import Node, Refused, hosts, judge
 from geobatch_tui.orchestration.cluster.node_facts import facts
+from geobatch_tui.orchestration.cluster.started_cluster import started
 from geobatch_tui.orchestration.cluster.view_proof import look, sample
-from geobatch_tui.orchestration.plan.machine import cores, memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from geobatch_tui.config.cluster.dask_section import DaskSection
+    from geobatch_tui.orchestration.cluster.started_cluster import StartedCluster
 
 #: Seconds until the scheduler must answer, and until an empty cluster must have a worker.
 CONNECT, FIRST = 10.0, 60.0
@@ -36,13 +39,21 @@ class DaskCluster:
     Attributes:
         address: of the scheduler.
         client: ours.
+        started: the cluster itself, if it is of this run alone.
         nodes: by address; those that joined later are added.
         refused: by address.
     """
 
-    def __init__(self, client: Any, place: DaskSection, address: str, operation: str) -> None:
+    def __init__(
+        self,
+        client: Any,
+        place: DaskSection,
+        operation: str,
+        started: StartedCluster | None = None,
+    ) -> None:
         self.client = client
-        self.address = address
+        self.started = started
+        self.address = place.cluster if started is None else started.address
         self.nodes: dict[str, Node] = {}
         self.refused: dict[str, Refused] = {}
         self._operation = operation
@@ -52,25 +63,36 @@ class DaskCluster:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def joined(cls, place: DaskSection, operation: str) -> AsyncIterator[DaskCluster]:
-        """Connect to a cluster, for jobs of an operation, and leave it at the end.
+    async def joined(
+        cls, place: DaskSection, operation: str, say: Callable[[str, str], None] | None = None
+    ) -> AsyncIterator[DaskCluster]:
+        """Connect to a cluster, for jobs of an operation, and leave it at the end. ``say`` is told
+        what is waited for.
 
         Raises:
             ClusterError: the scheduler does not answer, or no node may work.
         """
         _quieten()
         async with contextlib.AsyncExitStack() as stack:
-            address = place.cluster
-            if address == "local":
-                address = await stack.enter_async_context(_local(place))
-            client = await stack.enter_async_context(_client(address))
-            cluster = cls(client, place, address, operation)
+            security = _security(place)
+            made, address = None, place.cluster
+            if not place.is_address:
+                made = await stack.enter_async_context(started(place, security))
+                address, security = made.address, made.security or security
+            client = await stack.enter_async_context(_client(address, security))
+            cluster = cls(client, place, operation, made)
+            if say is not None and place.is_started_by_class:
+                workers = plural(place.least, "Dask worker")
+                text = f"asked {safe(place.cluster)} for {workers}: waits for the first"
+                say("cluster.wait", text)
             await cluster._first()
             yield cluster
 
     async def _first(self) -> None:
         """Wait for a node that may work."""
-        deadline = asyncio.get_running_loop().time() + FIRST
+        # A batch system has a queue, and says itself when it gives up.
+        patience = math.inf if self.started is not None else FIRST
+        deadline = asyncio.get_running_loop().time() + patience
         while not self.nodes:
             await self.scan()
             if self.nodes:
@@ -184,11 +206,16 @@ class DaskCluster:
 
 
 @contextlib.asynccontextmanager
-async def _client(address: str) -> AsyncIterator[Any]:
+async def _client(address: str, security: Any) -> AsyncIterator[Any]:
     client: Any
     try:
         client = await distributed.Client(
-            address, asynchronous=True, timeout=CONNECT, set_as_default=False, name="geobatch"
+            address,
+            asynchronous=True,
+            timeout=CONNECT,
+            set_as_default=False,
+            name="geobatch",
+            security=security,
         )
     except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
         raise ClusterError(
@@ -203,30 +230,23 @@ async def _client(address: str) -> AsyncIterator[Any]:
                 await client.close(timeout=2)
 
 
-@contextlib.asynccontextmanager
-async def _local(place: DaskSection) -> AsyncIterator[str]:
-    """Start a cluster of processes on this machine; give its address, on loopback."""
-    workers = place.workers or 1
-    threads = place.processes or max(1, cores() // workers)
-    limit = int(memory_limit() / USABLE) // workers
-    try:
-        local: Any = await distributed.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=threads,
-            memory_limit=limit,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            asynchronous=True,
-        )
-    except (OSError, TimeoutError, RuntimeError, ValueError) as error:
-        raise PreflightError(f"cannot start a Dask cluster on this machine: {error}") from error
-    try:
-        yield str(local.scheduler_address)
-    finally:
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(CONNECT):
-                await local.close(timeout=5)
+def _security(place: DaskSection) -> Any:
+    """Return what a job says of TLS, for scheduler, workers and clients alike; None: nothing, so
+    that Dask's own configuration counts. Raises PreflightError if a file cannot be read."""
+    files = {name: path for name, path in place.security.items() if path}
+    if not files:
+        return None
+    for path in files.values():
+        try:
+            Path(path).read_bytes()
+        except OSError as error:
+            raise PreflightError(
+                f"dask.security: cannot read {safe(path)}: {error.strerror}"
+            ) from error
+    said: dict[str, Any] = {"tls_ca_file": files["ca_file"], "require_encryption": True}
+    for role in ("client", "scheduler", "worker"):
+        said |= {f"tls_{role}_cert": files["cert"], f"tls_{role}_key": files["key"]}
+    return distributed.Security(**said)
 
 
 def _quieten() -> None:

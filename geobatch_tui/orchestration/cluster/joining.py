@@ -45,14 +45,21 @@ EXECUTOR: Final = "dask"
 
 
 @contextlib.asynccontextmanager
-async def joined(job: Job) -> AsyncIterator[DaskCluster | None]:
+async def joined(
+    job: Job, say: Callable[[str, str], None] | None = None
+) -> AsyncIterator[DaskCluster | None]:
     """Give the cluster of a job, None where it has none.
+
+    Args:
+        job: the job.
+        say: told the name of an event and words, if there is something to wait for. None: what
+            would have to wait in a queue is not started, as if there were no cluster.
 
     Raises:
         PreflightError: `distributed` is not installed, or the cluster cannot be used.
         ClusterError: its scheduler does not answer, or it has no node that may work.
     """
-    if job.engine.executor != EXECUTOR:
+    if job.engine.executor != EXECUTOR or (say is None and job.dask.is_started_by_class):
         yield None
         return
     require_distributed()
@@ -63,8 +70,18 @@ async def joined(job: Job) -> AsyncIterator[DaskCluster | None]:
         )
     from geobatch_tui.orchestration.cluster.dask_cluster import DaskCluster
 
-    async with DaskCluster.joined(job.dask, job.op.name) as cluster:
+    async with DaskCluster.joined(job.dask, job.op.name, say) as cluster:
         yield cluster
+
+
+def described(job: Job, cluster: DaskCluster | None) -> Json:
+    """Return a cluster as ``plan --json`` shows it: its nodes, or what a run will start."""
+    if cluster is not None:
+        return cluster.to_json()
+    if job.engine.executor != EXECUTOR:
+        return {}
+    starts = job.dask.model_dump(mode="json")["workers"] or job.dask.least
+    return {"address": job.dask.cluster, "starts": starts, "nodes": [], "refused": []}
 
 
 def require_distributed() -> None:
@@ -185,8 +202,8 @@ async def survey(place: DaskSection) -> Json:
 
 
 def exposure(address: str) -> str:
-    """Say that others may reach a cluster; empty if they may not."""
-    if address == "local" or address.startswith("tls://") or is_loopback(address):
+    """Say that others may reach a cluster; empty if they may not, or if it is not there yet."""
+    if "://" not in address or address.startswith("tls://") or is_loopback(address):
         return ""
     return f"{address} has no TLS: whoever reaches it can run code on its nodes, as their user"
 

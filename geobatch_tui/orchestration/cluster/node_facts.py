@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from geobatch_tui import errors
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.orchestration.plan.machine import memory_limit
+from geobatch_tui.orchestration.plan.machine import granted_memory, shared_memory
 
 #: Distributions whose compiled code decides bytes. GDAL, PROJ, GEOS and libdeflate lie in their
 #: wheels; elsewhere they are packages of conda.
@@ -27,8 +27,9 @@ _BESIDE: Final = re.compile(r"(libgdal|gdal|proj|geos|libdeflate|zlib|zstd)(-cor
 
 
 def facts(operation: str) -> dict[str, Any]:
-    """Return, JSON-ready, where this process runs, its memory in bytes, and the ``versions`` of all
-    that decides bytes of an operation, by name."""
+    """Return, JSON-ready, where this process runs, the memory of its host in bytes, what of it was
+    ``granted`` to it alone, and the ``versions`` of all that decides bytes of an operation, by
+    name."""
     versions = {
         "geobatch": f"{metadata.version('geobatch-tui')} ({code_digest()})",
         "Python": ".".join(map(str, sys.version_info[:2])),
@@ -45,7 +46,8 @@ def facts(operation: str) -> dict[str, Any]:
     return {
         "host": os.uname().nodename,
         "pid": os.getpid(),
-        "memory": memory_limit(),
+        "memory": shared_memory(),
+        "granted": granted_memory(),
         "versions": versions,
     }
 

@@ -40,13 +40,16 @@ class Slot:
         frame = wire.pack(TASKS, tuple(tasks))
         self.leases += 1
         self.sent += len(tasks)
+        key = f"geobatch-{run}-{self.number}-{self.leases}"
         return client.submit(
             cluster_node.lease,
             run,
             self.number,
+            self.leases,
+            key,
             [task.task_id for task in tasks],
             frame,
-            key=f"geobatch-{run}-{self.number}-{self.leases}",
+            key=key,
             workers=[address],
             allow_other_workers=False,
             pure=False,

@@ -61,9 +61,14 @@ def cores() -> int:
 
 
 def memory_limit() -> int:
-    """Return the bytes that the run may plan with: 0.8 of the available memory, cut by the limits
-    at which its cgroups are slowed down (``memory.high``) or killed, and by SLURM's grant to its
-    job."""
+    """Return the bytes that the run may plan with: :func:`shared_memory`, cut by SLURM's grant to
+    its job."""
+    return min(shared_memory(), granted_memory())
+
+
+def shared_memory() -> int:
+    """Return 0.8 of the available memory, cut by the limits at which cgroups of this process are
+    slowed down (``memory.high``) or killed."""
     available = _ALL
     for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
         if line.startswith("MemAvailable:"):
@@ -74,10 +79,15 @@ def memory_limit() -> int:
             words = _read_words(directory / name)
             if words and words[0].isdecimal():
                 limit = min(limit, int(words[0]))
+    return limit
+
+
+def granted_memory() -> int:
+    """Return the bytes that SLURM granted to the job of this process, which others do not share."""
     per_core = _granted("SLURM_MEM_PER_CPU")
     of_cores = per_core * (_granted("SLURM_CPUS_ON_NODE") or _granted("SLURM_CPUS_PER_TASK") or 1)
     granted = _granted("SLURM_MEM_PER_NODE") or of_cores
-    return min(limit, granted * _MIB) if granted else limit
+    return granted * _MIB or _ALL
 
 
 def open_files() -> int:

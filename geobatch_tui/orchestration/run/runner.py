@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from geobatch_tui.config.chains.own_functions import identities
+from geobatch_tui.config.cluster.cluster_code import agreed
 from geobatch_tui.errors import DiskFullError, ExitCode, GeobatchError, OperationError
 from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.schema import updates as lu
@@ -72,7 +72,7 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
     try:
         # Before anything is written: a job without inputs leaves no trace.
         inputs = options.sample.inputs if options.sample is not None else inputs_of(job)
-        async with joined(job) as cluster:
+        async with joined(job, options.say) as cluster:
             with open_session(
                 loaded,
                 fresh=options.fresh,
@@ -81,7 +81,7 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
                 log_format=options.log_format,
             ) as session:
                 if options.sample is None:
-                    note(session.output_dir, identities(job))
+                    note(session.output_dir, agreed(job))
                 return await Run(session, options, inputs, cluster).run()
     except (OSError, RuntimeError, MemoryError) as error:
         known = shortage(error, local_place(job.output.dir))

@@ -8,7 +8,7 @@ from geobatch_tui.orchestration.cluster.cluster_nodes import Node, Refused, host
 
 OURS = {"geobatch": "0.1.0 (aa)", "numba": "0.68"}
 IDENTITY = {"nthreads": 4, "memory_limit": 1000}
-FACTS = {"host": "a1", "pid": 7, "memory": 4000, "versions": OURS}
+FACTS = {"host": "a1", "pid": 7, "memory": 4000, "granted": 1 << 40, "versions": OURS}
 
 
 def judged(facts=FACTS, identity=IDENTITY, processes=0, sharing=1):

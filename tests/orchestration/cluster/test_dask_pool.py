@@ -26,7 +26,7 @@ class Lease:
     """A future of Dask."""
 
     def __init__(self, arguments, options) -> None:
-        self.run, self.number, self.idents, self.frame = arguments
+        self.run, self.number, self.turn, self.key, self.idents, self.frame = arguments
         self.options = options
         self.error = asyncio.get_running_loop().create_future()
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from geobatch_tui.config.cluster import cluster_code
 from geobatch_tui.config.layers import make_job
-from geobatch_tui.errors import PreflightError
+from geobatch_tui.errors import ConfigError, PreflightError
 from geobatch_tui.execution.stores.store_settings import Stores, StoreSettings
 from geobatch_tui.orchestration.cluster import joining
 from geobatch_tui.orchestration.cluster.cluster_nodes import Node
 from geobatch_tui.orchestration.plan.resources import ENGINE_BYTES
+from geobatch_tui.orchestration.state.run_index import note
+from geobatch_tui.orchestration.upkeep import load_kept
 
 GIB = 1 << 30
 
 
-def job(tmp_path, engine=None, **dask):
+def loaded(tmp_path, engine=None, **dask):
     return make_job(
         {
             "source": {"inputs": [str(tmp_path / "a.tif")]},
@@ -26,7 +30,11 @@ def job(tmp_path, engine=None, **dask):
             "engine": {"executor": "dask", **(engine or {})},
             "dask": dask,
         }
-    ).job
+    )
+
+
+def job(tmp_path, engine=None, **dask):
+    return loaded(tmp_path, engine, **dask).job
 
 
 async def test_without_the_extra(tmp_path, monkeypatch):
@@ -45,6 +53,32 @@ async def test_outputs_in_stores_are_refused(tmp_path):
     with pytest.raises(PreflightError, match="does not write outputs to a store yet"):
         async with joining.joined(values.model_copy(update={"output": output})):
             pass
+
+
+async def test_a_kept_job_joins_no_cluster_of_others(tmp_path, monkeypatch):
+    """Who runs a scheduler can run code in the engine: what lies in a directory names none, unless
+    a job file of this user did so there last."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    kept = loaded(tmp_path, cluster="tcp://far-7:8786")
+    state = tmp_path / "out" / ".geobatch"
+    state.mkdir(mode=0o700, parents=True)
+    (state / "plan.json").write_text(json.dumps(kept.to_json()))
+    with pytest.raises(ConfigError, match="tcp://far-7:8786"):
+        load_kept(tmp_path / "out")
+    note(tmp_path / "out", cluster_code.identities(kept.job))
+    assert load_kept(tmp_path / "out").job.dask == kept.job.dask
+    with pytest.raises(ConfigError, match="tcp://far-6:8786"):
+        load_kept(tmp_path / "out", ["dask.cluster=tcp://far-6:8786"])
+
+
+async def test_a_plan_starts_no_batch_jobs(tmp_path, monkeypatch):
+    """It says what a run will start."""
+    monkeypatch.setattr(joining, "find_spec", lambda _: None)
+    values = job(tmp_path, cluster="slurm", workers={"minimum": 2, "maximum": 9})
+    async with joining.joined(values) as cluster:
+        said = joining.described(values, cluster)
+    assert said == {"address": "slurm", "starts": "2..9", "nodes": [], "refused": []}
+    assert joining.described(job(tmp_path, {"executor": "thread"}), None) == {}
 
 
 async def test_other_executors_join_nothing(tmp_path, monkeypatch):
