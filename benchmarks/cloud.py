@@ -2,12 +2,14 @@
 
 Usage: ``uv run --group bench --group dev python benchmarks/cloud.py [--rounds N] [ROW ...]``
 
-A server on loopback, a process of its own, answers each request after 30 ms and sends 50 MB/s on
-each connection. Contestants run in turn (A B A B), each in an empty directory; a table gives the
-medians of wall and CPU seconds, the requests and bytes that each took, the ratio of geobatch's wall
-time to that of each peer and what it may be, and how far their pixels differ. The program fails if
-pixels differ from those of geobatch on local files, or by more than 1 from gdalwarp's in more than
-0.1 % of the samples. The table goes to ``results/cloud.json``.
+A server on loopback, a process of its own (``slow_store.py``), answers each request after 30 ms and
+sends 50 MB/s on each connection. Contestants run in turn (A B A B), each in an empty directory; a
+table gives the medians of wall and CPU seconds, the requests and bytes that each took, the most
+requests at once, the CPU seconds that they cost the server, which shares the machine, the ratio of
+geobatch's wall time to that of each peer and what it may be, and how far their pixels differ. The
+program fails if pixels differ from those of geobatch on local files, or by more than 1 from
+gdalwarp's in more than 0.1 % of the samples. The table goes to ``results/cloud.json``; with
+``--trace DIR`` the requests of each contestant's last run go to a file there, with their seconds.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +77,7 @@ class Contestant:
     directory: Path
     env: dict[str, str] = field(default_factory=dict)
     runs: list[Measured] = field(default_factory=list)
-    traffic: tuple[int, int] = (0, 0)
+    traffic: dict[str, Any] = field(default_factory=dict)
 
     def clear(self) -> None:
         """Begin with an empty directory."""
@@ -86,7 +89,8 @@ class Server:
     """The server, a process of its own: its work is no contestant's."""
 
     def __init__(self, files: Path) -> None:
-        words = [sys.executable, __file__, "--serve", str(files)]
+        words = [sys.executable, str(ROOT / "benchmarks" / "slow_store.py")]
+        words += [str(files), str(LATENCY), str(RATE)]
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -95,39 +99,17 @@ class Server:
         self._ask, self._told = self._process.stdin, self._process.stdout
         self.root = self._told.readline().strip()
 
-    def traffic(self) -> tuple[int, int]:
-        """Requests and bytes asked for since the last question."""
+    def traffic(self) -> dict[str, Any]:
+        """What was asked for since the last question."""
         self._ask.write("\n")
         self._ask.flush()
-        requests, size = self._told.readline().split()
-        return int(requests), int(size)
+        told: dict[str, Any] = json.loads(self._told.readline())
+        return told
 
     def close(self) -> None:
         """End it."""
         self._process.kill()
         self._process.wait()
-
-
-def serve(files: Path) -> None:
-    """Serve files as objects; for each line of stdin tell what was asked for since the last."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from object_server import served
-
-    found = sorted(files.glob("*.tif")) if files.is_dir() else [files]
-    with served(**{path.name: path.read_bytes() for path in found}) as objects:
-        objects.latency, objects.rate = LATENCY, RATE
-        print(objects.url("").rstrip("/"), flush=True)
-        for _ in sys.stdin:
-            seen, objects.seen = objects.seen, []
-            size = sum(_asked(span, len(objects.data.get(path, b""))) for _, path, span in seen)
-            print(len(seen), size, flush=True)
-
-
-def _asked(span: str, size: int) -> int:
-    if not span:
-        return 0
-    first, _, last = span.removeprefix("bytes=").partition("-")
-    return min(int(last or size), size - 1) - int(first) + 1
 
 
 def contestants(work: Work, root: str, scratch: Path) -> list[Contestant]:
@@ -161,7 +143,14 @@ def digests(directory: Path) -> list[str]:
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in files_of(directory)]
 
 
-def compete(name: str, rounds: int) -> list[dict[str, Any]]:
+def write_trace(path: Path, seen: list[list[Any]], began: float) -> None:
+    """Write the requests of a run: seconds since it began, name, what was asked, bytes, at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = (f"{at - began:8.3f} {' '.join(map(str, rest))}\n" for at, *rest in seen)
+    path.write_text("".join(lines))
+
+
+def compete(name: str, rounds: int, trace: Path | None = None) -> list[dict[str, Any]]:
     """Run the contestants of a row in turn; one table line for each. Ends the benchmark if they do
     not agree."""
     work = ROWS[name]
@@ -172,9 +161,12 @@ def compete(name: str, rounds: int) -> list[dict[str, Any]]:
             for _ in range(rounds):
                 for each in field:
                     each.clear()
-                    server.traffic()
+                    before, began = server.traffic(), time.monotonic()
                     each.runs.append(checked(each.command, each.env, weigh=False))
                     each.traffic = server.traffic()
+                    each.traffic["cpu"] -= before["cpu"]
+                    if trace is not None:
+                        write_trace(trace / f"{name}-{each.name}.txt", each.traffic["seen"], began)
         finally:
             server.close()
         ours, local, theirs = field
@@ -192,8 +184,10 @@ def compete(name: str, rounds: int) -> list[dict[str, Any]]:
             "ratio": wall["geobatch"] / wall[each.name],
             "limit": work.limits.get(each.name) or "",
             "CPU s": median([run.cpu for run in each.runs]),
-            "requests": each.traffic[0],
-            "MB asked": each.traffic[1] / MB,
+            "requests": each.traffic["requests"],
+            "MB asked": each.traffic["bytes"] / MB,
+            "at once": each.traffic["most"],
+            "server CPU s": each.traffic["cpu"],
             "differ / >1": differs if each is theirs else "",
         }
         for each in field
@@ -205,17 +199,14 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--trace", type=Path, metavar="DIR")
     given = parser.parse_args(words)
-    if given.serve:
-        serve(given.serve)
-        return
     unknown = set(given.rows) - set(ROWS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     lines: list[dict[str, Any]] = []
     for name in given.rows or ROWS:
-        lines += compete(name, given.rounds)
+        lines += compete(name, given.rounds, given.trace)
         print(table([line for line in lines if line["row"] == name]), flush=True)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "cloud.json").write_text(json.dumps(lines, indent=1))

@@ -51,12 +51,18 @@ class Objects:
     now: int = 0
     most: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    _tags: dict[str, tuple[bytes, str]] = field(default_factory=dict)
 
     def url(self, path: str) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}/{path}"
 
     def etag(self, path: str) -> str:
-        return f'"{hashlib.md5(self.data[path], usedforsecurity=False).hexdigest()}"'
+        data = self.data[path]
+        known, tag = self._tags.get(path, (None, ""))
+        if known is not data:  # hashing megabytes for each request would starve who asks
+            tag = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+            self._tags[path] = data, tag
+        return tag
 
 
 class _Handler(BaseHTTPRequestHandler):

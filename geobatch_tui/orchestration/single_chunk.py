@@ -114,6 +114,7 @@ class LoneItem:
             params=self._params(steps),
             output=job.output.model_dump(mode="json"),
             chunking=recipe.chunking,
+            source_id=self.identity,
         )
 
     def context(self, plan: ItemPlan, steps: int | None = None) -> ItemContext:

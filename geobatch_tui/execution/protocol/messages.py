@@ -213,9 +213,8 @@ class Chunking:
 class ProbeTask:
     """Open a source, refuse what cannot work, and plan the item.
 
-    ``previous`` of an item whose output is published and intact, and of which files of a group, or
-    parameters, changed: the ``detail`` of its plan, the ``source``, and the output's ``path``,
-    ``size`` and ``mtime_ns``.
+    ``previous``, of a published output that is intact while parameters, or files of a group, have
+    changed: ``detail`` of its plan, ``source``, and its ``path``, ``size`` and ``mtime_ns``.
     """
 
     task_id: int
@@ -228,6 +227,7 @@ class ProbeTask:
     chunking: Chunking
     previous: Json = field(default_factory=dict)
     looks: tuple[Json, ...] = ()
+    source_id: SourceIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ from geobatch_tui.execution.raster.steps import chain, step_table
 from geobatch_tui.execution.raster.steps.step import Planning, Source, facts_of, grid_of
 from geobatch_tui.execution.raster.warp import warp_plan
 from geobatch_tui.execution.sources.file_identity import identify_each
+from geobatch_tui.execution.sources.object_sources import version_in
 from geobatch_tui.execution.sources.source_list import members_of
+from geobatch_tui.execution.stores.object_url import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -223,13 +225,16 @@ def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict
     """Open the dataset; what is entered in the dictionary beside it (where its CRS comes from) goes
     into the evidence of an error."""
     allow_vrt = bool(task.source_options.get("allow_vrt"))
+    wanted = version_in(task.source_id) if task.source_id and is_url(task.source) else None
     opened_source.release()
     known: dict[str, object] = {}
     with contextlib.ExitStack() as stack:
         with stage("open"):
             stack.enter_context(opened_source.gdal_options())
             dataset = stack.enter_context(
-                opened_source.open_source(task.source, allow_vrt=allow_vrt, head=True)
+                opened_source.open_source(
+                    task.source, allow_vrt=allow_vrt, head=True, wanted=wanted
+                )
             )
             source_raster.check_types(task.source, dataset)
             size_checks.refuse_bomb(task.source, dataset, task.chunking.max_bytes)

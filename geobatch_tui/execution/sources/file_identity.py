@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.errors import UnsafeInputError
 from geobatch_tui.execution.protocol.messages import SourceIdentity
 from geobatch_tui.execution.sources import object_sources, source_files
+from geobatch_tui.execution.stores import request_pool
 from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.observability.text import safe
 
@@ -53,10 +54,11 @@ def identify_each(
     paths: Sequence[str],
 ) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
     """Return size and time of each source of one file, over all its files, and the digests of these
-    files. Raises as :func:`identify_file`."""
+    files. Raises as :func:`identify_member`."""
     statuses, digests = [], []
+    objects = request_pool.in_order(identify_member, filter(is_url, paths))
     for each in source_files.files_of_each(paths):
-        identities = [identify_member(one) for one in each]
+        identities = [next(objects)] if is_url(each[0]) else [identify_member(one) for one in each]
         statuses.append(source_files.total((one.size, one.mtime_ns) for one in identities))
         digests += [one.digest for one in identities]
     return tuple(statuses), tuple(digests)

@@ -13,24 +13,27 @@ from geobatch_tui.execution.stores.store_client import Version
 
 
 def identify_object(text: str, edge: int) -> SourceIdentity:
-    """Return the identity of the object at a URL, by two requests: its first and last ``edge``
-    bytes are hashed as those of a file, so that a copy on a disk gives the same outputs.
+    """Return the identity of the object at a URL, by two requests, of a small one by one: its first
+    and last ``edge`` bytes are hashed as those of a file, so that a copy on a disk gives the same
+    outputs.
 
     Raises: as the client's ``read``.
     """
     url = ObjectUrl.of(text)
     client = store_client.client_of(url)
     try:
-        head, version = client.read(url, 0, edge, None)
+        first, version = client.read(url, 0, 2 * edge, None)
     except (SourceChangedError, RangesRefusedError):  # an empty one, or a server without ranges
         version = client.version(url)
         whole = f"{version.size} {version.mtime_ns} {version.tag}".encode()
         return _identity(version, hashlib.blake2b(whole, digest_size=16).hexdigest())
     state = hashlib.blake2b(str(version.size).encode(), digest_size=16)
-    state.update(head)
-    if version.size > edge:
-        start = max(edge, version.size - edge)
+    state.update(first[:edge])
+    start = max(edge, version.size - edge)
+    if version.size > len(first):
         state.update(client.read_bytes(url, start, version.size, wanted=version))
+    else:
+        state.update(first[start:])
     return _identity(version, state.hexdigest())
 
 

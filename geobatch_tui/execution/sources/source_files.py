@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.errors import GeobatchError, SourceChangedError, SourceNotFoundError
 from geobatch_tui.execution.sources import object_sources, vrt
 from geobatch_tui.execution.sources.source_list import is_source_list, members_of
+from geobatch_tui.execution.stores import request_pool
 from geobatch_tui.execution.stores.object_url import is_url
 
 if TYPE_CHECKING:
@@ -150,9 +151,11 @@ def status_of_each(paths: Iterable[str]) -> list[tuple[int, int]]:
     """Return size and time of each source of one file, as :func:`status` does, but not of files
     that a VRT names. Raises OSError if one cannot be read."""
     found = []
+    paths = [*paths]
+    objects = request_pool.in_order(object_sources.status_of, filter(is_url, paths))
     for each in files_of_each(paths):
         if is_url(each[0]):
-            found.append(object_sources.status_of(each[0]))
+            found.append(next(objects))
             continue
         now = [os.stat(one) for one in each]  # noqa: PTH116 -- thousands of them
         found.append(total((one.st_size, one.st_mtime_ns) for one in now))

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Requests at once of one process to one host: latency is hidden by their number. To begin with,
-#: and at most.
-BEGIN, MOST = 8, 16
+#: Requests at once of one process to one host: latency is hidden by their number. To begin with, up
+#: to which each answer allows one more, and at most.
+BEGIN, STEADY, MOST = 8, 16, 32
 #: Seconds for which a host that is away gets no request.
 REST = 1.0
 #: Seconds that a request waits for its turn at most, where a host asks for a pause; what would wait
@@ -32,7 +32,7 @@ class HostLimit:
     def __init__(self) -> None:
         self._turns = threading.Condition()
         self._active = 0
-        self._limit, self._steady = float(BEGIN), float(BEGIN)
+        self._limit, self._steady = float(BEGIN), float(STEADY)
         self._cut_at = self._pause_until = self._away_until = 0.0
 
     @property

@@ -18,17 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError
-from geobatch_tui.execution.stores import store_client, store_settings
+from geobatch_tui.execution.stores import request_pool, store_client, store_settings
 from geobatch_tui.execution.stores.network_faults import RangesRefusedError
 from geobatch_tui.execution.stores.object_url import ObjectUrl, relative_name, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from geobatch_tui.execution.stores.store_client import StoreClient, Version
+    from geobatch_tui.execution.stores.store_client import Range, StoreClient, Version
 
 #: Copies take at most this share of what the disk has left: spools and outputs need the rest.
 SHARE = 0.5
+#: Requests of a copy that run ahead of what is written.
+AHEAD = 8
 #: Directory of the copies of a run, in its state.
 OBJECTS = "objects"
 _SUFFIX = 24
@@ -100,13 +102,12 @@ def _append(fd: int, url: ObjectUrl, version: Version, client: StoreClient, done
     """Fetch what is missing, some requests ahead of what is written."""
     starts = range(done, version.size, store_client.LONGEST)
     ranges = [(start, min(start + store_client.LONGEST, version.size)) for start in starts]
-    for first in range(0, len(ranges), store_client.TOGETHER):
-        group = ranges[first : first + store_client.TOGETHER]
-        reads = [
-            store_client.submit(client.read_bytes, url, *each, wanted=version) for each in group
-        ]
-        for read in reads:
-            os.write(fd, read.result())
+
+    def read(place: Range) -> bytes:
+        return client.read_bytes(url, *place, wanted=version)
+
+    for data in request_pool.in_order(read, ranges, AHEAD):
+        os.write(fd, data)
 
 
 def _refuse_without_room(url: ObjectUrl, size: int, path: Path) -> None:

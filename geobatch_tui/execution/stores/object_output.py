@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING, Protocol
 from geobatch_tui.errors import DiskFullError, GeobatchError, RemoteIOError, VerifyError
 from geobatch_tui.execution.io.digest import alike
 from geobatch_tui.execution.io.pieced_file import PiecedFile
-from geobatch_tui.execution.stores import local_copy, part_upload, store_client, write_faults
+from geobatch_tui.execution.stores import (
+    local_copy,
+    part_upload,
+    request_pool,
+    store_client,
+    write_faults,
+)
 from geobatch_tui.execution.stores.object_url import shown
 from geobatch_tui.execution.stores.part_upload import Part, Sums
 from geobatch_tui.execution.stores.write_faults import NameTakenError
@@ -320,9 +326,9 @@ def _read(url: ObjectUrl, version: Version) -> Iterator[bytes]:
     """Yield all bytes of an object, by some requests at once."""
     client, step = reader_of(url), store_client.LONGEST
     spans = [(start, min(start + step, version.size)) for start in range(0, version.size, step)]
-    for first in range(0, len(spans), store_client.TOGETHER):
-        group = spans[first : first + store_client.TOGETHER]
-        reads = [store_client.submit(client.read_bytes, url, *one, wanted=version) for one in group]
+    for first in range(0, len(spans), request_pool.TOGETHER):
+        group = spans[first : first + request_pool.TOGETHER]
+        reads = [request_pool.submit(client.read_bytes, url, *one, wanted=version) for one in group]
         yield from (read.result() for read in reads)
 
 

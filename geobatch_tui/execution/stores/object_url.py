@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
 from geobatch_tui.errors import UnsafeInputError
@@ -43,6 +44,12 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
+@lru_cache(maxsize=1024)
+def _taken_apart(text: str) -> tuple[str, str]:
+    scheme, host, path = split(text)
+    return f"{scheme}://{host}", _key(text, scheme, path)
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectUrl:
     """The URL of an object: ``root`` is the store (``s3://bucket``, ``https://host:port``), ``key``
@@ -55,8 +62,7 @@ class ObjectUrl:
     def of(cls, text: str) -> ObjectUrl:
         """Take a URL apart. Raises UnsafeInputError if it is of another scheme, carries a
         credential, or has a key that a client cannot send as it is."""
-        scheme, host, path = split(text)
-        return cls(f"{scheme}://{host}", _key(text, scheme, path))
+        return cls(*_taken_apart(text))
 
     @property
     def scheme(self) -> str:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from geobatch_tui.errors import GeobatchError, PreflightError
 from geobatch_tui.execution.stores import (
     network_faults,
+    request_pool,
     store_client,
     store_settings,
     write_faults,
@@ -303,7 +304,7 @@ def _client(settings: StoreSettings) -> Any:
     options: dict[str, Any] = {
         "connect_timeout": min(10.0, settings.timeout),
         "read_timeout": settings.timeout,
-        "max_pool_connections": 2 * store_client.TOGETHER,
+        "max_pool_connections": 2 * request_pool.TOGETHER,
         "retries": {"mode": "standard", "total_max_attempts": _ATTEMPTS},
         # Parts carry the checksums that are named here, and stores without others understand them.
         "request_checksum_calculation": "when_required",

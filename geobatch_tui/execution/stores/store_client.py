@@ -6,11 +6,9 @@ its version, its size, and the number of bytes. A server that ignores a conditio
 
 from __future__ import annotations
 
-import contextvars
 import random
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache, partial
@@ -32,18 +30,16 @@ from geobatch_tui.execution.stores import (
 )
 from geobatch_tui.execution.stores.host_limits import PATIENCE, limit_of
 from geobatch_tui.execution.stores.object_url import ObjectUrl, shown
+from geobatch_tui.execution.stores.request_pool import TOGETHER
 from geobatch_tui.execution.stores.retry_after import seconds_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from concurrent.futures import Future
     from pathlib import Path
 
     from geobatch_tui.execution.stores.output_prefix import OutputPrefix
     from geobatch_tui.execution.stores.store_settings import StoreSettings
 
-#: Requests at once of one process to all hosts; what one host gets: see :mod:`.host_limits`.
-TOGETHER = 16
 #: Ranges nearer than this are one request: it is less than what a request takes to come back.
 GAP = 64 * 1024
 #: The longest request: a slow store still gives it within its time limit.
@@ -350,17 +346,6 @@ def coalesced(ranges: Sequence[Range]) -> list[Range]:
         else:
             joined.append((start, end))
     return joined
-
-
-@lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(TOGETHER, thread_name_prefix="store")
-
-
-def submit[**P, T](call: Callable[P, T], *args: P.args, **named: P.kwargs) -> Future[T]:
-    """Begin a request, beside others, by the settings that hold here."""
-    here = contextvars.copy_context()
-    return _pool().submit(lambda: here.run(call, *args, **named))
 
 
 def client_of(url: ObjectUrl) -> StoreClient:

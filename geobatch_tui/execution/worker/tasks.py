@@ -132,7 +132,8 @@ def foresee(waiting: Iterable[messages.Task]) -> None:
 
         if isinstance(task, messages.ProbeTask):
             if not task.op.startswith("vector."):
-                object_source.foresee(task.source, None)
+                wanted = version_in(task.source_id) if task.source_id else None
+                object_source.foresee(task.source, wanted, beside=True)
         elif task.item.plan.notes.get("driver") == "GTiff":
             object_source.foresee(task.item.source, version_in(task.item.source_id))
 

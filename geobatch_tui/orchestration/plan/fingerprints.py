@@ -27,6 +27,7 @@ from geobatch_tui.execution.sources.file_identity import EDGE, identify_each, id
 from geobatch_tui.execution.sources.object_sources import content_of, identify_object, is_still
 from geobatch_tui.execution.sources.source_list import is_large, is_source_list, members_of
 from geobatch_tui.execution.stores.object_url import is_url
+from geobatch_tui.execution.stores.request_pool import submit
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -99,8 +100,15 @@ def identity_of(row: ItemRow) -> SourceIdentity:
 
 
 def identify_all(paths: Sequence[str], rows: Sequence[ItemRow | None]) -> list[Identified]:
-    """Identify sources. A source with the size and time of its row in the ledger is not read."""
-    return [_identify_known(path, row) for path, row in zip(paths, rows, strict=True)]
+    """Identify sources, those of stores beside each other. A source with the size and time of its
+    row in the ledger is not read."""
+    asked = {
+        at: submit(_identify_known, path, rows[at]) for at, path in enumerate(paths) if is_url(path)
+    }
+    return [
+        asked[at].result() if at in asked else _identify_known(path, row)
+        for at, (path, row) in enumerate(zip(paths, rows, strict=True))
+    ]
 
 
 def _is_still(path: str, row: ItemRow) -> bool:

@@ -294,6 +294,7 @@ class Planner(Listener):
                 recipe.chunking,
                 await self._published(base),
                 looks,
+                base.identity,
             )
         )
         if isinstance(outcome, Failure):

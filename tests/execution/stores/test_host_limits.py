@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from geobatch_tui.execution.stores import host_limits
-from geobatch_tui.execution.stores.host_limits import BEGIN, MOST, HostLimit
+from geobatch_tui.execution.stores.host_limits import BEGIN, MOST, STEADY, HostLimit
 
 
 def answer(limit: HostLimit, times: int) -> None:
@@ -14,11 +14,13 @@ def answer(limit: HostLimit, times: int) -> None:
 
 
 def test_answers_raise_the_limit_to_a_bound():
-    """By one for about as many answers as run at once."""
+    """By one for each at first, later for about as many as run at once."""
     limit = HostLimit()
     assert limit.limit == BEGIN
-    answer(limit, BEGIN + 1)
-    assert limit.limit == BEGIN + 1
+    answer(limit, STEADY - BEGIN)
+    assert limit.limit == STEADY
+    answer(limit, STEADY + 1)
+    assert limit.limit == STEADY + 1
     answer(limit, 1000)
     assert limit.limit == MOST
 
@@ -45,10 +47,10 @@ def test_a_host_that_was_away_begins_with_one():
     limit.back()
     assert not limit.is_away
     assert limit.limit == 1
-    answer(limit, BEGIN // 2 - 1)
-    assert limit.limit == BEGIN // 2
+    answer(limit, STEADY // 2 - 1)
+    assert limit.limit == STEADY // 2
     answer(limit, 1)
-    assert limit.limit == BEGIN // 2
+    assert limit.limit == STEADY // 2
 
 
 @pytest.mark.parametrize("allowed", [1, 3])

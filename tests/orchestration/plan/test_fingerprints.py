@@ -8,17 +8,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from object_server import served
 
 from geobatch_tui.errors import SourceNotFoundError
-from geobatch_tui.execution.protocol.messages import SourceIdentity
+from geobatch_tui.execution.protocol.messages import Failure, SourceIdentity
 from geobatch_tui.execution.sources import source_files
-from geobatch_tui.execution.sources.file_identity import EDGE
+from geobatch_tui.execution.sources.file_identity import EDGE, identify_each
+from geobatch_tui.execution.sources.object_sources import content_of
 from geobatch_tui.orchestration.plan.fingerprints import (
     changed_code,
     changed_keys,
     digest,
     has_digest,
     identify,
+    identify_all,
     item_fingerprint,
 )
 
@@ -55,6 +58,43 @@ def test_a_small_file_is_hashed_whole(tmp_path: Path) -> None:
         path.write_bytes(body)
         seen.add(identify(str(path)).digest)
     assert len(seen) == len(range(0, 2 * EDGE, 997))
+
+
+@pytest.mark.parametrize("size", [0, 1, EDGE, EDGE + 1, 2 * EDGE, 2 * EDGE + 1, 3 * EDGE])
+def test_a_copy_of_an_object_has_its_content(tmp_path: Path, size: int) -> None:
+    """Wherever its edges meet; small ones take one request."""
+    path = tmp_path / "a"
+    path.write_bytes(os.urandom(size))
+    with served(a=path.read_bytes()) as objects:
+        found = identify(objects.url("a"))
+        requests = len(objects.seen)
+    assert found.size == size
+    if size:
+        assert content_of(found) == identify(str(path)).digest
+        assert requests == (1 if size <= 2 * EDGE else 2)
+
+
+def test_objects_are_identified_beside_each_other(tmp_path: Path) -> None:
+    """Those of a plan, and those of a group; the first that fails is named."""
+    names = [str(number) for number in range(24)]
+    with served(**{name: name.encode() for name in names}) as objects:
+        objects.latency = 0.01
+        urls = [objects.url(name) for name in names]
+        found = identify_all([*urls, objects.url("gone")], [None] * 25)
+        assert [one.size for one in found[:24] if isinstance(one, SourceIdentity)] == [
+            len(name) for name in names
+        ]
+        assert isinstance(found[24], Failure)
+        assert objects.most > 2
+        objects.most = 0
+        path = tmp_path / "local"
+        path.write_bytes(b"local")
+        statuses, digests = identify_each([urls[0], str(path), *urls[1:]])
+        assert [size for size, _ in statuses] == [1, 5, *(len(name) for name in names[1:])]
+        assert digests[1] == identify(str(path)).digest
+        assert objects.most > 2
+        with pytest.raises(SourceNotFoundError, match="gone"):
+            identify_each([*urls, objects.url("gone")])
 
 
 def test_a_directory_that_is_one_dataset(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     Place = Callable[[DatasetReader, list[str], dict[str, object]], PixelGrid]
 
 
+#: Objects whose heads are on their way, that of the next among them.
+AHEAD = 8
 #: Numbers that are kept of a file: its kind, two of its corner, size and time.
 _NUMBERS = 5
 
@@ -188,7 +190,9 @@ def look(paths: Sequence[str], place: Place, *, allow_vrt: bool) -> Looks:
     looking = _Looking(place, allow_vrt)
     with contextlib.ExitStack() as stack:
         stack.enter_context(opened_source.gdal_options())
-        for path in paths:
+        for number, path in enumerate(paths):
+            for one in filter(is_url, paths[number : number + AHEAD]):
+                object_source.foresee(one, None, beside=True)
             looking.add(path)
     rows = np.array(looking.rows, "<i8").reshape(-1, 3)
     corners = np.array(looking.corners, "<f8").reshape(-1, 2)

@@ -15,6 +15,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from rasterio.io import MemoryFile
+
 from geobatch_tui.errors import (
     CorruptSourceError,
     GeobatchError,
@@ -52,6 +54,8 @@ _MASK, _METADATA = ".msk", ".aux.xml"
 _WORLD = (".tfw", ".wld", ".pgw", ".jgw")
 #: The tag of a whole matrix, and its values; values of a tie point; TIFF's number of doubles.
 _TRANSFORMATION, _MATRIX, _TIEPOINT, _DOUBLE = 34264, 16, 6, 12
+#: Where GDAL has files in memory.
+IN_MEMORY = "/vsimem/"
 #: Tags that lead to further directories.
 _LEADING = frozenset({330, 34665, 34853, 40965})
 
@@ -137,7 +141,8 @@ def byte_size(file: BinaryIO | ObjectFile) -> int:
 @contextlib.contextmanager
 def as_file(text: str, *, head: bool, wanted: Version | None = None) -> Iterator[str]:
     """Yield the path of a file for GDAL with the bytes of the object at a URL; with ``head`` it may
-    hold no more than the directories of a GeoTIFF. Errors inside name the URL.
+    hold no more than the directories of a GeoTIFF, and lie in GDAL's memory (:data:`IN_MEMORY`).
+    Errors inside name the URL.
 
     Raises:
         SourceChangedError: the object is not the one that is ``wanted``.
@@ -149,6 +154,8 @@ def as_file(text: str, *, head: bool, wanted: Version | None = None) -> Iterator
     with contextlib.ExitStack() as stack:
         if data is None:
             name = str(local_copy.local_copy(url, version))
+        elif beside[_METADATA].result() is None:
+            name = stack.enter_context(MemoryFile(data, ext=".tif")).name
         else:
             folder = stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="head-", dir=local_copy.directory())
@@ -201,10 +208,8 @@ def _refuse_beside(
 def _take_metadata(url: ObjectUrl, name: str, beside: dict[str, Future[Version | None]]) -> None:
     """Put GDAL's own metadata of an object, if there are any, beside the file ``name``."""
     source, target = _named(url, _METADATA), Path(f"{name}{_METADATA}")
-    if target.exists():
-        return
     version = beside[_METADATA].result()
-    if version is None or not version.size:
+    if version is None or not version.size or target.exists():
         return
     if version.size > LARGEST_HEAD:
         raise UnsafeInputError(f"{shown(str(source))} has {version.size} bytes")
@@ -237,15 +242,15 @@ def _looked_at(
     return file.version, file.read(end)
 
 
-def foresee(text: str, wanted: Version | None) -> None:
-    """Begin to ask for what a task will need that waits: the head of the object at a URL, and,
-    where none is ``wanted``, as in a probe, what lies beside it."""
+def foresee(text: str, wanted: Version | None, *, beside: bool = False) -> None:
+    """Begin to ask for what a task will need that waits: the head of the version of the object at a
+    URL that is ``wanted`` (None: any), and, for a probe, what lies ``beside`` it."""
     with contextlib.suppress(GeobatchError):  # whoever opens it says what is wrong
         url = ObjectUrl.of(text)
         kept_heads.foresee(url, wanted)
-        for ending in () if wanted else (_MASK, _METADATA):
-            beside = _named(url, ending)
-            foreseen.begin(beside, client_of(beside).version_if_there, beside)
+        for ending in (_MASK, _METADATA) if beside else ():
+            other = _named(url, ending)
+            foreseen.begin(other, client_of(other).version_if_there, other)
 
 
 def drop_copy(source: str, identity: SourceIdentity) -> None:

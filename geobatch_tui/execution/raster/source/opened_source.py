@@ -90,24 +90,31 @@ def gdal_options() -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_source(
-    path: str, *, allow_vrt: bool = False, head: bool = False
+    path: str, *, allow_vrt: bool = False, head: bool = False, wanted: Version | None = None
 ) -> Iterator[DatasetReader]:
     """Open the dataset at ``path``, an absolute name of a file or a URL, for as long as the context
     lasts. With ``head`` the pixels of a URL may not be read.
 
     Raises:
+        SourceChangedError: the object at a URL is not the version that is ``wanted``.
         SourceNotFoundError, UnsupportedFormatError, UnsafeInputError, CorruptSourceError,
         SchemaError: it is missing, is no raster, is dangerous, is damaged, or holds only
             subdatasets.
     """
     with contextlib.ExitStack() as stack:
         if is_url(path):
-            path = stack.enter_context(object_source.as_file(path, head=head))
+            path = stack.enter_context(object_source.as_file(path, head=head, wanted=wanted))
+            if path.startswith(object_source.IN_MEMORY):
+                yield _open_by("GTiff", path, stack)
+                return
         yield _open(path, stack, allow_vrt=allow_vrt)
 
 
 def _open(path: str, stack: contextlib.ExitStack, *, allow_vrt: bool) -> DatasetReader:
-    driver = look(path, allow_vrt=allow_vrt)
+    return _open_by(look(path, allow_vrt=allow_vrt), path, stack)
+
+
+def _open_by(driver: str, path: str, stack: contextlib.ExitStack) -> DatasetReader:
     name = stack.enter_context(_openable(path))
     dataset = _open_pinned(path, name, driver)
     stack.enter_context(dataset)

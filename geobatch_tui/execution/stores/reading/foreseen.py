@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.execution.stores import store_client
+from geobatch_tui.execution.stores import request_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -30,7 +30,7 @@ def begin[**P, T](key: Hashable, call: Callable[P, T], *args: P.args, **named: P
     with _lock:
         if key in _answers:
             return
-        answer = store_client.submit(call, *args, **named)
+        answer = request_pool.submit(call, *args, **named)
         _answers[key] = time.monotonic(), answer
         if len(_answers) > MOST:
             _answers.popitem(last=False)[1][1].cancel()
@@ -44,7 +44,7 @@ def taken[**P, T](
         since, answer = _answers.pop(key, (0.0, None))
     fresh = time.monotonic() - since < SECONDS
     if answer is None or not fresh or (answer.done() and _went_wrong(answer)):
-        return store_client.submit(call, *args, **named)
+        return request_pool.submit(call, *args, **named)
     return answer
 
 

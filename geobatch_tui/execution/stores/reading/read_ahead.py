@@ -12,7 +12,7 @@ from collections import Counter, deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.execution.stores import network_faults, store_client
+from geobatch_tui.execution.stores import network_faults, request_pool, store_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -115,7 +115,7 @@ class ReadAhead:
     def _submit(self, number: int) -> Future[bytes]:
         start, end = self._spans[number]
         self._held += end - start
-        read = self._reads[number] = store_client.submit(self._read, start, end)
+        read = self._reads[number] = request_pool.submit(self._read, start, end)
         return read
 
     def take(self, block: Range) -> bytes | None:
