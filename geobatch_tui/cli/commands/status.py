@@ -1,18 +1,22 @@
-"""``geobatch status``: shows the state of a run, live or not."""
+"""``geobatch status`` and ``report``: tell of a run, live or not, on a screen or on a page."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from geobatch_tui.cli import shared_options
 from geobatch_tui.cli.display import streams
 from geobatch_tui.cli.display.result import undefined
 from geobatch_tui.observability import figures
+from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from geobatch_tui.execution.protocol.messages import Json
+
+_STDOUT = Path("-")
 
 
 def status(directory: shared_options.RunDir, as_json: shared_options.AsJson = False) -> int:
@@ -52,3 +56,36 @@ def table_of(state: Json) -> Table:
         table.add_row("left", f"about {figures.duration(rates['eta_s'])}")
     table.add_row("time", figures.duration(state["duration_s"]))
     return table
+
+
+def report(
+    directory: shared_options.RunDir,
+    output: Annotated[
+        Path | None,
+        shared_options.of_result(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="HTML, or Markdown by the ending .md; in a directory, by default the working "
+            "directory, report-<run>.html. - is stdout, as HTML.",
+            show_default=False,
+        ),
+    ] = None,
+) -> int:
+    """Write a page about the newest run: counts, causes, maps, time line, slowest, parameters.
+
+    The page is one file that needs no other, for a browser or a printer. The run may be live,
+    ended or crashed; the page says how it stands now.
+    """
+    # Its plots and templates are loaded by this command alone.
+    from geobatch_tui.tui.report.report_page import proposed_name, report_of, write_report
+
+    if output == _STDOUT:
+        streams.write(report_of(directory))
+        return 0
+    path = output or Path()
+    if path.is_dir():
+        path /= proposed_name(directory)
+    write_report(directory, path)
+    streams.write(safe(str(path)))
+    return 0

@@ -77,9 +77,10 @@ class Chunks:
 
     def figures(self, reader: LedgerReader, name: str) -> array[float]:
         """Read a figure of every chunk, in the order of ``states``."""
-        found = array("f")
-        for first, count in _spans(self.items):
-            found.extend(reader.figures(name, first, count))
+        parts = [reader.figures(name, first, count) for first, count in _spans(self.items)]
+        found: array[float] = array(parts[0].typecode if parts else "f")
+        for part in parts:
+            found.extend(part)
         return found
 
     def load(self, reader: LedgerReader) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import on, work
 from textual.containers import Horizontal, Vertical
 
 from geobatch_tui.tui.kit.keymap import bind
@@ -12,6 +12,7 @@ from geobatch_tui.tui.map.chunk_map import ChunkMap
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Page
 from geobatch_tui.tui.run.progress_rates import UNITS
+from geobatch_tui.tui.screens.report_dialog import report
 from geobatch_tui.tui.widgets.causes import Causes
 from geobatch_tui.tui.widgets.log_tail import LogPanel
 from geobatch_tui.tui.widgets.overview import Overview
@@ -28,7 +29,10 @@ class RunScreen(Page):
 
     AUTO_FOCUS = ""
     BINDING_GROUP_TITLE = "Run"
-    BINDINGS: ClassVar[list[BindingType]] = [bind("units", "units")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("units", "units"),
+        bind("export", "report", show=False, name="Report", does="Write a report of the run"),
+    ]
 
     def compose(self) -> ComposeResult:
         """Yield the panels; the style sheet places them by the size of the terminal."""
@@ -58,3 +62,10 @@ class RunScreen(Page):
         overview, plot = self.query_one(Overview), self.query_one(Throughput)
         overview.unit = plot.unit = (plot.unit + 1) % len(UNITS)
         self.show_all()
+
+    @work(exclusive=True, group="report", exit_on_error=False)
+    async def action_report(self) -> None:
+        """Write a page about the run."""
+        run = self.app.shown.run
+        if run is not None:
+            await report(self, self.app.link.directory, run.run_id)

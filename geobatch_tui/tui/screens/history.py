@@ -22,6 +22,7 @@ from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Filtered, TextBox
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.run.past_runs import FIELDS, compare, gather
+from geobatch_tui.tui.screens.report_dialog import report
 from geobatch_tui.tui.widgets.run_list import RunHeading, RunList
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class HistoryScreen(Filtered):
         bind("run.start", "resume", name="Resume"),
         bind("run.clone", "clone"),
         bind("filter", "filter"),
+        bind("export", "report", name="Report", does="Write a report of the newest run there"),
         bind("copy", "copy", show=False),
         bind("back", "back", show=False),
     ]
@@ -140,6 +142,14 @@ class HistoryScreen(Filtered):
         """Copy the directory."""
         run = self.list.current
         self.copy_text("" if run is None else str(run.directory))
+
+    @work(exclusive=True, group="report", exit_on_error=False)
+    async def action_report(self) -> None:
+        """Write a page about the newest run of the directory."""
+        run = self.list.current
+        if run is not None and run.row is not None:
+            newest = next(other for other in self._runs if other.directory == run.directory)
+            await report(self, run.directory, newest.run_id)
 
     @work(exclusive=True, group="resume", exit_on_error=False)
     async def action_resume(self) -> None:

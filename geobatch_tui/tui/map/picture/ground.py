@@ -82,6 +82,11 @@ class GroundScene(Scene):
 
     # --- the view -------------------------------------------------------------------------------
 
+    @property
+    def view(self) -> GroundView:
+        """The ground in view."""
+        return self._view
+
     def resize(self, width: int, height: int) -> None:
         self.width, self.height = width, height
         view = replace(self._view, width=width, height=height)
