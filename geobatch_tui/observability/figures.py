@@ -69,6 +69,16 @@ def rates(values: Mapping[str, float]) -> str:
     )
 
 
+def time_left(low: float | None, middle: float | None, high: float | None) -> str:
+    """Return the time to the end as a range, ``2:10-4:30``, or one time where both ends read alike;
+    ``-``: unknown. Seconds are those of a clock, so that no digit promises more than is known."""
+    ends = [duration(seconds) for seconds in (low, high) if seconds is not None]
+    if middle is None or len(ends) < 2 or ends[0] == ends[1]:
+        return duration(middle)
+    first, last = ends
+    return f"{first[:-2]}-{last}" if first[-2:] == last[-2:] == " s" else f"{first}-{last}"
+
+
 def duration(seconds: float | None, room: int = 0, *, fine: bool = False) -> str:
     """Return seconds as ``0.4 s``, ``12 s``, ``3:07``, ``2:05:09`` or ``3d 04:05``; ``-``: unknown.
 

@@ -1,4 +1,4 @@
-"""Rates and the time to the end, from the chunks that were finished lately; without a clock.
+"""Rates of the chunks that were finished lately; without a clock.
 
 Rates are sums over a window that ends now, divided by its length: the last minute, or longer where
 chunks are so slow that a minute holds too few of them to say anything.
@@ -18,22 +18,21 @@ NAMES = ("chunks_per_s", "units_per_s", "bytes_in_per_s", "bytes_out_per_s")
 """Rates of a run, in notes and results. ``units`` are pixels times bands, or features."""
 
 _ENOUGH = 8  # chunks; a window holds at least as many, however far back they go
-_TOO_FEW = 2  # chunks; with fewer, no time to the end is told
-_TOO_SOON = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Rates per second; ``units`` are pixels times bands, or features.
-
-    ``eta_s``: seconds to the end at the rate of chunks; None while too little is known.
-    """
+    """Rates per second; ``units`` are pixels times bands, or features."""
 
     chunks: float = 0.0
     units: float = 0.0
     bytes_in: float = 0.0
     bytes_out: float = 0.0
-    eta_s: float | None = None
+
+    def named(self) -> dict[str, float]:
+        """Return the rates by ``NAMES``."""
+        values = (self.chunks, self.units, self.bytes_in, self.bytes_out)
+        return {name: round(value, 3) for name, value in zip(NAMES, values, strict=True)}
 
 
 @dataclass(slots=True)
@@ -49,7 +48,7 @@ class Rates:
     """Counts finished chunks and tells their recent rate.
 
     Memory is bounded: one bucket a second, and none that the window has left behind. All times
-    come from one monotonic clock, in seconds.
+    come from one clock, in seconds: that of work, which stands still in a pause.
     """
 
     def __init__(self, *, window: float = 60.0) -> None:
@@ -81,23 +80,19 @@ class Rates:
         _add(self._recent, sums)
         self._drop(now)
 
-    def at(self, now: float, remaining: int = 0) -> Reading:
-        """The rates at ``now``, and the time until ``remaining`` chunks are finished.
-
-        Rates are 0 before anything was finished. No time is told before 2 chunks were finished
-        and a second has passed.
-        """
+    def at(self, now: float) -> Reading:
+        """The rates at ``now``: 0 before anything was finished."""
         self._drop(now)
         span = now - self._since
         if self._started is None or span <= 0:
-            return Reading(eta_s=None if remaining else 0.0)
-        chunks, units, bytes_in, bytes_out = (total / span for total in self._recent)
-        eta: float | None = None
-        if remaining <= 0:
-            eta = 0.0
-        elif self._recent[0] >= _TOO_FEW and now - self._started >= _TOO_SOON:
-            eta = remaining / chunks
-        return Reading(chunks, units, bytes_in, bytes_out, eta)
+            return Reading()
+        return Reading(*(total / span for total in self._recent))
+
+    @property
+    def totals(self) -> tuple[int, int, int, int]:
+        """Chunks, units, bytes in and bytes out of everything counted, by ``NAMES``."""
+        chunks, units, bytes_in, bytes_out = self._totals
+        return chunks, units, bytes_in, bytes_out
 
     def overall(self, seconds: float) -> dict[str, float]:
         """Rates of everything counted over ``seconds``, for the result of a run."""

@@ -23,7 +23,13 @@ class Snapshot:
         reason: why it ended or why it is suspended; "" while it just runs.
         elapsed_s: seconds since this invocation started.
         units_per_s: in ``unit_name``: px (output pixels times bands) or features.
-        eta_s: seconds to the end at the recent rate; None where that is not known.
+        eta_s: seconds to the end, finishing included; None where that is not known.
+        eta_low_s, eta_high_s: the range in which it lies four times of five.
+        worked_s: seconds of work: neither planning nor pauses.
+        still_s: seconds of work since a chunk was finished; 0 while none is to be.
+        stall_s: from so many on the run stalls.
+        finishing: outputs whose chunks are done and that are not published yet.
+        totals: chunks, units, bytes in and out of this invocation.
         working: worker, label of its unit, seconds at it, and stage or kind of the unit.
         dead_by_class: dead letters by error class.
         suspended: why nothing new is admitted (space, memory, breaker, operator), or "".
@@ -44,9 +50,21 @@ class Snapshot:
     bytes_in_per_s: float = 0.0
     bytes_out_per_s: float = 0.0
     eta_s: float | None = None
+    eta_low_s: float | None = None
+    eta_high_s: float | None = None
+    worked_s: float = 0.0
+    still_s: float = 0.0
+    stall_s: float = 0.0
+    finishing: int = 0
+    totals: tuple[int, int, int, int] = (0, 0, 0, 0)
     working: tuple[tuple[int, str, float, str], ...] = ()
     dead_by_class: Mapping[str, int] = field(default_factory=dict)
     workers: int = 0
     suspended: str = ""
     rss_bytes: int = 0
     budget_bytes: int = 0
+
+    @property
+    def stalls(self) -> bool:
+        """Whether no chunk was finished for longer than is usual."""
+        return 0 < self.stall_s <= self.still_s

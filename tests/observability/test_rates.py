@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geobatch_tui.observability.rates import Rates, Reading
+from geobatch_tui.observability.rates import Rates
 
 
 def test_a_steady_pace_is_told_as_it_is():
@@ -13,14 +13,13 @@ def test_a_steady_pace_is_told_as_it_is():
     rates.start(100.0)
     for n in range(1, 401):
         rates.add(100 + n / 4, 1, 10, 20, 30)
-    reading = rates.at(200.0, 40)
+    reading = rates.at(200.0)
     assert reading.chunks == pytest.approx(4, rel=0.02)
     assert reading.units == pytest.approx(40, rel=0.02)
     assert (reading.bytes_in, reading.bytes_out) == (
         pytest.approx(80, rel=0.02),
         pytest.approx(120, rel=0.02),
     )
-    assert reading.eta_s == pytest.approx(10, rel=0.02)
 
 
 def test_the_rate_is_the_recent_one():
@@ -31,8 +30,7 @@ def test_the_rate_is_the_recent_one():
         rates.add(second + 1.0)
     for n in range(1, 1201):
         rates.add(3600 + n / 20)
-    assert rates.at(3660.0, 200).chunks == pytest.approx(20, rel=0.05)
-    assert rates.at(3660.0, 200).eta_s == pytest.approx(10, rel=0.05)
+    assert rates.at(3660.0).chunks == pytest.approx(20, rel=0.05)
 
 
 def test_slow_chunks_have_a_rate_too():
@@ -41,37 +39,18 @@ def test_slow_chunks_have_a_rate_too():
     rates.start(0.0)
     for n in range(1, 21):
         rates.add(n * 90.0)
-    reading = rates.at(1800.0, 10)
+    reading = rates.at(1800.0)
     assert reading.chunks == pytest.approx(1 / 90, rel=0.01)
-    assert reading.eta_s == pytest.approx(900, rel=0.01)
 
 
 def test_a_stall_lowers_the_rate():
-    """While nothing finishes, the rate falls and the end moves away."""
+    """While nothing finishes, the rate falls."""
     rates = Rates()
     rates.start(0.0)
     for n in range(1, 101):
         rates.add(n * 0.1)
-    before, after = rates.at(10.0, 100), rates.at(100.0, 100)
+    before, after = rates.at(10.0), rates.at(100.0)
     assert after.chunks < before.chunks / 5
-    assert after.eta_s > before.eta_s * 5
-
-
-def test_too_little_is_no_promise():
-    """Before two chunks and a second there is no time to the end; with nothing left it is 0."""
-    rates = Rates()
-    assert rates.at(5.0, 10) == Reading(eta_s=None)
-    rates.start(0.0)
-    assert rates.at(5.0, 10).eta_s is None
-    rates.add(5.0)
-    assert rates.at(6.0, 10).eta_s is None
-    rates.add(6.0)
-    assert rates.at(6.0, 10).eta_s == pytest.approx(30)
-    assert rates.at(6.0, 0).eta_s == 0.0
-    quick = Rates()
-    quick.start(0.0)
-    quick.add(0.1, 50)
-    assert quick.at(0.2, 10).eta_s is None
 
 
 def test_without_a_start_the_first_chunk_is_one():
@@ -98,17 +77,16 @@ def test_overall_rates():
     assert set(rates.overall(0.0).values()) == {0.0}
 
 
-@given(st.lists(st.floats(0, 30), max_size=200), st.integers(0, 1000))
-def test_memory_is_bounded_and_rates_are_sane(gaps, remaining):
+@given(st.lists(st.floats(0, 30), max_size=200))
+def test_memory_is_bounded_and_rates_are_sane(gaps):
     """Whatever the pace, few buckets are kept, and no rate is negative."""
     rates, now = Rates(), 0.0
     rates.start(now)
     for gap in gaps:
         now += gap
         rates.add(now, 1, 5)
-        reading = rates.at(now, remaining)
+        reading = rates.at(now)
         assert reading.chunks >= 0
         assert reading.units == pytest.approx(reading.chunks * 5)
-        assert reading.eta_s is None or reading.eta_s >= 0
         assert len(rates._buckets) <= 61 + 8
         assert rates._recent[0] == sum(bucket.sums[0] for bucket in rates._buckets)

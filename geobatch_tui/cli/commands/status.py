@@ -53,7 +53,10 @@ def table_of(state: Json) -> Table:
     if rate := figures.rates(rates):
         table.add_row("rate", rate)
     if rates.get("eta_s") and state["state"] == "running":
-        table.add_row("left", f"about {figures.duration(rates['eta_s'])}")
+        left = figures.time_left(rates.get("eta_low_s"), rates["eta_s"], rates.get("eta_high_s"))
+        table.add_row("left", f"about {left}")
+    if 0 < (rates.get("stall_s") or 0) <= (rates.get("still_s") or 0):
+        table.add_row("stalled", f"no chunk for {figures.duration(rates['still_s'])}")
     table.add_row("time", figures.duration(state["duration_s"]))
     return table
 

@@ -39,6 +39,12 @@ def glance(snapshot: Snapshot, width: int) -> RenderableType:
     ]
     if snapshot.suspended:
         lines.append(streams.foreign(f"waiting: {snapshot.suspended}", style="yellow"))
+    elif snapshot.stalls:
+        still = figures.duration(snapshot.still_s)
+        lines.append(streams.foreign(f"no chunk for {still}", style="bold yellow"))
+    if snapshot.finishing:
+        outputs = figures.plural(snapshot.finishing, "output")
+        lines.append(streams.foreign(f"{outputs} being put together or published", style="dim"))
     lines += [_working(*entry) for entry in snapshot.working[:SHOWN]]
     more = len(snapshot.working) - SHOWN
     if more > 0:
@@ -88,7 +94,8 @@ def _clock(snapshot: Snapshot) -> Text:
     elapsed = figures.duration(snapshot.elapsed_s)
     if snapshot.eta_s is None or snapshot.eta_s > _FAR:
         return streams.foreign(elapsed)
-    return streams.foreign(f"{elapsed}, about {figures.duration(snapshot.eta_s)} left")
+    left = figures.time_left(snapshot.eta_low_s, snapshot.eta_s, snapshot.eta_high_s)
+    return streams.foreign(f"{elapsed}, about {left} left")
 
 
 def _counts(counts: Mapping[str, int]) -> Text:

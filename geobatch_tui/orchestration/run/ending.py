@@ -55,6 +55,7 @@ async def end_run(
         code, reason = fatal.exit_code, fatal.message
     state = "refused" if code == ExitCode.USAGE else state_of(code)
     letters = first_letters(session.reader)
+    monitor.last_note()
     session.put(lu.RunEnded(state, code, reason))
     if fatal is None or code == ExitCode.USAGE:
         await session.flush()
@@ -68,7 +69,7 @@ async def end_run(
         duration_s=round(seconds, 3),
         counts=tally.counts(),
         items=tally.item_counts(),
-        rates=monitor.overall(seconds),
+        rates=monitor.overall(),
         undefined_pixels=tally.undefined,
         dead_by_class=tally.dead_by_class,
         dead_letters=letters,

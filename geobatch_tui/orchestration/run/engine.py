@@ -49,7 +49,7 @@ class Engine(Listener):
 
     Args:
         session: lock, ledger, log, job.
-        monitor: counts as they stood when the run began, and rates; kept up to date here.
+        monitor: counts as they stood when the run began, and figures; kept up to date here.
         pool: its workers.
         scheduler: a fresh scheduler.
         only: ids of the only chunks to run; None: all that are open.
@@ -76,7 +76,7 @@ class Engine(Listener):
         self.uploader: Uploader | None = None
         self._session = session
         self._operation = get_operation(session.job.op.name)
-        self._rates = monitor.rates
+        self._monitor = monitor
         self._space: SpaceWatch | None = None
         self._stores: StoreWatch | None = None
         self._running: set[int] = set()
@@ -192,7 +192,9 @@ class Engine(Listener):
         if isinstance(receipt, ChunkReceipt):
             self._chunk_done(unit, worker, outcome, receipt)
         elif isinstance(receipt, ItemReceipt):
-            self.finisher.publish(self._open_items.item(unit.ident), receipt)
+            item = self._open_items.item(unit.ident)
+            self._monitor.outlook.put_together(item.plan.chunks, receipt.size, outcome.seconds)
+            self.finisher.publish(item, receipt)
         else:
             raise TypeError(f"{unit.key} answered {type(receipt).__name__}")
 
@@ -204,7 +206,7 @@ class Engine(Listener):
         segment = receipt.segment
         self._stop_counting(unit.ident)
         self._tally.done += 1
-        self._rates.add(time.monotonic(), 1, receipt.units, receipt.bytes_in, receipt.bytes_out)
+        self._monitor.chunk_done(item.kind(index), outcome.seconds, receipt)
         self._session.put(
             lu.ChunkDone(
                 chunk_id=unit.ident,

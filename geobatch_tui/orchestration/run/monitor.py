@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.observability.figures import duration
 from geobatch_tui.observability.rates import Rates, named
 from geobatch_tui.observability.snapshot import Snapshot
 from geobatch_tui.orchestration.state.outcome import Tally
+from geobatch_tui.orchestration.state.outlook import Outlook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.protocol.messages import ChunkReceipt, Json
+    from geobatch_tui.observability.time_left import Kind
     from geobatch_tui.orchestration.schedule.events import Unit
     from geobatch_tui.orchestration.side_tasks.watchdogs import MemoryWatch
     from geobatch_tui.orchestration.state.session import Session
@@ -28,17 +31,22 @@ STILL_PERIOD = 5.0
 all readers."""
 
 _AGEING = frozenset(
-    {"chunks_per_s", "units_per_s", "bytes_in_per_s", "bytes_out_per_s", "eta_s", "rss_bytes"}
+    {
+        *("chunks_per_s", "units_per_s", "bytes_in_per_s", "bytes_out_per_s", "rss_bytes"),
+        *("eta_s", "eta_low_s", "eta_high_s", "worked_s", "still_s", "stall_s"),
+    }
 )
 
 
 class Monitor:
     """Counts, rates, workers and units of a run, of which all workers may take ``budget`` bytes.
-    ``state`` and ``reason`` are set by the run as it goes."""
+    ``state`` and ``reason`` are set by the run as it goes; ``outlook`` learns what work takes."""
 
     def __init__(self, session: Session, budget: int) -> None:
         self.tally = Tally()
-        self.rates = Rates()
+        self.outlook = Outlook()
+        self._rates = Rates()
+        self._stalls = False
         self.state = "planning"
         self.reason = ""
         self._dispatcher: Dispatcher | None = None
@@ -71,23 +79,62 @@ class Monitor:
         notes = Notes()
         while True:
             await asyncio.sleep(NOTE_PERIOD)
-            facts = self._facts()
+            snapshot = self.snapshot()
+            facts = self._facts(snapshot)
             if notes.due(facts, time.monotonic()):
                 self._session.put(lu.Noted("progress", facts))
+            self._tell_of_stall(snapshot)
             self._session.log.flush()
 
-    def overall(self, seconds: float) -> dict[str, float]:
-        rates = self.rates.overall(seconds)
+    def last_note(self) -> None:
+        """Note how long the run worked, for the means that are told of it later."""
+        worked = self.outlook.worked(time.monotonic())
+        facts = {**self._rates.at(worked).named(), "totals": list(self._rates.totals)}
+        self._session.put(lu.Noted("progress", {**facts, "worked_s": round(worked, 3)}))
+
+    def _tell_of_stall(self, snapshot: Snapshot) -> None:
+        """Log that no chunk is finished any more, and later that one was."""
+        if snapshot.stalls and not self._stalls:
+            still = duration(snapshot.still_s)
+            longest = max(snapshot.working, key=lambda entry: entry[2], default=None)
+            at = f"; {longest[1]} runs for {duration(longest[2])}" if longest else ""
+            message = f"no chunk was finished for {still}{at}"
+            self._session.log.emit(
+                "run.stall", level="warning", message=message, still_s=round(snapshot.still_s, 1)
+            )
+        elif self._stalls and not snapshot.stalls and self.tally.running:
+            self._session.log.emit("run.stall_over", message="chunks are finished again")
+        self._stalls = snapshot.stalls
+
+    def begin(self) -> None:
+        """Work begins: all that came before is no part of any rate."""
+        self._rates.start(0.0)
+        self.outlook.begin(time.monotonic())
+
+    def chunk_done(self, kind: Kind, seconds: float, receipt: ChunkReceipt) -> None:
+        """Count a chunk of this kind, which took a worker so many seconds."""
+        worked = self.outlook.chunk_done(time.monotonic(), kind, seconds, receipt.bytes_out)
+        self._rates.add(worked, 1, receipt.units, receipt.bytes_in, receipt.bytes_out)
+
+    def overall(self) -> dict[str, float]:
+        """Return the rates of the whole run, over the time that it worked."""
+        rates = self._rates.overall(self.outlook.worked(time.monotonic()))
         return rates | named(rates["units_per_s"], self.unit_name)
 
-    def _facts(self) -> dict[str, object]:
-        snapshot = self.snapshot()
+    def _facts(self, snapshot: Snapshot) -> dict[str, object]:
         return {
             "chunks_per_s": round(snapshot.chunks_per_s, 3),
             "units_per_s": round(snapshot.units_per_s, 1),
             "bytes_in_per_s": round(snapshot.bytes_in_per_s, 1),
             "bytes_out_per_s": round(snapshot.bytes_out_per_s, 1),
             "eta_s": snapshot.eta_s and round(snapshot.eta_s, 1),
+            "eta_low_s": snapshot.eta_low_s and round(snapshot.eta_low_s, 1),
+            "eta_high_s": snapshot.eta_high_s and round(snapshot.eta_high_s, 1),
+            "worked_s": round(snapshot.worked_s, 1),
+            "still_s": round(snapshot.still_s, 1),
+            "stall_s": round(snapshot.stall_s, 1),
+            "finishing": snapshot.finishing,
+            "totals": list(snapshot.totals),
             "rss_bytes": snapshot.rss_bytes,
             "budget_bytes": snapshot.budget_bytes,
             "unit_name": snapshot.unit_name,
@@ -114,8 +161,11 @@ class Monitor:
 
     def snapshot(self) -> Snapshot:
         now = time.monotonic()
-        tally, rates = self.tally, self.rates.at(now, self.tally.pending + self.tally.running)
+        tally = self.tally
         suspended, working = self._activity(now)
+        workers = len(self._dispatcher.workers) if self._dispatcher else 0
+        view = self.outlook.at(now, tally, suspended, working, workers)
+        rates, left = self._rates.at(view.worked_s), view.left
         return Snapshot(
             run_id=self._session.run_id,
             job=self._session.job.job.name,
@@ -130,10 +180,17 @@ class Monitor:
             bytes_in_per_s=rates.bytes_in,
             bytes_out_per_s=rates.bytes_out,
             # Nobody knows when a run that stands still goes on.
-            eta_s=None if suspended else rates.eta_s,
+            eta_s=None if left is None else left.middle,
+            eta_low_s=None if left is None else left.low,
+            eta_high_s=None if left is None else left.high,
+            worked_s=view.worked_s,
+            still_s=view.still_s,
+            stall_s=view.stall_s,
+            finishing=view.finishing,
+            totals=self._rates.totals,
             working=working,
             dead_by_class=dict(tally.dead_by_class),
-            workers=len(self._dispatcher.workers) if self._dispatcher else 0,
+            workers=workers,
             suspended=suspended,
             rss_bytes=self._memory.rss if self._memory else 0,
             budget_bytes=self._budget,

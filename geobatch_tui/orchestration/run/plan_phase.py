@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.plan.resources import Resources
     from geobatch_tui.orchestration.run.monitor import Monitor
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
-    from geobatch_tui.orchestration.state.outcome import Tally
     from geobatch_tui.orchestration.state.session import Session
     from geobatch_tui.orchestration.workers.pool import Pool
 
@@ -78,7 +77,7 @@ class PlanPhase:
             keep_entries=False,
             kept=_KeptInLedger(session),
         )
-        self._recorder = PlanRecorder(session, self._planning.recipe, monitor.tally)
+        self._recorder = PlanRecorder(session, self._planning.recipe, monitor)
         self.dispatcher = self._planning.dispatcher
         self.warnings: tuple[str, ...] = ()
 
@@ -136,12 +135,13 @@ class PlanRecorder:
     ``facts``: what catalogues say of items, by key.
     """
 
-    def __init__(self, session: Session, recipe: Recipe, tally: Tally) -> None:
+    def __init__(self, session: Session, recipe: Recipe, monitor: Monitor) -> None:
         self._session = session
         self._recipe = recipe
         self._kept = redact_value(recipe.params)
         self._overwrites = session.job.output.if_exists == "overwrite"
-        self._tally = tally
+        self._tally = monitor.tally
+        self._outlook = monitor.outlook
         self.facts: dict[str, Json] = {}
         self._item_id = session.next_item_id
         self._chunk_id = session.next_chunk_id
@@ -207,6 +207,7 @@ class PlanRecorder:
             self._tally.current += states.count(lu.ChunkState.DONE)
         self._session.put(lu.ItemPlanned(row, kept=kept))
         self._tally.total += row.n_chunks
+        self._outlook.expect(plan, kept)
 
     def _adopted(self, decision: Decision, plan: ItemPlan, receipt: InspectReceipt) -> None:
         row = replace(
@@ -262,6 +263,13 @@ class PlanRecorder:
             self._held(row)
         elif row.state is lu.ItemState.ORPHAN:
             self._session.put(lu.ItemChanged(row.item_id, lu.ItemState.PLANNED, row.reason))
+            self._expect(row)
+        else:
+            self._expect(row)
+
+    def _expect(self, row: ItemRow) -> None:
+        if row.plan:
+            self._outlook.expect(ItemPlan.from_json(row.plan), row.n_done + row.n_dead)
 
     def _held(self, row: ItemRow) -> None:
         """A held item stays held, unless the job now fills holes with nodata."""
@@ -271,6 +279,7 @@ class PlanRecorder:
         # What is behind a stage cannot do without a part of it.
         if fills and row.n_done and not states.count(lu.ChunkState.DEAD):
             self._session.put(lu.ItemChanged(row.item_id, lu.ItemState.PLANNED, row.reason))
+            self._expect(row)
         else:
             self._tally.held += 1
 

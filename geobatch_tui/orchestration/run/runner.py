@@ -190,7 +190,7 @@ class Run:
             return u.Finish("drained" if self._fatal is None else "fatal")
         await stored
         self._monitor.state = "running"
-        self._monitor.rates.start(time.monotonic())
+        self._monitor.begin()
         return await self._work(pool, phase.dispatcher)
 
     # --- run phase -----------------------------------------------------------------------------

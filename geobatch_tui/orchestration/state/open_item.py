@@ -13,13 +13,15 @@ from geobatch_tui.execution.protocol.segments import MANY, SegmentFile, Segments
 from geobatch_tui.execution.stores import object_url
 from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.observability.text import safe
+from geobatch_tui.observability.time_left import kind_of
 from geobatch_tui.orchestration.state.letters import chunk_label
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from geobatch_tui.execution.protocol.messages import ItemContext, Segment
+    from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan, Segment
     from geobatch_tui.ledger.read.reader import LedgerReader
+    from geobatch_tui.observability.time_left import Kind
     from geobatch_tui.orchestration.state.stage_progress import StageProgress
 
 #: Chunks that a worker is told of before it gets them.
@@ -43,6 +45,11 @@ class OpenItem:
     restored: set[int] = field(default_factory=set)
     times_restored: int = 0
     sent: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> ItemPlan:
+        """Its chunks, and what they are for."""
+        return self.context.plan
 
     @property
     def remaining(self) -> int:
@@ -109,6 +116,11 @@ class OpenItem:
         self.done -= len(lost)
         self.stages.lose(lost)
         return lost
+
+    def kind(self, index: int) -> Kind:
+        """Return the kind of a chunk by its index: chunks of one kind take about as long."""
+        number, grid, _ = chunk_place(self.context.plan.grids, index)
+        return kind_of(number, grid.chunk_width * grid.chunk_height)
 
     def label(self, index: int) -> str:
         return chunk_label(self.context.key, self.context.plan.grids, index)

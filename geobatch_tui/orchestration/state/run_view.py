@@ -103,7 +103,11 @@ class RunView:
         # Nobody saw a run crash: the last that it wrote is the nearest to it.
         end = row.t1 or (time.time() if live else max(row.t0, reader.last_sign()))
         seconds = max(0.0, end - row.t0)
-        rates = (reader.last_event("progress") or {}) if live else overall(row.totals, seconds)
+        note = reader.last_event("progress") or {}
+        # Notes of an earlier run are all that one has which ended in its first second.
+        worked = float(note.get("worked_s") or 0.0)
+        worked = worked if 0 < worked <= seconds else seconds
+        rates = note if live else overall(row.totals, worked)
         unit = str(planned.get("unit_name", ""))
         return RunStatus(
             run_id=row.run_id,

@@ -89,13 +89,16 @@ class ItemView:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Rates at one moment, as the engine noted them. ``t`` is UNIX time."""
+    """Rates at one moment, as the engine noted them. ``t`` is UNIX time. ``totals`` of this run:
+    chunks, units, bytes in and out; empty where they are unknown. ``held``: nothing was started."""
 
     t: float
     chunks_per_s: float
     units_per_s: float
     bytes_in_per_s: float
     bytes_out_per_s: float
+    totals: tuple[float, ...] = ()
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,10 @@ class View:
         counts, items: by state, over the whole output directory.
         current: chunks that needed no work in this run.
         latest: the newest rates; ``history`` has those before, oldest first.
+        eta_s: seconds to the end, between ``eta_low_s`` and ``eta_high_s`` four times of five.
+        worked_s: seconds of work: neither planning nor pauses.
+        still_s: seconds of work since a chunk was finished; from ``stall_s`` on the run stalls.
+        finishing: outputs whose chunks are done and that are not published yet.
         suspended: why nothing new is admitted, or "".
     """
 
@@ -176,6 +183,12 @@ class View:
     latest: Sample | None = None
     history: tuple[Sample, ...] = ()
     eta_s: float | None = None
+    eta_low_s: float | None = None
+    eta_high_s: float | None = None
+    worked_s: float = 0.0
+    still_s: float = 0.0
+    stall_s: float = 0.0
+    finishing: int = 0
     unit_name: str = "px"
     workers: tuple[WorkerRow, ...] = ()
     suspended: str = ""
@@ -200,11 +213,18 @@ class View:
 
     @property
     def overall(self) -> Sample | None:
-        """The rates of the whole run so far; None before a chunk of it was done."""
-        run, seconds = self.run, self.elapsed_s
+        """The rates of the run so far over the time that it worked; None before a chunk of it was
+        done."""
+        run, seconds = self.run, self.worked_s or self.elapsed_s
         if run is None or not run.n_done or not seconds:
             return None
-        return Sample(run.t0, *(total / seconds for total in run.totals))
+        chunks, units, bytes_in, bytes_out = (total / seconds for total in run.totals)
+        return Sample(run.t0, chunks, units, bytes_in, bytes_out)
+
+    @property
+    def stalls(self) -> bool:
+        """Whether no chunk was finished for longer than is usual."""
+        return self.live and 0 < self.stall_s <= self.still_s
 
     @property
     def dead_letters(self) -> int:

@@ -7,29 +7,56 @@ from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.rates import NAMES
+from geobatch_tui.observability.second_bars import Total, bars
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.run.model import Sample, WorkerRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.observability.second_bars import Bar
 
 
 def sample(t: float, data: Json) -> Sample:
     """Return the rates of a note; ``t`` is UNIX time. Fields that an older engine lacks are 0."""
-    return Sample(t, **{name: float(data.get(name) or 0) for name in NAMES})
+    totals = tuple(float(total) for total in data.get("totals") or ())
+    return Sample(
+        t,
+        **{name: float(data.get(name) or 0) for name in NAMES},
+        totals=totals,
+        held=bool(data.get("suspended")),
+    )
+
+
+def second_bars(history: Sequence[Sample], unit: Unit, last: int) -> list[Bar]:
+    """Return what was finished in each of the ``last`` seconds that were noted, a second each, in
+    this unit; none of a run whose notes have no totals, as those of older engines."""
+    at = NAMES.index(unit.field)
+    return bars(
+        [
+            Total(sample.t, sample.totals[at] * unit.factor, held=sample.held)
+            for sample in history[-(last + 1) :]
+            if sample.totals
+        ],
+        last,
+    )
 
 
 def latest(progress: Json) -> Json:
     """Return the fields of a view from the newest note, without its rates."""
-    eta = progress.get("eta_s")
     return {
-        "eta_s": None if eta is None else float(eta),
+        **{name: _seconds(progress.get(name)) for name in ("eta_s", "eta_low_s", "eta_high_s")},
+        **{name: float(progress.get(name) or 0) for name in ("worked_s", "still_s", "stall_s")},
+        "finishing": int(progress.get("finishing") or 0),
         "suspended": safe(str(progress.get("suspended") or "")),
         "rss_bytes": int(progress.get("rss_bytes") or 0),
         "workers": _workers(progress),
     }
+
+
+def _seconds(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _workers(progress: Json) -> tuple[WorkerRow, ...]:

@@ -260,7 +260,8 @@ class RunStore:
         planned = reader.last_event("run.planned") or {} if run else {}
         facts = dict(latest(progress))
         if not live:
-            facts |= {"workers": (), "eta_s": None, "suspended": ""}
+            facts |= {"workers": (), "suspended": "", "finishing": 0, "still_s": 0.0}
+            facts |= {"eta_s": None, "eta_low_s": None, "eta_high_s": None}
         history = tuple(self._history)
         return replace(
             self.view,

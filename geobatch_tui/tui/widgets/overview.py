@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Piece = tuple[str, str]
 
+#: Cells for the time to the end, and what is told in its place.
+_TOLD = 20
+
 
 class Overview(Lines):
     """Header, progress bar and counts. Never scrolls.
@@ -120,12 +123,13 @@ def _bar(view: View, width: int) -> Content:
     if width >= 120:
         tail += f"  {figures.count(view.settled)} / {figures.count(total)}"
     if view.live and view.state != "planning" and view.settled == total > 0:
-        tail += "  finishing    "  # outputs are put together and published
+        # Outputs are put together and published.
+        left = figures.duration(view.eta_s) if view.eta_s else ""
+        tail += f"  {fmt.fit(f'finishing {figures.count(view.finishing)}  {left}', _TOLD)}"
     elif view.live:
-        # Nobody knows when a run goes on that waits; the engine's figure grows meanwhile.
-        tail += f"  eta {fmt.fit(figures.duration(None if view.suspended else view.eta_s), 8)} "
+        tail += f"  {fmt.fit(_told(view), _TOLD)}"
     else:
-        tail += f"  in {fmt.fit(figures.duration(view.elapsed_s), 8)} "
+        tail += f"  {fmt.fit(f'in {figures.duration(view.elapsed_s)}', _TOLD)}"
     room = max(10, width - 1 - len(tail))
     cells = fmt.shares([counts[look.field] for look in LOOKS.values()], room)
     pieces: list[Piece] = [(" ", "")]
@@ -136,6 +140,16 @@ def _bar(view: View, width: int) -> Content:
         pieces.append(("░" * room, "$chunk-wait"))
     pieces.append((tail, "bold"))
     return Content.assemble(*pieces)
+
+
+def _told(view: View) -> str:
+    """Return the time to the end, or how long nothing was finished. Nobody knows when a run goes
+    on that waits."""
+    if view.suspended:
+        return "eta -"
+    if view.stalls:
+        return f"no chunk for {figures.duration(view.still_s)}"
+    return f"eta {figures.time_left(view.eta_low_s, view.eta_s, view.eta_high_s)}"
 
 
 def _width(pieces: Sequence[Piece]) -> int:

@@ -38,18 +38,30 @@ def test_rates_stand_apart(width, count):
 
 
 def test_eta_of_a_run_that_goes_on():
-    assert bar().endswith("  eta 1:00     ")
+    """As a range, where there is one."""
+    assert bar().rstrip().endswith("  eta 1:00")
+    assert bar(eta_low_s=50.0, eta_high_s=100.0).rstrip().endswith("  eta 50 s-1:40")
+    assert cell_len(bar()) == cell_len(bar(eta_low_s=50.0, eta_high_s=100.0))
+
+
+def test_a_stall_is_said_aloud():
+    """From the limit on, in place of a time that nobody knows."""
+    assert "eta 1:00" in bar(still_s=29.0, stall_s=30.0)
+    stalled = bar(still_s=47.0, stall_s=30.0)
+    assert stalled.rstrip().endswith("  no chunk for 47 s")
+    assert cell_len(stalled) == cell_len(bar())
 
 
 def test_a_run_that_waits_has_no_eta():
     """Nobody knows when the operator lets it go on."""
-    assert bar(state="paused", suspended="operator").endswith("  eta -        ")
+    assert bar(state="paused", suspended="operator").rstrip().endswith("  eta -")
 
 
 def test_a_run_whose_chunks_are_done_is_finishing():
     """Its outputs are being put together; while it still plans, more chunks are to come."""
     done = NO_COUNTS | {"total": 100, "done": 99, "dead": 1}
     line = bar(counts=done, eta_s=0.0)
-    assert "100.0%  finishing " in line
+    assert "100.0%  finishing 0 " in line
+    assert "  finishing 3  1:00" in bar(counts=done, finishing=3)
     assert cell_len(line) == cell_len(bar())
     assert "eta" in bar(counts=done, state="planning")
