@@ -32,12 +32,13 @@ FIELD = re.compile(r"\{item\.([A-Za-z0-9_:.-]+)\}")
 NAME = "{item.id}"
 #: Suffixes of files of items; a URL without one is an API.
 SUFFIXES = (".json", ".geojson", ".ndjson", ".geojsonl", ".jsonl")
-_API = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#@]*)?")
+# Compiled when a job has a catalogue.
+_API = r"https?://[^\s/?#@]+(?:/[^\s?#@]*)?"
 _DAY = r"[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?"
 _CLOCK = r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 _TIME = rf"{_DAY}(?:(?<=-[0-9]{{2}}-[0-9]{{2}}){_CLOCK})?"
-_TIMES = re.compile(rf"{_TIME}|{_TIME}/(?:{_TIME}|\.\.)|\.\./{_TIME}")
-_SIGN = re.compile(r"(?:.+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
+_TIMES = rf"{_TIME}|{_TIME}/(?:{_TIME}|\.\.)|\.\./{_TIME}"
+_SIGN = r"(?:.+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*"
 #: Bytes of the longest ``query``.
 _LONGEST_QUERY = 16 * 1024
 
@@ -98,13 +99,13 @@ class StacSource(BaseModel):
         asked = [name for name in _SEARCH if getattr(self, name)]
         if asked and not self.is_search:
             raise ValueError(f"{asked[0]} is of a search, and {self.stac!r} is a file of items")
-        if self.is_search and _API.fullmatch(self.stac) is None:
+        if self.is_search and re.fullmatch(_API, self.stac) is None:
             raise ValueError("stac: the URL of an API has no user, query or fragment")
-        if self.sign and _SIGN.fullmatch(self.sign) is None:
+        if self.sign and re.fullmatch(_SIGN, self.sign) is None:
             raise ValueError(f'sign is "file.py:function" or "module:function", not {self.sign!r}')
         if self.bbox is not None:
             _check_box(self.bbox)
-        if self.datetime and _TIMES.fullmatch(self.datetime) is None:
+        if self.datetime and re.fullmatch(_TIMES, self.datetime) is None:
             raise ValueError(
                 'datetime is a time or two, as "2024-05", "2024-01-01/2024-06-30" or "../2024"'
             )

@@ -24,7 +24,6 @@ from geobatch_tui.config.chains.step_arguments import StepArguments, own_argumen
 from geobatch_tui.config.chains.step_kinds import KINDS, RASTER, VECTOR, StepKind, kind_of
 from geobatch_tui.config.problems import nearest, show_value
 from geobatch_tui.execution.params import gdal_steps
-from geobatch_tui.execution.params.calc.expression import RASTERS
 from geobatch_tui.execution.params.frozen import COMBINING
 
 if TYPE_CHECKING:
@@ -183,6 +182,8 @@ def _with_read(kind: StepKind, parts: list[list[Word]], complaints: Complaints) 
 def _named_inputs(words: Sequence[Word], complaints: Complaints) -> tuple[list[Word], list[Word]]:
     """Return the words of read, and those for the rasters beside it, of the inputs of *calc*: the
     first is what is read, by the name A or X or none; the others have names."""
+    from geobatch_tui.execution.params.calc.expression import RASTERS
+
     read, beside = list(words[:1]), list[Word]()
     for word in words[1:]:
         text = word.text

@@ -126,7 +126,7 @@ class Pipeline(RasterOperation):
         return super().libraries() | grids()
 
     def probe(self, task: messages.ProbeTask, stage: Stage) -> messages.ItemPlan:
-        from geobatch_tui.execution.raster.probe import probe_chain
+        from geobatch_tui.execution.raster.chain_probe import probe_chain
 
         return probe_chain(task, stage)
 

@@ -14,18 +14,14 @@ from rasterio.windows import Window as RasterWindow
 from geobatch_tui.errors import MemoryBudgetError, TransientError
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ChunkReceipt, Segment
 from geobatch_tui.execution.protocol.window import Window
-from geobatch_tui.execution.raster import reuse, validity
+from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.geotiff import assembly, spool
-from geobatch_tui.execution.raster.group import mosaic_tiles
 from geobatch_tui.execution.raster.item_plan import AHEAD_BYTES
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
-from geobatch_tui.execution.raster.source import object_source, opened_source, source_pixels
+from geobatch_tui.execution.raster.source import opened_source, source_pixels
 from geobatch_tui.execution.raster.source.blocks import unreadable
 from geobatch_tui.execution.raster.stages import phases
-from geobatch_tui.execution.raster.steps import chain, mosaic_step, step_table
-from geobatch_tui.execution.raster.steps.own import function_step, seam_check
-from geobatch_tui.execution.raster.steps.second import side_chain
 from geobatch_tui.execution.raster.warp import warp_window
 from geobatch_tui.execution.runtime import recorder
 from geobatch_tui.execution.sources import source_files
@@ -33,7 +29,7 @@ from geobatch_tui.execution.sources.source_list import is_source_list
 from geobatch_tui.execution.stores.object_url import is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from rasterio.io import DatasetReader
 
@@ -47,6 +43,11 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.pyramid.encode_chunk import EncodedTiles
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import Pixels, Valid
+
+    #: Reads the pixels of a window and encoded tiles that hold them.
+    type _TileReader = Callable[
+        [OpenSource, RasterPlan, Window, Callable[[Window], Pixels]], tuple[Pixels, EncodedTiles]
+    ]
 
 #: Pixels of an object that are fetched ahead, for each that is computed.
 MOST_AHEAD = 64
@@ -63,10 +64,10 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
     valid: Valid | None = None
     encoded: EncodedTiles | None = None
     undefined = 0
-    published = reuse.published_tiles(item, plan, window, stage)
+    published = _published_tiles(item, plan, window, stage)
     if published is not None:
         pixels, encoded, bytes_in = published
-    elif phase.is_plain and (plan.encoding.passthrough or mosaic_tiles.can_copy(item, plan)):
+    elif phase.is_plain and _copies_tiles(item, plan):
         ahead = _following(task, phase)
         pixels, encoded, bytes_in = read_tiles(item, plan, window, stage, ahead)
     else:
@@ -86,7 +87,7 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
         if task.whole:
             whole = assembly.write_whole(item, plan, pixels, valid, task.epoch, stage, encoded)
             segment, bytes_out = Segment(phase.index, "", 0, 0, 0), whole.size
-            object_source.drop_copy(task.item.source, task.item.source_id)
+            _drop_copy(task.item)
         else:
             segment, bytes_out = spool.write_chunk(
                 item, plan, phase.index, pixels, valid, task.epoch, stage, encoded
@@ -113,6 +114,26 @@ def _following(task: ChunkTask, phase: phases.Phase) -> dict[int, Window]:
     return {number: grid.window(number) for number in local if number < len(grid)}
 
 
+def _published_tiles(
+    item: ItemContext, plan: RasterPlan, window: Window, stage: Stage
+) -> tuple[Pixels, EncodedTiles, int] | None:
+    """As :func:`reuse.published_tiles`, which plans of a chain alone may note."""
+    if not plan.chain:
+        return None
+    from geobatch_tui.execution.raster import reuse
+
+    return reuse.published_tiles(item, plan, window, stage)
+
+
+def _copies_tiles(item: ItemContext, plan: RasterPlan) -> bool:
+    """Whether encoded tiles of sources are taken over."""
+    if plan.encoding.passthrough or not plan.chain:
+        return plan.encoding.passthrough
+    from geobatch_tui.execution.raster.group import mosaic_tiles
+
+    return mosaic_tiles.can_copy(item, plan)
+
+
 def pixels_of(task: ChunkTask, stage: Stage) -> tuple[Pixels, float]:
     """Return the pixels (bands, h, w) of a chunk, and the share of them that is valid, 0 to 1;
     nothing is written."""
@@ -126,12 +147,22 @@ def pixels_of(task: ChunkTask, stage: Stage) -> tuple[Pixels, float]:
 
 def _plan_of(item: ItemContext) -> RasterPlan:
     plan = RasterPlan.from_json(item.plan.detail)
+    if not plan.chain:
+        return plan
+    from geobatch_tui.execution.raster.steps.own import function_step
+    from geobatch_tui.execution.raster.steps.second import side_chain
+
     steps = item.params.get("steps", ())
     return side_chain.at_home(function_step.at_home(plan, steps), steps)
 
 
 def _prove_if_due(task: ChunkTask, plan: RasterPlan, window: Window, stage: Stage) -> None:
     """Try the functions of the user in this chunk; errors as :func:`read_pixels`, and SeamError."""
+    if not plan.chain:
+        return
+    from geobatch_tui.execution.raster.steps import chain
+    from geobatch_tui.execution.raster.steps.own import seam_check
+
     if not seam_check.is_due(task, plan):
         return
     item = task.item
@@ -149,8 +180,16 @@ def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
     receipt = assembly.assemble(
         task.item, plan, task.segments, task.epoch, stage, pieced=task.pieced
     )
-    object_source.drop_copy(task.item.source, task.item.source_id)
+    _drop_copy(task.item)
     return receipt
+
+
+def _drop_copy(item: ItemContext) -> None:
+    """Remove the copy of an object whose item is finished, if there is one."""
+    if is_url(item.source):
+        from geobatch_tui.execution.raster.source.object_source import drop_copy
+
+        drop_copy(item.source, item.source_id)
 
 
 def read_pixels(
@@ -242,11 +281,15 @@ def read_tiles(
     """Return the pixels (bands, h, w) of ``window``, encoded tiles of the source, or of a mosaic's
     files, that hold them, and the number of bytes that were read; errors as :func:`read_pixels`."""
     before = _bytes_read()
-    by = passthrough if plan.encoding.passthrough else mosaic_tiles
+    read: _TileReader = passthrough.read_tiles
+    if not plan.encoding.passthrough:
+        from geobatch_tui.execution.raster.group import mosaic_tiles
+
+        read = mosaic_tiles.read_tiles
     with stage("read"), opened_source.source_of(item) as opened:
         if is_url(item.source):
             _fetch_ahead(item, opened, plan, following or {0: window})
-        pixels, encoded = by.read_tiles(
+        pixels, encoded = read(
             opened, plan, window, lambda part: _compute_window(item, opened, plan, part, stage)[0]
         )
     return pixels, encoded, max(_bytes_read() - before, 0)
@@ -257,6 +300,8 @@ def _compute_window(
 ) -> tuple[Pixels, Valid | None, int]:
     try:
         if plan.chain:
+            from geobatch_tui.execution.raster.steps import chain
+
             block, undefined = chain.of(opened, plan.chain, stage).counted(window)
             return block.pixels, block.mask, undefined
         if plan.warp is not None:
@@ -274,6 +319,8 @@ def explain(
         return MemoryBudgetError(f"{item.source}: GDAL ran out of memory: {error}")
     source, allow_vrt = item.source, item.plan.notes.get("driver") == "VRT"
     if is_source_list(source):
+        from geobatch_tui.execution.raster.steps import mosaic_step
+
         source, needed, allow_vrt = mosaic_step.read_last(plan.chain[0], opened)
     else:
         if not item.plan.notes.get(opened_source.STAGED):
@@ -300,6 +347,8 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
 def _needed_source(opened: OpenSource, plan: RasterPlan, window: Window) -> Window:
     """Return the part of the source that ``window`` is computed from, with a margin."""
     if plan.chain:
+        from geobatch_tui.execution.raster.steps import step_table
+
         return step_table.needed_source(plan.chain, window)
     if plan.warp is None:
         return window

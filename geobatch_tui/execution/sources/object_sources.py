@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import SourceChangedError
 from geobatch_tui.execution.protocol.messages import SourceIdentity
-from geobatch_tui.execution.stores import store_client
 from geobatch_tui.execution.stores.network_faults import RangesRefusedError
 from geobatch_tui.execution.stores.object_url import ObjectUrl
-from geobatch_tui.execution.stores.store_client import Version
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.stores.store_client import StoreClient, Version
+
+
+def _client_of(url: ObjectUrl) -> StoreClient:
+    """Return the client of a store, which is imported when there is an object."""
+    from geobatch_tui.execution.stores.store_client import client_of
+
+    return client_of(url)
 
 
 def identify_object(text: str, edge: int) -> SourceIdentity:
@@ -20,7 +29,7 @@ def identify_object(text: str, edge: int) -> SourceIdentity:
     Raises: as the client's ``read``.
     """
     url = ObjectUrl.of(text)
-    client = store_client.client_of(url)
+    client = _client_of(url)
     try:
         first, version = client.read(url, 0, 2 * edge, None)
     except (SourceChangedError, RangesRefusedError):  # an empty one, or a server without ranges
@@ -53,6 +62,8 @@ def tag_of(identity: SourceIdentity) -> str:
 
 def version_in(identity: SourceIdentity) -> Version:
     """Return the version of an object that an identity says."""
+    from geobatch_tui.execution.stores.store_client import Version
+
     return Version(identity.size, identity.mtime_ns, tag_of(identity))
 
 
@@ -60,7 +71,7 @@ def status_of(text: str) -> tuple[int, int]:
     """Return size and time of last change (ns) of the object at a URL, by one request; errors as
     :func:`identify_object`."""
     url = ObjectUrl.of(text)
-    version = store_client.client_of(url).version(url)
+    version = _client_of(url).version(url)
     return version.size, version.mtime_ns
 
 
@@ -77,4 +88,4 @@ def is_still(text: str, known: SourceIdentity) -> bool:
     """Whether the object at a URL is the one that is ``known``, by one request; errors as
     :func:`identify_object`."""
     url = ObjectUrl.of(text)
-    return store_client.client_of(url).version(url).is_same(version_in(known))
+    return _client_of(url).version(url).is_same(version_in(known))

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 SHARE = 0.5
 #: Requests of a copy that run ahead of what is written.
 AHEAD = 8
-#: Directory of the copies of a run, in its state.
-OBJECTS = "objects"
 _SUFFIX = 24
 
 

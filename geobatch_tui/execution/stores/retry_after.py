@@ -8,11 +8,8 @@ requests are signed, and their stores say nothing of the kind.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import math
-import ssl
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -35,6 +32,9 @@ def seconds_asked(url: ObjectUrl) -> float:
     stores = store_settings.current()
     if url.scheme in BUCKETS or stores.proxy:
         return 0.0
+    import http.client
+    import ssl
+
     settings = stores.of(url.root)
     headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
     connection: http.client.HTTPConnection
@@ -62,6 +62,8 @@ def seconds_of(told: str, now: datetime) -> float:
         if told.isascii() and told.strip().isdecimal():
             seconds = float(told)
         else:
+            from email.utils import parsedate_to_datetime
+
             then = parsedate_to_datetime(told)
             seconds = (then.replace(tzinfo=then.tzinfo or UTC) - now).total_seconds()
     except (ValueError, TypeError, OverflowError):

@@ -23,6 +23,8 @@ SECRETS = ("access_key", "secret_key", "token")
 #: Variables that name a proxy, the first that is set; they may hold a password, so workers, who do
 #: not get such variables, are told by their pipe.
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+#: Directory of the copies of a run, in its state.
+OBJECTS = "objects"
 #: Ports of credentials in a cloud, of names where answers are long.
 _COMMON = (80, 443, 53)
 #: Endings of the names of objects that belong to the one named before.

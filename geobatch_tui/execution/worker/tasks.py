@@ -106,7 +106,7 @@ def _look(
 ) -> tuple[type[messages.Receipt], messages.Receipt]:
     """Look at what an item is to be made of."""
     if isinstance(task, MembersTask):
-        from geobatch_tui.execution.raster.probe import look_at_members
+        from geobatch_tui.execution.raster.chain_probe import look_at_members
 
         return MembersReceipt, look_at_members(task, stage)
     from geobatch_tui.execution.vector.read.layer import layers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import pkgutil
 import sys
 from functools import cache
 from types import ModuleType
@@ -18,7 +17,10 @@ _LIBRARIES = (
 #: loaded without them, and what chains and pictures alone need.
 _LATER = (
     *(".algebra.", ".group.", ".kernels.", ".pictures.", ".stages.", ".steps."),
+    ".chain_probe",
     ".grid.cutline",
+    ".object_source",
+    ".reuse",
 )
 
 
@@ -60,6 +62,8 @@ def _import_for_pixels() -> None:
     _import_rasterio()
     for name in _LIBRARIES:
         importlib.import_module(name)
+
+    import pkgutil
 
     import geobatch_tui.execution.raster as package
 

@@ -18,7 +18,6 @@ from geobatch_tui.execution.sources.source_list import is_source_list
 from geobatch_tui.execution.stores.object_url import is_url, shown
 from geobatch_tui.ledger.place.regular_file import read
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.plan.catalog.stac_inputs import walk_catalogue
 from geobatch_tui.orchestration.plan.object_inputs import walk_objects
 from geobatch_tui.orchestration.plan.output_names import (
     NAME_MAX,
@@ -136,6 +135,8 @@ def _named(entry: str | StacSource) -> str:
 
 def _catalogued(entry: StacSource, suffix: str) -> Iterator[Input]:
     """Yield the items of a catalogue."""
+    from geobatch_tui.orchestration.plan.catalog.stac_inputs import walk_catalogue
+
     for item in walk_catalogue(entry):
         members = item.places if len(item.places) > 1 else ()
         key = key_of(item.name, suffix)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError, PreflightError
-from geobatch_tui.execution.stores import object_url, store_client, store_settings
+from geobatch_tui.execution.stores import object_url, store_settings
 from geobatch_tui.execution.stores.object_url import BUCKETS, ObjectUrl, relative_name, shown
 from geobatch_tui.execution.stores.store_settings import Stores, StoreSettings
 
@@ -112,6 +112,8 @@ def _translated(pattern: str) -> str:
 
 def _listed(root: str, prefix: str, entry: str) -> Iterator[str]:
     """Yield the keys below ``prefix``, sorted."""
+    from geobatch_tui.execution.stores import store_client
+
     keys: list[str] = []
     try:
         client = store_client.client_of(ObjectUrl(root, prefix))

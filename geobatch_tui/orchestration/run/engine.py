@@ -21,19 +21,19 @@ from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.run.item_finisher import ItemFinisher
 from geobatch_tui.orchestration.run.open_items import OpenItems
+from geobatch_tui.orchestration.run.sending import sent
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.suspensions import AWAY, why, why_no_more
-from geobatch_tui.orchestration.side_tasks.uploader import Calls, Uploader
 from geobatch_tui.orchestration.state.letters import chunk_letter, feature_letter
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher, Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.protocol.messages import Outcome, Task
     from geobatch_tui.orchestration.run.monitor import Monitor
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
+    from geobatch_tui.orchestration.side_tasks.uploader import Uploader
     from geobatch_tui.orchestration.side_tasks.watchdogs import SpaceWatch, StoreWatch
     from geobatch_tui.orchestration.state.session import Session
     from geobatch_tui.orchestration.workers.pool import Lost, Pool
@@ -100,30 +100,11 @@ class Engine(Listener):
         for item in complete:
             self.finisher.finish_if_settled(item)
         try:
-            return await self._sent(await running)
+            return await sent(self.uploader, await running)
         finally:
             self.finisher.close()
             if self.uploader is not None:
                 await self.uploader.close()
-
-    async def _sent(self, finish: u.Finish) -> u.Finish:
-        """Wait for the uploads. A run that leaves some to the next one is not complete."""
-        uploader = self.uploader
-        if uploader is None:
-            return finish
-        if finish.reason == "drained":
-            uploader.begin_no_more()
-        await uploader.drain()
-        return u.Finish("drained") if uploader.left and finish.reason == "complete" else finish
-
-    def calls(self, fatal: Callable[[GeobatchError], None], give_up: Callable[[], None]) -> Calls:
-        """Return what uploads call: this engine, and what ends the run."""
-        failed = self.finisher.not_published
-        return Calls(self.dispatcher.tell, self.progressed, failed, fatal, give_up)
-
-    def send_by(self, uploader: Uploader | None) -> None:
-        """Send finished outputs, unless they go to a directory (None)."""
-        self.uploader = self.finisher.uploader = uploader
 
     def end_uploads(self) -> None:
         """Leave the uploads to the next run."""

@@ -25,10 +25,11 @@ from geobatch_tui.orchestration.run.ending import end_run
 from geobatch_tui.orchestration.run.engine import Engine
 from geobatch_tui.orchestration.run.monitor import Monitor
 from geobatch_tui.orchestration.run.plan_phase import PlanPhase
+from geobatch_tui.orchestration.run.sending import begin_sending, keep_copies, prove_store
 from geobatch_tui.orchestration.run.signals import handled
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.side_tasks.upload_sweep import keep_copies, ready, uploader_of
 from geobatch_tui.orchestration.side_tasks.watchdogs import (
+    Calls,
     LedgerWatch,
     MemoryWatch,
     SpaceWatch,
@@ -54,9 +55,7 @@ if TYPE_CHECKING:
 
 GRACE = 30.0
 """Seconds that chunks in flight have to finish once the run drains."""
-
 MAX_WORKERS = 1024
-
 _BY_A_FAILURE = {"fatal", "crash-loop"}
 """Reasons that the failure of a worker explains."""
 
@@ -143,7 +142,7 @@ class Run:
                 try:
                     keep_copies(self._session)
                     # Beside the plan: its client takes as long to load as a small plan.
-                    stored = self._every(stack, ready(self._session))
+                    stored = self._every(stack, prove_store(self._session))
                     pool = await open_pool(
                         self._cluster, self._crew, self._session, self._inputs, self._end_by
                     )
@@ -206,8 +205,9 @@ class Run:
             only=None if sample is None else sample.chunk_ids(session.reader),
         )
         dispatcher = self._dispatcher = engine.dispatcher
-        calls = engine.calls(self._end_by, self._give_up_on_store)
-        engine.send_by(await uploader_of(session, calls))
+        ends = self._end_by, self._give_up_on_store
+        calls = Calls(dispatcher.tell, engine.progressed, engine.finisher.not_published, *ends)
+        engine.uploader = engine.finisher.uploader = await begin_sending(session, calls)
         space = SpaceWatch(
             session.output_dir, job.engine.space_wait, dispatcher.tell, self._give_up_on_space
         )

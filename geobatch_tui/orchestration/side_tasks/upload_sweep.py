@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.execution.stores import part_upload, store_settings, write_faults
-from geobatch_tui.execution.stores.local_copy import OBJECTS
+from geobatch_tui.execution.stores import part_upload, write_faults
 from geobatch_tui.execution.stores.object_url import ObjectUrl
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.schema.updates import ItemState, UploadBegun
@@ -22,7 +20,7 @@ from geobatch_tui.orchestration.side_tasks.uploader import Uploader
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.stores.output_prefix import OutputPrefix
-    from geobatch_tui.orchestration.side_tasks.uploader import Calls
+    from geobatch_tui.orchestration.side_tasks.watchdogs import Calls
     from geobatch_tui.orchestration.state.session import Session
 
 #: Keys of others that a warning names.
@@ -40,13 +38,6 @@ def probe(prefix: OutputPrefix) -> None:
         uploads.give_up(url, uploads.begin(url, {}))
     except GeobatchError as error:
         raise write_faults.refused_at_start(error) from error
-
-
-def keep_copies(session: Session) -> None:
-    """Have copies of outputs that are in a store lie with the run's state, in this context."""
-    if session.state.prefix is not None:
-        scratch = str(session.state.root / OBJECTS)
-        store_settings.use(replace(store_settings.current(), scratch=scratch))
 
 
 async def ready(session: Session) -> None:

@@ -16,7 +16,7 @@ import contextlib
 import contextvars
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,11 +39,10 @@ from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.suspensions import BEHIND, NO_OUTPUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.stores.output_prefix import OutputPrefix
     from geobatch_tui.execution.stores.store_client import Version
+    from geobatch_tui.orchestration.side_tasks.watchdogs import Calls
     from geobatch_tui.orchestration.state.session import Session
 
 #: Outputs on their way at once.
@@ -56,19 +55,6 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 FAREWELL = 5.0
 #: Tries at an output whose bytes arrive damaged though the store is well.
 TRIES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """Calls of the run that uploads are of. ``tell`` takes events for the scheduler, ``moved`` is
-    called where there was progress, ``failed`` gets what cannot be published, ``fatal`` what ends
-    the run, and ``give_up`` is called where the store was away for too long."""
-
-    tell: Callable[[u.Event], None]
-    moved: Callable[[], None]
-    failed: Callable[[lu.ItemPublished, GeobatchError], None]
-    fatal: Callable[[GeobatchError], None]
-    give_up: Callable[[], None]
 
 
 class Uploader:

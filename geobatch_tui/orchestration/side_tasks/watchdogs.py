@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, GeobatchError
-from geobatch_tui.execution.stores import store_client
 from geobatch_tui.orchestration.plan.machine import disk_size, free_disk
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.admission import pressure_level
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from geobatch_tui.ledger.schema import updates as lu
     from geobatch_tui.orchestration.workers.pool import Pool
 
 MEMORY_PERIOD = 0.2
@@ -32,6 +32,19 @@ STORE_PERIOD, MOST_STORE_PERIOD = 1.0, 30.0
 LOW_WATER = 64 * 1024 * 1024
 LOW_SHARE = 50
 """Admission stops under 64 MiB of free disk, or a 50th of a smaller filesystem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Calls of the run that uploads are of. ``tell`` takes events for the scheduler, ``moved`` is
+    called where there was progress, ``failed`` gets what cannot be published, ``fatal`` what ends
+    the run, and ``give_up`` is called where the store was away for too long."""
+
+    tell: Callable[[u.Event], None]
+    moved: Callable[[], None]
+    failed: Callable[[lu.ItemPublished, GeobatchError], None]
+    fatal: Callable[[GeobatchError], None]
+    give_up: Callable[[], None]
 
 
 class MemoryWatch:
@@ -150,6 +163,8 @@ class StoreWatch:
             del self._away[root]
 
     async def _ask(self, root: str, away: _Away, seconds: float) -> None:
+        from geobatch_tui.execution.stores import store_client
+
         while True:
             await asyncio.sleep(max(away.period, seconds))
             away.period = min(2 * away.period, MOST_STORE_PERIOD)

@@ -22,7 +22,6 @@ from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.published import write_manifest
-from geobatch_tui.orchestration.state.stac_items import MARK, quoted, stac_item
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,6 +76,8 @@ def write_collection(state: StateDir, job: Job) -> None:
         StateError: a file of such a name is not ours, or the ledger cannot be read.
         OutputGoneError: it cannot be written.
     """
+    from geobatch_tui.orchestration.state.stac_items import MARK, quoted, stac_item
+
     root = state.output_dir
     extent = _Extent()
     links: list[tuple[str, str]] = []

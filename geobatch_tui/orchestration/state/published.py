@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TextIO
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.execution.stores import object_output
 from geobatch_tui.execution.stores.object_url import shown
 from geobatch_tui.ledger.place.regular_file import open_read
 from geobatch_tui.ledger.read.reader import LedgerReader
@@ -107,6 +106,8 @@ def write_manifest(state: StateDir, run_id: str) -> None:
 
 def _send(path: Path, url: ObjectUrl) -> None:
     """Write the list to a store, where none of others is in its place."""
+    from geobatch_tui.execution.stores import object_output
+
     there = object_output.reader_of(url).described(url)
     if there is not None and _LISTS not in there[1]:
         raise StateError(

@@ -19,8 +19,8 @@ from geobatch_tui.errors import (
     PreflightError,
     StateError,
 )
-from geobatch_tui.execution.stores.local_copy import OBJECTS
 from geobatch_tui.execution.stores.output_prefix import OutputPrefix, is_prefix, local_place
+from geobatch_tui.execution.stores.store_settings import OBJECTS
 from geobatch_tui.ledger.place.durable import Reserve, write_json_atomic
 from geobatch_tui.ledger.place.filesystem import type_of
 from geobatch_tui.ledger.place.lock import RunLock

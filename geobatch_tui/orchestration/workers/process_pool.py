@@ -28,7 +28,7 @@ from geobatch_tui.execution.protocol.messages import Failure, Outcome
 from geobatch_tui.execution.runtime import classify, evidence
 from geobatch_tui.execution.runtime.sandbox import Sandbox, landlock
 from geobatch_tui.execution.stores import store_settings
-from geobatch_tui.execution.stores.local_copy import OBJECTS
+from geobatch_tui.execution.stores.store_settings import OBJECTS
 from geobatch_tui.execution.worker.process import (
     COMPILING,
     CONTROL,

@@ -17,7 +17,12 @@ import numpy as np
 from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster import source_raster
 from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
-from geobatch_tui.execution.raster.source import object_source, opened_source, size_checks
+from geobatch_tui.execution.raster.source import (
+    block_file,
+    object_source,
+    opened_source,
+    size_checks,
+)
 from geobatch_tui.execution.raster.source.member_files import packed, unpacked
 from geobatch_tui.execution.raster.source.twin_files import Twin, Twins
 from geobatch_tui.execution.raster.source_facts import Facts
@@ -159,7 +164,7 @@ class _Looking:
 
     def _status(self, path: str) -> tuple[int, int, Twin | None]:
         if is_url(path):
-            return *place_of_version(object_source.object_at(path).version), None
+            return *place_of_version(block_file.object_at(path).version), None
         now = os.stat(path)  # noqa: PTH116 -- thousands of them
         return now.st_size, now.st_mtime_ns, self.twins.look(path)
 

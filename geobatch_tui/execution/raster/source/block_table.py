@@ -18,7 +18,7 @@ from geobatch_tui.execution.raster.source.tiff_directory import first_directory
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from geobatch_tui.execution.raster.source.object_source import BlockFile
+    from geobatch_tui.execution.raster.source.block_file import BlockFile
     from geobatch_tui.execution.raster.source.tiff_directory import Table, Tags
     from geobatch_tui.execution.raster.source_facts import Facts
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.protocol.window import Window
+    from geobatch_tui.execution.raster.source.block_file import BlockFile
     from geobatch_tui.execution.raster.source.block_table import BlockTable
-    from geobatch_tui.execution.raster.source.object_source import BlockFile
     from geobatch_tui.execution.raster.types import DType, Pixels
 
 #: Bytes of decoded blocks in the cache: the next window often needs blocks at its rim again. Of

@@ -17,8 +17,8 @@ import imagecodecs
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
+    from geobatch_tui.execution.raster.source.block_file import BlockFile
     from geobatch_tui.execution.raster.source.block_table import BlockTable
-    from geobatch_tui.execution.raster.source.object_source import BlockFile
 
 
 @dataclass(frozen=True, slots=True)

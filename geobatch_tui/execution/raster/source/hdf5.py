@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import subprocess
 import sys
 import threading
 from contextlib import contextmanager
@@ -51,6 +50,8 @@ def refuse_other_files(path: str) -> None:
 
 
 def _references_by_another_process(path: str) -> str:
+    import subprocess
+
     words = [sys.executable, "-P", "-m", __name__, path]
     done = subprocess.run(words, capture_output=True, check=False)  # noqa: S603 - our own module
     if done.returncode:

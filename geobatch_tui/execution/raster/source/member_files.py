@@ -15,7 +15,7 @@ import numpy as np
 from geobatch_tui.errors import SourceChangedError, SourceNotFoundError
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
-from geobatch_tui.execution.raster.source import object_source, opened_source
+from geobatch_tui.execution.raster.source import block_file, opened_source
 from geobatch_tui.execution.raster.source.opened_source import OpenSource
 from geobatch_tui.execution.raster.source.twin_files import Twins
 from geobatch_tui.execution.raster.source_facts import Facts
@@ -161,7 +161,7 @@ class MemberFiles:
         """Raise SourceChangedError if a file is not the one that was planned. Return the version of
         an object."""
         if is_url(path):
-            version = object_source.object_at(path).version
+            version = block_file.object_at(path).version
             if place_of_version(version) != tuple(self.table[number, 4:].tolist()):
                 raise changed(ObjectUrl.of(path))
             return version

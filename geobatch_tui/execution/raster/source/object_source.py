@@ -8,12 +8,10 @@ of them: whatever it would read beyond is an error and never a pixel.
 from __future__ import annotations
 
 import contextlib
-import os
 import struct
 import tempfile
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING
 
 from rasterio.io import MemoryFile
 
@@ -27,20 +25,20 @@ from geobatch_tui.execution.io.disk import replacing
 from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.encode.tiff_tag import TiffForm
 from geobatch_tui.execution.raster.source import magic
+from geobatch_tui.execution.raster.source.block_file import object_at
 from geobatch_tui.execution.sources.object_sources import version_in
 from geobatch_tui.execution.stores import local_copy
 from geobatch_tui.execution.stores.network_faults import RangesRefusedError
-from geobatch_tui.execution.stores.object_url import ObjectUrl, is_url, relative_name, shown
+from geobatch_tui.execution.stores.object_url import ObjectUrl, relative_name, shown
 from geobatch_tui.execution.stores.reading import foreseen, kept_heads
-from geobatch_tui.execution.stores.reading.object_file import ObjectFile
 from geobatch_tui.execution.stores.store_client import client_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from concurrent.futures import Future
 
     from geobatch_tui.execution.protocol.messages import SourceIdentity
-    from geobatch_tui.execution.stores.reading.read_ahead import Batches
+    from geobatch_tui.execution.stores.reading.object_file import ObjectFile
     from geobatch_tui.execution.stores.store_client import Version
 
 #: Bytes of the largest head that is fetched without the rest.
@@ -58,84 +56,6 @@ _TRANSFORMATION, _MATRIX, _TIEPOINT, _DOUBLE = 34264, 16, 6, 12
 IN_MEMORY = "/vsimem/"
 #: Tags that lead to further directories.
 _LEADING = frozenset({330, 34665, 34853, 40965})
-
-
-class BlockFile(Protocol):
-    """A file, or an object, whose blocks are read by their places."""
-
-    def expect(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Prepare for these blocks, (start, end) in bytes, to be read next."""
-        ...
-
-    def turn_to(self, batches: Batches, room: int) -> None:
-        """Prepare for the first of these batches of blocks, to be read in several calls, and for
-        those that follow as far as there is ``room`` for their bytes; forget those of others."""
-        ...
-
-    def pread(self, count: int, offset: int) -> bytes:
-        """Read ``count`` bytes from ``offset`` on; fewer at the end of a file."""
-        ...
-
-
-class LocalBlocks:
-    """The blocks of a file on a disk: the system reads ahead."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def expect(self, ranges: Iterable[tuple[int, int]]) -> None:
-        del ranges
-
-    def turn_to(self, batches: Batches, room: int) -> None:
-        del batches, room
-
-    def pread(self, count: int, offset: int) -> bytes:
-        return os.pread(self.fd, count, offset)
-
-
-class _Last(threading.local):
-    """The object that a thread opened last: its head is asked for by several readers in turn."""
-
-    text: str = ""
-    file: ObjectFile | None = None
-
-
-_last = _Last()
-
-
-def object_at(text: str, wanted: Version | None = None) -> ObjectFile:
-    """Open the object at a URL, or return it as it is open in this thread; errors as
-    ``ObjectFile.open``."""
-    file = _last.file
-    if file is None or _last.text != text or (wanted and not file.version.is_same(wanted)):
-        forget()
-        file = _last.file = ObjectFile.open(text, wanted)
-        _last.text = text
-    return file
-
-
-def forget() -> None:
-    """Close the object that is open in this thread."""
-    file, _last.file = _last.file, None
-    if file is not None:
-        file.close()
-
-
-def open_bytes(path: str | Path) -> contextlib.AbstractContextManager[BinaryIO | ObjectFile]:
-    """Open a file, or the object at a URL, to read its head."""
-    if isinstance(path, str) and is_url(path):
-        return contextlib.nullcontext(object_at(path))
-    return Path(path).open("rb")
-
-
-def size_of(path: str) -> int:
-    """Return the bytes of a source that was opened before."""
-    return object_at(path).size if is_url(path) else os.stat(path).st_size  # noqa: PTH116
-
-
-def byte_size(file: BinaryIO | ObjectFile) -> int:
-    """Return the bytes of an open file."""
-    return file.size if isinstance(file, ObjectFile) else os.fstat(file.fileno()).st_size
 
 
 @contextlib.contextmanager
@@ -254,9 +174,8 @@ def foresee(text: str, wanted: Version | None, *, beside: bool = False) -> None:
 
 
 def drop_copy(source: str, identity: SourceIdentity) -> None:
-    """Remove the copy of an object whose item is finished, if there is one."""
-    if is_url(source):
-        local_copy.drop(ObjectUrl.of(source), version_in(identity))
+    """Remove the copy of the object at the URL ``source``, if there is one."""
+    local_copy.drop(ObjectUrl.of(source), version_in(identity))
 
 
 def directories_end(file: ObjectFile) -> int:

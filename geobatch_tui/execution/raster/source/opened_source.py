@@ -33,9 +33,9 @@ from geobatch_tui.errors import (
 )
 from geobatch_tui.execution.protocol.messages import ChunkGrid
 from geobatch_tui.execution.raster.source import (
+    block_file,
     hdf5,
     magic,
-    object_source,
     sidecars,
     size_checks,
     tiff_directory,
@@ -103,6 +103,8 @@ def open_source(
     """
     with contextlib.ExitStack() as stack:
         if is_url(path):
+            from geobatch_tui.execution.raster.source import object_source
+
             path = stack.enter_context(object_source.as_file(path, head=head, wanted=wanted))
             if path.startswith(object_source.IN_MEMORY):
                 yield _open_by("GTiff", path, stack)
@@ -254,7 +256,7 @@ class OpenSource:
         """Read blocks from the store if they are plain, else from a copy."""
         if self.facts.driver == "GTiff":
             with contextlib.suppress(RangesRefusedError):
-                file = object_source.object_at(self.path, self.wanted)
+                file = block_file.object_at(self.path, self.wanted)
                 self.wanted = file.version
                 table = BlockTable.of(self.path, self.facts)
                 if table is not None and table.compress and table.plain:
@@ -269,7 +271,7 @@ class OpenSource:
             return
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.stack.callback(os.close, fd)
-        file = object_source.LocalBlocks(fd)
+        file = block_file.LocalBlocks(fd)
         if table.plain:
             self.blocks = Blocks(file, table, np.dtype(self.facts.dtype), lambda: self.dataset)
         self.checksums = Checksums.of(file, table)
@@ -278,8 +280,9 @@ class OpenSource:
         """Return the path of the source on the disk, of an object that of a whole copy."""
         if not is_url(self.path):
             return self.path
-        wanted = self.wanted
-        return self.stack.enter_context(object_source.as_file(self.path, head=False, wanted=wanted))
+        from geobatch_tui.execution.raster.source.object_source import as_file
+
+        return self.stack.enter_context(as_file(self.path, head=False, wanted=self.wanted))
 
     @property
     def dataset(self) -> DatasetReader:
@@ -385,4 +388,4 @@ def release() -> None:
     opened, _current.opened, _current.key = _current.opened, None, None
     if opened is not None:
         opened.stack.close()
-    object_source.forget()
+    block_file.forget()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError, MemoryBudgetError, UnsafeInputError
-from geobatch_tui.execution.raster.source import object_source, tiff_directory
+from geobatch_tui.execution.raster.source import block_file, tiff_directory
 from geobatch_tui.execution.raster.source.blocks import attach_blocks
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def refuse_missing_blocks(path: str) -> None:
         return
     first = missing[0]
     error = CorruptSourceError(
-        f"{path} is cut off at {object_source.size_of(path)} bytes: {len(first.blocks)} of "
+        f"{path} is cut off at {block_file.size_of(path)} bytes: {len(first.blocks)} of "
         f"{first.total} blocks lie beyond its end",
         hint="fetch the file again: it is shorter than its own directory says",
     )
@@ -42,7 +42,7 @@ def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:
     ``max_bytes`` is the budget of one chunk.
     """
     raw = dataset.width * dataset.height * pixel_bytes(dataset)
-    size = max(object_source.size_of(path), 1)
+    size = max(block_file.size_of(path), 1)
     if dataset.driver != "VRT" and raw > BOMB_BYTES and raw // size > BOMB_RATIO:
         raise UnsafeInputError(
             f"{path}: {size} bytes claim to hold {dataset.width}x{dataset.height} pixels in "

@@ -16,18 +16,18 @@ import numpy as np
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.encode.tiff_tag import TiffForm
-from geobatch_tui.execution.raster.source.object_source import byte_size, open_bytes, size_of
+from geobatch_tui.execution.raster.source.block_file import byte_size, open_bytes, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path
-    from typing import BinaryIO
 
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.stores.reading.object_file import ObjectFile
 
-    type ByteFile = BinaryIO | ObjectFile
+    type ByteFile = BufferedReader | ObjectFile
 
 #: Values by the code of their tag.
 type Table = NDArray[np.unsignedinteger]

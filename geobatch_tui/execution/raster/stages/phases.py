@@ -18,7 +18,6 @@ from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.plan import RasterPlan, StepPlan
 from geobatch_tui.execution.raster.source.opened_source import STAGED
 from geobatch_tui.execution.raster.stages.stage_file import SIDE, StageFile
-from geobatch_tui.execution.raster.steps.step import facts_of
 from geobatch_tui.execution.raster.steps.step_table import BESIDE, READ, READ_VERSION
 
 if TYPE_CHECKING:
@@ -124,6 +123,8 @@ def finished(item: ItemContext) -> ItemContext:
 
 def _reading(item: ItemContext, stage: StagePlan, raster: Raster, first: int) -> ItemContext:
     """Return the item with the file of ``stage``, which holds ``raster``, as its source."""
+    from geobatch_tui.execution.raster.steps.step import facts_of
+
     path = _path_of(item, stage)
     try:
         status = path.lstat()

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from geobatch_tui.errors import GeobatchError, PreflightError, SourceChangedError, TransientError
-from geobatch_tui.execution.stores import object_output
 from geobatch_tui.execution.stores.object_url import shown
 from geobatch_tui.orchestration.plan.fingerprints import has_digest
 
@@ -108,6 +107,8 @@ class ObjectOutputs:
         return (await asyncio.shield(self._listed)).get(self.prefix.key(key))
 
     async def flaw(self, row: ItemRow, *, suspect: bool) -> str:
+        from geobatch_tui.execution.stores import object_output
+
         version = await self._version(row.key)
         if version is None:
             return "output_missing"
@@ -127,6 +128,8 @@ class ObjectOutputs:
 
     async def inspect(self, key: str, look: Look) -> InspectReceipt | None:
         """Only an object whose metadata say that it is ours is fetched."""
+        from geobatch_tui.execution.stores import object_output
+
         url = self.prefix.url(key)
         with _now(), contextlib.ExitStack() as stack:
             found = await asyncio.to_thread(object_output.reader_of(url).described, url)
@@ -174,6 +177,8 @@ def without_outputs(
 
 def listed(prefix: OutputPrefix) -> dict[str, Version]:
     """List what a store has below a prefix, by the keys. Raises PreflightError if it cannot."""
+    from geobatch_tui.execution.stores import object_output
+
     found: dict[str, Version] = {}
     try:
         for key, version in object_output.reader_of(prefix.url("-")).listed(prefix):

@@ -16,9 +16,9 @@ from planning import item_of, read_whole
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source.block_file import LocalBlocks
 from geobatch_tui.execution.raster.source.block_table import BlockTable
 from geobatch_tui.execution.raster.source.checksums import Checksums
-from geobatch_tui.execution.raster.source.object_source import LocalBlocks
 from geobatch_tui.execution.raster.source_facts import Facts
 
 LAYOUTS = [
