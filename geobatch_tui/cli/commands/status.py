@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ from geobatch_tui.cli import shared_options
 from geobatch_tui.cli.display import streams
 from geobatch_tui.cli.display.result import undefined
 from geobatch_tui.observability import figures
+from geobatch_tui.observability.host_report import HostReport
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -52,6 +54,10 @@ def table_of(state: Json) -> Table:
         table.add_row("undefined", undefined(state["undefined_pixels"]))
     if rate := figures.rates(rates):
         table.add_row("rate", rate)
+    for host in map(HostReport.of, rates.get("hosts") or ()):
+        said = host.outage(time.time()) or (host.rates() if state["state"] == "running" else "")
+        told = "  ".join(filter(None, (host.host, said, host.totals())))
+        table.add_row("store", streams.foreign(told))
     if rates.get("eta_s") and state["state"] == "running":
         left = figures.time_left(rates.get("eta_low_s"), rates["eta_s"], rates.get("eta_high_s"))
         table.add_row("left", f"about {left}")

@@ -29,6 +29,7 @@ from geobatch_tui.execution.stores import (
     store_settings,
     write_faults,
 )
+from geobatch_tui.execution.stores.host_traffic import traffic
 from geobatch_tui.execution.stores.object_url import ObjectUrl
 from geobatch_tui.execution.stores.store_client import Version
 
@@ -128,7 +129,7 @@ class PartUploads:
             if write_faults.code_of(error) in _OTHER_OBJECT:
                 raise network_faults.changed(url) from None
             raise write_faults.fault(error, url) from None
-        store_client.traffic.count(len(data))
+        traffic.count(url.root, got=len(data))
         if str(answer.get("ETag", "")) != wanted.tag:
             raise network_faults.changed(url)
         if len(data) != end - start:
@@ -251,7 +252,8 @@ class PartUploads:
                 values.pop(lacks)
                 return self._ask(call, url, **values)
             raise write_faults.fault(error, url) from None
-        store_client.traffic.count(0)
+        traffic.count(url.root, sent=len(values.get("Body", b"")))
+        traffic.tried_again(url.root, int(answer["ResponseMetadata"].get("RetryAttempts", 0)))
         return answer
 
 

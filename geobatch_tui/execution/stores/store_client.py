@@ -7,9 +7,8 @@ its version, its size, and the number of bytes. A server that ignores a conditio
 from __future__ import annotations
 
 import random
-import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from geobatch_tui.execution.stores import (
     write_faults,
 )
 from geobatch_tui.execution.stores.host_limits import PATIENCE, limit_of
+from geobatch_tui.execution.stores.host_traffic import traffic
 from geobatch_tui.execution.stores.object_url import ObjectUrl, shown
 from geobatch_tui.execution.stores.request_pool import TOGETHER
 from geobatch_tui.execution.stores.retry_after import seconds_asked
@@ -96,23 +96,6 @@ def nanoseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
-@dataclass(slots=True)
-class Traffic:
-    """Requests and bytes of this process."""
-
-    requests: int = 0
-    bytes: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def count(self, size: int) -> None:
-        with self._lock:
-            self.requests += 1
-            self.bytes += size
-
-
-traffic = Traffic()
-
-
 class StoreClient:
     """A store, as the client library has it."""
 
@@ -141,7 +124,7 @@ class StoreClient:
             meta = self._library.head(self._store, url.key)
         except Exception as error:  # noqa: BLE001 - boundary: of the client library
             raise network_faults.fault(error, url) from None
-        traffic.count(0)
+        traffic.count(url.root)
         return Version.of(meta, url)
 
     def answers(self, url: ObjectUrl) -> None:
@@ -184,6 +167,7 @@ class StoreClient:
             if wait is None:
                 break
             attempt += 1
+            traffic.tried_again(url.root)
             time.sleep(wait)
         if failed.evidence.get("store"):
             limit.away()
@@ -210,7 +194,7 @@ class StoreClient:
             version, about = Version.of(answer.meta, url), dict(answer.attributes)
         except Exception as error:  # noqa: BLE001 - boundary: of the client library
             raise network_faults.fault(error, url) from None
-        traffic.count(0)
+        traffic.count(url.root)
         return version, about
 
     def put(
@@ -235,7 +219,7 @@ class StoreClient:
             )
         except Exception as error:  # noqa: BLE001 - boundary: of the client library
             raise write_faults.by_reader(error, url) from None
-        traffic.count(path.stat().st_size)
+        traffic.count(url.root, sent=path.stat().st_size)
 
     def remove(self, url: ObjectUrl) -> None:
         """Remove an object; errors as :meth:`version`."""
@@ -243,7 +227,7 @@ class StoreClient:
             self._library.delete(self._store, url.key)
         except Exception as error:  # noqa: BLE001 - boundary: of the client library
             raise network_faults.fault(error, url) from None
-        traffic.count(0)
+        traffic.count(url.root)
 
     def read(
         self, url: ObjectUrl, start: int, end: int, wanted: Version | None
@@ -267,7 +251,7 @@ class StoreClient:
             data, meta = bytes(answer.bytes()), answer.meta
         except Exception as error:  # noqa: BLE001 - boundary: of the client library
             raise network_faults.fault(error, url) from None
-        traffic.count(len(data))
+        traffic.count(url.root, got=len(data))
         version = Version.of(meta, url)
         if wanted is not None and not version.is_same(wanted):
             raise network_faults.changed(url)
@@ -296,7 +280,7 @@ class StoreClient:
                 yield bytes(data)
         except Exception as error:  # noqa: BLE001 - boundary: of the client library
             raise network_faults.fault(error, url) from None
-        traffic.count(got)
+        traffic.count(url.root, got=got)
         if not same:
             raise network_faults.changed(url)
         if got != wanted.size:

@@ -21,6 +21,7 @@ from geobatch_tui.execution.protocol.looking import (
 from geobatch_tui.execution.runtime import classify, evidence
 from geobatch_tui.execution.runtime.recorder import ErrorFile, Recorder, listen_to_gdal
 from geobatch_tui.execution.sources.object_sources import version_in
+from geobatch_tui.execution.stores.host_traffic import TRAFFIC, traffic
 from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.execution.worker.warmup import restrict_gdal
 
@@ -68,6 +69,8 @@ def run_task(
             failure, receipt, facts = replace(failure, evidence=merged), None, {}
     if recorder.seconds and isinstance(receipt, messages.ChunkReceipt) and not receipt.seconds:
         receipt = replace(receipt, seconds=recorder.seconds)
+    if passed := traffic.taken():
+        facts = {**facts, TRAFFIC: passed}
     seconds, rss, peak = meter.end()
     own = max(seconds - recorder.apart, 0.0)
     return messages.Outcome(task.task_id, receipt, failure, own, rss, peak, facts)

@@ -89,6 +89,7 @@ class Engine(Listener):
         """Work off everything that the ledger holds open, with the workers of the dispatcher that
         ``planned``."""
         dispatcher, self._space, self._stores = self.dispatcher, space, stores
+        self._monitor.outages += [each.away for each in (stores, self.uploader) if each is not None]
         await self._redo_unpublished()
         # Opened before the dispatcher asks for chunks, or it would find nothing to wait for.
         complete = self._open_items.complete()

@@ -11,15 +11,17 @@ from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.figures import duration
 from geobatch_tui.observability.rates import Rates, named
 from geobatch_tui.observability.snapshot import Snapshot
+from geobatch_tui.orchestration.side_tasks.host_figures import HostFigures
 from geobatch_tui.orchestration.state.outcome import Tally
 from geobatch_tui.orchestration.state.outlook import Outlook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from geobatch_tui.execution.protocol.messages import ChunkReceipt, Json
     from geobatch_tui.observability.time_left import Kind
     from geobatch_tui.orchestration.schedule.events import Unit
+    from geobatch_tui.orchestration.side_tasks.host_figures import Outage
     from geobatch_tui.orchestration.side_tasks.watchdogs import MemoryWatch
     from geobatch_tui.orchestration.state.session import Session
     from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
@@ -45,6 +47,9 @@ class Monitor:
     def __init__(self, session: Session, budget: int) -> None:
         self.tally = Tally()
         self.outlook = Outlook()
+        self.hosts = HostFigures()
+        #: Each tells which stores do not answer.
+        self.outages: list[Callable[[], Mapping[str, Outage]]] = []
         self._rates = Rates()
         self._stalls = False
         self.state = "planning"
@@ -66,6 +71,7 @@ class Monitor:
         """Show the workers of a dispatcher from now on; with ``label``, which names units, also
         the units in flight and why the run is suspended; with ``memory`` what they occupy."""
         self._dispatcher, self._label, self._memory = dispatcher, label, memory
+        dispatcher.told = self.hosts.told
 
     async def observe(self, observer: Callable[[], Callable[[Snapshot], None] | None]) -> None:
         """Give a snapshot to whoever observes the run at the moment, four times a second."""
@@ -87,10 +93,12 @@ class Monitor:
             self._session.log.flush()
 
     def last_note(self) -> None:
-        """Note how long the run worked, for the means that are told of it later."""
+        """Note how long the run worked, for the means that are told of it later, and what passed
+        to and from stores."""
         worked = self.outlook.worked(time.monotonic())
         facts = {**self._rates.at(worked).named(), "totals": list(self._rates.totals)}
-        self._session.put(lu.Noted("progress", {**facts, "worked_s": round(worked, 3)}))
+        facts |= {"worked_s": round(worked, 3), "hosts": self._hosts()}
+        self._session.put(lu.Noted("progress", facts))
 
     def _tell_of_stall(self, snapshot: Snapshot) -> None:
         """Log that no chunk is finished any more, and later that one was."""
@@ -116,10 +124,12 @@ class Monitor:
         worked = self.outlook.chunk_done(time.monotonic(), kind, seconds, receipt.bytes_out)
         self._rates.add(worked, 1, receipt.units, receipt.bytes_in, receipt.bytes_out)
 
-    def overall(self) -> dict[str, float]:
-        """Return the rates of the whole run, over the time that it worked."""
+    def overall(self) -> Json:
+        """Return the rates of the whole run, over the time that it worked, and what passed to and
+        from stores."""
         rates = self._rates.overall(self.outlook.worked(time.monotonic()))
-        return rates | named(rates["units_per_s"], self.unit_name)
+        hosts = {"hosts": found} if (found := self._hosts()) else {}
+        return {**rates, **named(rates["units_per_s"], self.unit_name), **hosts}
 
     def _facts(self, snapshot: Snapshot) -> dict[str, object]:
         return {
@@ -142,7 +152,12 @@ class Monitor:
             "state": snapshot.state,
             "working": [list(entry) for entry in snapshot.working],
             "workers": self._workers(),
+            "hosts": self._hosts(),
         }
+
+    def _hosts(self) -> list[Json]:
+        away = {root: outage for ask in self.outages for root, outage in ask().items()}
+        return self.hosts.at(time.monotonic(), away, time.time())
 
     def _workers(self) -> dict[str, dict[str, int]]:
         """Return pid, resident bytes, finished and failed units of each worker, by its number."""
@@ -220,6 +235,9 @@ class Notes:
         """Whether ``facts`` are to be noted at ``now`` (monotonic seconds)."""
         lasting = {key: value for key, value in facts.items() if key not in _AGEING}
         lasting["workers"] = sorted(facts["workers"])
+        lasting["hosts"] = [
+            (one["host"], one["away_since"] is None) for one in facts.get("hosts", ())
+        ]
         if not facts["working"] and lasting == self._last and now < self._next:
             return False
         self._last = lasting

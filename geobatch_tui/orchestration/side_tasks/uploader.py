@@ -29,6 +29,7 @@ from geobatch_tui.errors import (
     VerifyError,
 )
 from geobatch_tui.execution.stores import object_output
+from geobatch_tui.execution.stores.host_traffic import traffic
 from geobatch_tui.execution.stores.object_output import StoppedError, Upload
 from geobatch_tui.execution.stores.write_faults import NameTakenError
 from geobatch_tui.ledger.schema import updates as lu
@@ -37,6 +38,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.standing.standing_outputs import TAG
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.suspensions import BEHIND, NO_OUTPUTS
+from geobatch_tui.orchestration.side_tasks.host_figures import Outage
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ItemContext
@@ -78,7 +80,12 @@ class Uploader:
         self._ends = False
         self._behind = False
         self._away = ""
+        self._outage: Outage | None = None
         self._moved = 0.0
+
+    def away(self) -> dict[str, Outage]:
+        """Return the store, if it takes nothing now."""
+        return {self._prefix.root: self._outage} if self._outage is not None else {}
 
     @property
     def pieced(self) -> bool:
@@ -197,7 +204,7 @@ class Uploader:
                 if damaged == TRIES:
                     raise
             except (TransientError, DiskFullError) as error:
-                self._fails(error)
+                self._fails(error, wait)
             await self._rest(wait)
             wait = min(2 * wait, LONGEST_WAIT)
             upload = replace(upload, begun=ids[-1], known=True)
@@ -213,18 +220,22 @@ class Uploader:
 
     def _goes_on(self) -> None:
         if self._away:
-            reason, self._away = self._away, ""
+            reason, self._away, self._outage = self._away, "", None
             self._calls.tell(u.StoreBack(reason))
         self._calls.moved()
 
-    def _fails(self, error: GeobatchError) -> None:
-        """Have the run admit nothing until the store takes bytes again."""
+    def _fails(self, error: GeobatchError, wait: float) -> None:
+        """Have the run admit nothing until the store takes bytes again; it is tried again after
+        ``wait`` seconds."""
+        now = time.monotonic()
+        self._outage = Outage(self._outage.since if self._outage else now, now + wait)
+        traffic.tried_again(self._prefix.root)
         told = f"{type(error).__name__}: {error.message}"
         self._session.log.emit("upload.retry", level="warning", message=told)
         if not self._away:
             self._away = f"{NO_OUTPUTS}{self._prefix.root}"
             self._calls.tell(u.StoreAway(self._away))
-        if time.monotonic() - self._moved > self._patience:
+        if now - self._moved > self._patience:
             self._calls.give_up()
 
     async def _rest(self, seconds: float) -> None:

@@ -14,6 +14,7 @@ from geobatch_tui.orchestration.plan.machine import disk_size, free_disk
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.admission import pressure_level
 from geobatch_tui.orchestration.schedule.suspensions import AWAY
+from geobatch_tui.orchestration.side_tasks.host_figures import Outage
 from geobatch_tui.orchestration.workers import procfs
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class _Away:
     since: float
     period: float
     asking: asyncio.Task[None] | None = None
+    asked_at: float | None = None
 
     @property
     def is_asked(self) -> bool:
@@ -162,11 +164,21 @@ class StoreWatch:
         if root in self._away and not self._away[root].is_asked:
             del self._away[root]
 
+    def away(self) -> dict[str, Outage]:
+        """Return the stores that do not answer."""
+        return {
+            root: Outage(away.since, away.asked_at)
+            for root, away in self._away.items()
+            if away.is_asked
+        }
+
     async def _ask(self, root: str, away: _Away, seconds: float) -> None:
         from geobatch_tui.execution.stores import store_client
 
         while True:
+            away.asked_at = time.monotonic() + max(away.period, seconds)
             await asyncio.sleep(max(away.period, seconds))
+            away.asked_at = None
             away.period = min(2 * away.period, MOST_STORE_PERIOD)
             wanted = await asyncio.to_thread(store_client.seconds_away, root)
             if wanted is None:

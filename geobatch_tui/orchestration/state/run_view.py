@@ -41,6 +41,13 @@ def state_now(run: RunRow, *, live: bool) -> str:
     return "running" if live else "crashed"
 
 
+def passed(noted: Json) -> Json:
+    """Return what passed to and from stores until the last note, if any did; none is away now."""
+    still = {"requests_per_s": 0.0, "bytes_per_s": 0.0, "away_since": None, "next_probe": None}
+    hosts = [{**host, **still} for host in noted.get("hosts") or ()]
+    return {"hosts": hosts} if hosts else {}
+
+
 class RunView:
     """A run in an output directory, live, finished or crashed; reads only."""
 
@@ -107,7 +114,7 @@ class RunView:
         # Notes of an earlier run are all that one has which ended in its first second.
         worked = float(note.get("worked_s") or 0.0)
         worked = worked if 0 < worked <= seconds else seconds
-        rates = note if live else overall(row.totals, worked)
+        rates = note if live else {**overall(row.totals, worked), **passed(note)}
         unit = str(planned.get("unit_name", ""))
         return RunStatus(
             run_id=row.run_id,

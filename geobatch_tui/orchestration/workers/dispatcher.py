@@ -12,7 +12,7 @@ from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.workers.pool import Answered, Lost, PoolEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from geobatch_tui.execution.protocol.messages import Failure, Outcome, Task
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
@@ -70,6 +70,8 @@ class Dispatcher:
         self.scheduler = scheduler
         self.workers: dict[int, u.WorkerUp] = {}
         self.records: dict[int, Record] = {}
+        #: Takes each outcome, of whatever unit.
+        self.told: Callable[[Outcome], None] | None = None
         self._pool = pool
         self._listener = listener
         self._tasks: dict[int, u.Unit] = {}
@@ -181,6 +183,8 @@ class Dispatcher:
 
     def _answered(self, event: Answered) -> None:
         outcome = event.outcome
+        if self.told is not None:
+            self.told(outcome)
         unit = self._tasks.pop(outcome.task_id)
         record = self.records.get(event.worker, Record())
         if outcome.failure is not None:

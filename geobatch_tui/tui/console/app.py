@@ -72,9 +72,9 @@ class GeobatchApp(Steering):
 
     @property
     def place(self) -> str:
-        """Whether the console is attached, and the run's output directory."""
+        """Whether the console is attached, and where the run's outputs are."""
         how = "" if self.link.host is not None else "attached  "
-        return f"{how}{safe(str(self.link.directory))}"
+        return f"{how}{safe(self.link.store.outputs)}"
 
     def on_mount(self) -> None:
         """Start to follow the run. Textual calls the base class's handler, too."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.ledger.read.reader import RunRow
     from geobatch_tui.ledger.schema.updates import ItemState
+    from geobatch_tui.observability.host_report import HostReport
 
 type Lattice = Json
 """``cols`` x ``rows`` nodes ``points`` (lon, lat or None) at equal steps over an item's units."""
@@ -170,6 +171,7 @@ class View:
         still_s: seconds of work since a chunk was finished; from ``stall_s`` on the run stalls.
         finishing: outputs whose chunks are done and that are not published yet.
         suspended: why nothing new is admitted, or "".
+        hosts: stores that it reads from and writes to, those that are away first.
     """
 
     run: RunRow | None = None
@@ -194,6 +196,7 @@ class View:
     suspended: str = ""
     rss_bytes: int = 0
     groups: tuple[DeadGroup, ...] = ()
+    hosts: tuple[HostReport, ...] = ()
 
     @property
     def name(self) -> str:

@@ -37,6 +37,7 @@ class PastRun:
         newest: of its directory; only then ``left`` and ``dead`` are what is left there now.
         left: chunks that are not done in the directory, dead ones apart.
         total: chunks of the directory's job.
+        place: where its outputs are: the directory, or the URL of a prefix in a store.
     """
 
     directory: Path
@@ -47,6 +48,7 @@ class PastRun:
     dead: int = 0
     total: int = 0
     note: str = ""
+    place: str = ""
 
     @property
     def name(self) -> str:
@@ -75,7 +77,7 @@ class PastRun:
         return {
             "job": self.name,
             "state": self.state,
-            "dir": safe(str(self.directory)),
+            "dir": safe(self.place or str(self.directory)),
             "run": self.run_id,
             "done": row.n_done if row else 0,
             "dead": row.n_dead if row else 0,
@@ -95,12 +97,15 @@ def _of(directory: Path) -> list[PastRun]:
             rows, counts = reader.runs()[:_RUNS], reader.counts()
     except (GeobatchError, OSError) as error:
         return [PastRun(directory, None, "unreadable", note=safe(str(error)))]
-    runs = [PastRun(directory, row, state_now(row, live=False), newest=False) for row in rows]
+    runs = [
+        PastRun(directory, row, state_now(row, live=False), newest=False, place=state.outputs)
+        for row in rows
+    ]
     if rows:
         said = state_now(rows[0], live=is_live(rows[0], state.lock))
         left = counts["pending"] + counts["running"] + counts["retry"]
         dead, total = counts["dead"], counts["total"]
-        runs[0] = PastRun(directory, rows[0], said, left=left, dead=dead, total=total)
+        runs[0] = replace(runs[0], state=said, newest=True, left=left, dead=dead, total=total)
     return runs
 
 

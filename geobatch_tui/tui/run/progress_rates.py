@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.observability import figures
+from geobatch_tui.observability.host_report import HostReport
 from geobatch_tui.observability.rates import NAMES
 from geobatch_tui.observability.second_bars import Total, bars
 from geobatch_tui.observability.text import safe
@@ -52,6 +53,7 @@ def latest(progress: Json) -> Json:
         "suspended": safe(str(progress.get("suspended") or "")),
         "rss_bytes": int(progress.get("rss_bytes") or 0),
         "workers": _workers(progress),
+        "hosts": tuple(HostReport.of(host) for host in progress.get("hosts") or ()),
     }
 
 

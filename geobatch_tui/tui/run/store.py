@@ -89,6 +89,11 @@ class RunStore:
         return self._dir.log
 
     @property
+    def outputs(self) -> str:
+        """Where the outputs are: the directory, or the URL of a prefix in a store."""
+        return self._dir.outputs
+
+    @property
     def state_root(self) -> Path:
         """The state directory: ``.geobatch``."""
         return self._dir.root

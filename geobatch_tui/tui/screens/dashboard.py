@@ -14,6 +14,7 @@ from geobatch_tui.tui.parts.page import Page
 from geobatch_tui.tui.run.progress_rates import UNITS
 from geobatch_tui.tui.screens.report_dialog import report
 from geobatch_tui.tui.widgets.causes import Causes
+from geobatch_tui.tui.widgets.hosts import Hosts
 from geobatch_tui.tui.widgets.log_tail import LogPanel
 from geobatch_tui.tui.widgets.overview import Overview
 from geobatch_tui.tui.widgets.throughput import Throughput
@@ -44,6 +45,7 @@ class RunScreen(Page):
             with Vertical(id="side"):
                 yield Workers(id="workers")
                 yield Throughput(id="throughput")
+        yield Hosts(id="hosts")
         yield Causes(id="causes")
         yield LogPanel(self.app.link.tail, id="log")
         yield KeyBar()

@@ -139,9 +139,9 @@ class HistoryScreen(Filtered):
         return self.list.unmark()
 
     def action_copy(self) -> None:
-        """Copy the directory."""
+        """Copy the directory, or the URL of the outputs."""
         run = self.list.current
-        self.copy_text("" if run is None else str(run.directory))
+        self.copy_text("" if run is None else run.place or str(run.directory))
 
     @work(exclusive=True, group="report", exit_on_error=False)
     async def action_report(self) -> None:

@@ -144,6 +144,10 @@ async def test_a_store_gets_the_bytes_of_a_directory(sources, store, tmp_path, f
     assert again.counts["done"] == 0
     assert await geobatch_tui.verify(URL) == {"checked": len(expected), "damaged": []}
     assert geobatch_tui.open_run(URL).status()["output_dir"] == URL
+    (host,) = result.rates["hosts"]
+    assert (host["host"], host["bytes_out"] >= sum(len(store.read(f"{BELOW}{name}")) for name in expected)) == (
+        f"s3://{BUCKET}", True,
+    )  # fmt: skip
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     written += b"".join(store.read(key) for key in store.names())
     assert not any(secret.encode() in written for secret in ENVIRONMENT.values())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import geobatch_tui
+from geobatch_tui.execution.stores.output_prefix import OutputPrefix
 from geobatch_tui.ledger.place.lock import RunLock
 from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.schema import updates as lu
@@ -49,6 +50,21 @@ def test_status_console_and_history_agree(
         store.poll()
         store.poll()
         assert store.view.state == (state if ended else "crashed")
+
+
+def test_a_run_into_a_store_is_known_by_its_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the history and in the console; its directory is that of its state."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    prefix = OutputPrefix.of("s3://bucket/some/prefix")
+    place = StateDir.open(prefix.place, create=True, prefix=prefix)
+    with Ledger.open(place.ledger, prefix.place) as ledger:
+        ledger.begin_run("r1", JOB, {})
+    (past,) = gather([prefix.place])
+    assert (past.place, past.fields()["dir"]) == (str(prefix), str(prefix))
+    with RunStore(prefix.place) as store:
+        assert store.outputs == str(prefix)
 
 
 def test_only_the_newest_run_may_be_live(tmp_path: Path) -> None:

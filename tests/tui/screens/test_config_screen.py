@@ -120,6 +120,20 @@ def test_a_problem_stands_at_its_key(job):
     assert draft.put("engine.max_workers", "").put("op.resampling", "").right
 
 
+def test_inputs_and_outputs_may_be_urls(job):
+    """Of one object, a prefix or several; a place that takes no outputs is a problem of its key."""
+    draft = Draft.of_file(job).put("output.dir", "s3://results/2026")
+    for text, inputs in (
+        ("s3://scenes/2026/", ("s3://scenes/2026/",)),
+        ('["https://h.org/a.tif", "gs://b/c.tif"]', ("https://h.org/a.tif", "gs://b/c.tif")),
+    ):
+        draft = draft.put("source.inputs", text)
+        assert draft.right
+        assert draft.loaded.job.source.inputs == inputs
+    assert draft.loaded.job.output.dir == "s3://results/2026"
+    assert [*draft.put("output.dir", "https://h.org/out").problems] == ["output.dir"]
+
+
 def test_another_operation_has_other_keys(job):
     """The form follows the operation; what does not fit it any more is said."""
     draft = Draft.of_file(job).put("op.name", "raster.convert")
