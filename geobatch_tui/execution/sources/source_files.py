@@ -44,7 +44,8 @@ _LOCKS = (".lock",)
 
 def is_dataset(path: str | Path) -> bool:
     """Whether ``path`` is a directory that is one dataset."""
-    return Path(path).suffix.lower() in DIRECTORIES and Path(path).is_dir()
+    suffix = os.path.splitext(path)[1]  # noqa: PTH122 -- for each input of a plan
+    return suffix.lower() in DIRECTORIES and Path(path).is_dir()
 
 
 def files(path: str) -> list[Path]:

@@ -101,7 +101,7 @@ class StateDir:
 
     def work(self, item_id: int) -> Path:
         """Name the directory of one item's spools, which may not be there yet."""
-        return self.works / str(item_id)
+        return self.root / f"work/{item_id}"
 
 
 def _prefix_in(output_dir: Path, root: Path) -> OutputPrefix | None:
@@ -149,13 +149,13 @@ def output_path(output_dir: Path, key: str) -> Path:
     Paths in a ledger's row are not obeyed: the directory may have been moved, or be another user's.
     Raises StateError if the path would not lie in ``output_dir``.
     """
-    inner = Path(key)
-    if inner.is_absolute() or ".." in inner.parts or not inner.name:
+    parts = key.split("/")  # as text: it is asked twice for each of many items
+    if key.startswith("/") or ".." in parts or all(part in {"", "."} for part in parts):
         raise StateError(
             f"the ledger of {safe(str(output_dir))} names an output outside of it: {safe(key)}",
             hint="`geobatch run JOB --fresh` makes a new ledger",
         )
-    return output_dir / inner
+    return output_dir / key
 
 
 def _check(root: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import OutputGoneError, VerifyError
@@ -19,6 +18,7 @@ from geobatch_tui.ledger.place.state_directory import output_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from geobatch_tui.ledger.schema.updates import ItemPublished
 
@@ -63,7 +63,7 @@ class Publisher:
                     f"{update.part_path} has {size} bytes; {update.out_size} were verified", update
                 )
             failpoint("before_rename")
-            Path(update.part_path).rename(target)
+            os.rename(update.part_path, target)  # noqa: PTH104 -- of each of many items
             failpoint("after_rename")
             return target.stat().st_mtime_ns
         except OSError as error:

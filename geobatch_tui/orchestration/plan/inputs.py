@@ -152,7 +152,7 @@ def _walk(
             yield from walk_objects(entry, suffixes)
         elif entry.startswith("@"):
             yield from _walk(_read_list(Path(entry[1:])), output_dir, suffixes)
-        elif Path(entry).is_dir() and not _is_dataset(Path(entry), suffixes):
+        elif os.path.isdir(entry) and not _is_dataset(Path(entry), suffixes):  # noqa: PTH112
             yield from _walk_directory(Path(entry), output_dir, suffixes)
         elif glob.has_magic(entry) and not os.path.lexists(entry):
             yield from _walk_glob(entry, output_dir, suffixes)

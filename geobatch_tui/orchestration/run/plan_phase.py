@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -190,7 +191,7 @@ class PlanRecorder:
             fingerprint=decision.fingerprint,
             params=self._kept,
             plan={} if plan is UNPLANNED else plan.to_json(),
-            out_path=str(recipe.output_dir / decision.key),
+            out_path=os.path.join(recipe.output_dir, decision.key),  # noqa: PTH118 -- as text
             first_chunk=first,
             n_chunks=plan.chunks,
             reason=decision.reason,

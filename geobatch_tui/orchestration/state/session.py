@@ -124,7 +124,7 @@ class Session:
         chunk never had any."""
         work = self.state.work(item_id)
         if not but:
-            if work.exists():
+            if os.path.lexists(work):
                 remove_tree(work)
         elif work.is_dir():
             for file in work.iterdir():

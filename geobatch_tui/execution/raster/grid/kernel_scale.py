@@ -141,8 +141,8 @@ def _pole_inside(mapper: Mapper, window: Window) -> bool:
 
 
 def _clip(values: Points, limit: int) -> tuple[float, float]:
-    low, high = np.clip([np.nanmin(values), np.nanmax(values)], 0.0, float(limit))
-    return float(low), float(high)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return min(max(low, 0.0), float(limit)), min(max(high, 0.0), float(limit))
 
 
 #: Source pixels that hard projections get beyond the margin, and points a side that GDAL samples.
@@ -155,6 +155,10 @@ def is_hard(mapper: Mapper) -> bool:
     grid = mapper.grid
     if any(poles_inside(grid)):
         return True
+    sides = mapper.sides_to_source(65)
+    if sides is not None:
+        ways = zip(sides, (mapper.source.width, mapper.source.height), strict=True)
+        return any(np.abs(np.diff(positions)).max() > side / 2 for positions, side in ways)
     x, y = mapper.lattice_to_source(65)
     if np.isnan(x).any():
         return True

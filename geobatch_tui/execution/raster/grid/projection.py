@@ -220,6 +220,19 @@ class Mapper:
             x = unroll(x, self.centre)
         return invert(self.source.transform, x, y)
 
+    def sides_to_source(self, steps: int) -> Pair | None:
+        """Return source columns and rows (steps,) of places evenly along the sides of the output;
+        None unless each depends on its own side alone, and there are all."""
+        if self.source.transform[1] or self.source.transform[3]:
+            return None
+        sides = project_sides(self.grid, steps, self.source.crs)
+        if sides is None:
+            return None
+        x, y = sides
+        if self.centre is not None:
+            x = unroll(x, self.centre)
+        return invert(self.source.transform, x, y)
+
     def lattice_to_source(self, steps: int) -> Pair:
         """Return source positions of (steps, steps) positions spread evenly over the output."""
         x, y = project_lattice(self.grid, steps, self.source.crs)

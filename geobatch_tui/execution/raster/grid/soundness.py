@@ -122,7 +122,9 @@ def refuse_wrap(source: PixelGrid, dst_crs: CRS, box: Box) -> None:
     globe = projection.lonlat_box(source)
     if globe is None or globe.width >= 180:
         return
-    x, _ = projection.project_lattice(source, 21, dst_crs)
+    sides = projection.project_sides(source, 21, dst_crs)
+    # Where x depends on the column alone, one row stands for all.
+    x = projection.project_lattice(source, 21, dst_crs)[0] if sides is None else sides[0][None]
     if np.isnan(x).all():
         return
     spread = float(np.nanmax(x) - np.nanmin(x))

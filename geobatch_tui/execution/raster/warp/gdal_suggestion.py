@@ -8,6 +8,7 @@ points that GDAL projects. Every case that GDAL treats specially is left to GDAL
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,7 @@ def of(source: PixelGrid, dst_crs: CRS) -> PixelGrid | None:
 
 
 def _suggest(source: PixelGrid, dst_crs: CRS) -> PixelGrid | None:
-    src, dst = (rio.CRS.from_wkt(crs_lookup.wkt_of(crs)) for crs in (source.crs, dst_crs))
+    src, dst = (_gdal_crs(crs_lookup.wkt_of(crs)) for crs in (source.crs, dst_crs))
     a, _, c, _, e, f = source.transform
     px, py = _rim(source)
     x, y = _projected(c + px * a, f + py * e, src, dst)
@@ -76,6 +77,11 @@ def _suggest(source: PixelGrid, dst_crs: CRS) -> PixelGrid | None:
             return None
     numbers = (float(pixel), 0.0, float(left), 0.0, -float(pixel), float(top))
     return PixelGrid(dst_crs, numbers, width, height)
+
+
+@lru_cache(maxsize=64)
+def _gdal_crs(wkt: str) -> rio.CRS:
+    return rio.CRS.from_wkt(wkt)
 
 
 def _rim(source: PixelGrid) -> tuple[Points, Points]:
