@@ -140,6 +140,6 @@ def test_a_disk_that_fails_is_no_damage(tmp_path, monkeypatch):
     def failing(name, **_):
         raise RasterioIOError(f"{name}: Input/output error")
 
-    monkeypatch.setattr(rasterio, "open", failing)
+    monkeypatch.setattr(opened_source, "DatasetReader", failing)
     with pytest.raises(RemoteIOError, match="Input/output error"):
         probe(path, TO_3857)
