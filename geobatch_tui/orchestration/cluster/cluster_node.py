@@ -35,7 +35,7 @@ from geobatch_tui.orchestration.workers.fork_server import start_fork_server
 from geobatch_tui.orchestration.workers.pool import Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from distributed import Worker
 
@@ -50,13 +50,14 @@ BEAT, SILENCE, PATIENCE = 1.5, 4.0, 60.0
 BATCH, DELAY = 64, 0.005
 #: Share of the node's memory at which its largest worker process is ended.
 FULL = 0.95
-#: Seconds that chunks under way have when Dask closes the worker.
-GOODBYE = 3.0
+#: Seconds that leases have to end when Dask retires the worker.
+GOODBYE: Final = 10.0
 
 #: An entry of an event: what happened, the worker process, a task or 0, and a packed message.
 UP: Final = "up"
 ANSWER: Final = "answer"
 LOST: Final = "lost"
+GONE: Final = "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +160,12 @@ class NodePlugin(WorkerPlugin):
         self._watch = asyncio.ensure_future(self._watch_engine())
 
     async def teardown(self, worker: Worker) -> None:
-        """Let the chunks under way end, as far as there is time: Dask closes this worker."""
-        del worker
-        await self.close(GOODBYE)
+        """Let the leases end, as far as there is time: Dask closes this worker. Without a scheduler
+        nobody would hear of them."""
+        comm = worker.batched_stream.comm
+        if self._closing is None and comm is not None and not comm.closed():
+            await self.pool.finish(GOODBYE)
+        await self.close(0.0)
 
     async def close(self, grace: float) -> None:
         """End all worker processes and forget them. Once; others wait for the first."""
@@ -172,6 +176,7 @@ class NodePlugin(WorkerPlugin):
     async def _close(self, grace: float) -> None:
         self._watch.cancel()
         await self.pool.close(grace)
+        self._emit(GONE, 0, 0, b"")
         self._flush()
         for leases in self._leases.values():
             leases.end()
@@ -191,10 +196,19 @@ class NodePlugin(WorkerPlugin):
         await lease.end
 
     def beat(self) -> dict[str, Any]:
-        """Take note that the engine lives; return the memory of each worker process, and those that
-        compile."""
+        """Take note that the engine lives; return the memory of each worker process and of all with
+        the Dask worker, those that compile, and the CPU seconds of all."""
         self._heard = time.monotonic()
-        return {"rss": self.pool.rss(), "compiling": sorted(self.pool.compiling())}
+        rss = self.pool.rss()
+        return {
+            "rss": rss,
+            "taken": self._taken(rss),
+            "compiling": sorted(self.pool.compiling()),
+            "cpu": self.pool.cpu(),
+        }
+
+    def _taken(self, rss: Mapping[int, int]) -> int:
+        return sum(rss.values()) + procfs.resident(os.getpid())
 
     # --- events --------------------------------------------------------------------------------
 
@@ -253,8 +267,7 @@ class NodePlugin(WorkerPlugin):
 
     def _watch_memory(self) -> None:
         rss = self.pool.rss()
-        taken = sum(rss.values()) + procfs.resident(os.getpid())
-        if rss and taken > FULL * self._orders.memory:
+        if rss and self._taken(rss) > FULL * self._orders.memory:
             self.pool.kill(max(rss, key=rss.__getitem__), "memory")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from geobatch_tui.errors import VersionSkewError
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.cluster.node_facts import differences
+from geobatch_tui.orchestration.cluster.node_figures import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +25,9 @@ class Node:
     """A Dask worker that may work for the run.
 
     ``name`` is short and unique in the run, ``label`` says host and address; ``slots``: worker
-    processes at once, ``memory``: bytes for all of them. ``numbers``: its worker processes now;
-    ``heard``: events that came from it.
+    processes at once, ``memory``: bytes for all of them; ``ident``: its name in its cluster.
+    ``numbers``: its worker processes now; ``heard``: events that came from it; ``leases``: those in
+    flight; ``leaving``: it gets nothing more.
     """
 
     name: str
@@ -34,10 +36,29 @@ class Node:
     host: str
     slots: int
     memory: int
+    ident: object = ""
     numbers: set[int] = field(default_factory=set)
-    rss: dict[int, int] = field(default_factory=dict)
-    compiling: frozenset[int] = frozenset()
+    pulse: Pulse = field(default_factory=Pulse)
     heard: int = 0
+    leases: int = 0
+    leaving: bool = False
+
+    def row(self, busy: int) -> dict[str, object]:
+        """Return what is noted of it, JSON-ready; ``busy``: its worker processes at work."""
+        return {
+            "node": self.name,
+            "label": self.label,
+            "host": self.host,
+            "state": "leaving" if self.leaving else "up",
+            "workers": self.slots,
+            "busy": busy,
+            "chunks_per_min": round(self.pulse.per_minute(), 1),
+            "cpu": round(self.pulse.cpu, 2),
+            "rss": self.pulse.taken,
+            "memory": self.memory,
+            "leases": self.leases,
+            "why": "",
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +67,7 @@ class Refused:
 
     label: str
     why: str
+    host: str = ""
 
     def __str__(self) -> str:
         return f"{self.label}: {self.why}"
@@ -81,20 +103,24 @@ def judge(
     label = label_of(address, facts)
     if not isinstance(facts, dict):
         return Refused(label, _unheard(facts))
+    host = safe(str(facts["host"]))
     if differs := differences(dict(ours), facts["versions"]):
         more = f", and {len(differs) - NAMED} more" if len(differs) > NAMED else ""
-        return Refused(label, f"{VersionSkewError.__name__}: {'; '.join(differs[:NAMED])}{more}")
+        why = f"{VersionSkewError.__name__}: {'; '.join(differs[:NAMED])}{more}"
+        return Refused(label, why, host)
     threads = int(identity["nthreads"])
     if processes > threads:
         return Refused(
             label,
             f"dask.processes = {processes}, and its Dask worker has {threads} "
             f"thread{'s' if threads > 1 else ''}: start it with --nthreads {processes}",
+            host,
         )
     memory = min(int(facts["memory"]) // max(sharing, 1), int(facts["granted"]))
     if limit := int(identity.get("memory_limit") or 0):
         memory = min(memory, int(limit * USABLE))
-    return Node(f"n{number}", address, label, str(facts["host"]), processes or threads, memory)
+    slots, ident = processes or threads, identity.get("name", "")
+    return Node(f"n{number}", address, label, host, slots, memory, ident)
 
 
 def _unheard(error: object) -> str:

@@ -195,7 +195,7 @@ class DaskCluster:
         for address, said in answers.items():
             if said:
                 node = self.nodes.pop(address)
-                self.refused[address] = Refused(node.label, safe(str(said)))
+                self.refused[address] = Refused(node.label, safe(str(said)), node.host)
         if not self.nodes:
             raise ClusterError(f"no node of {safe(self.address)} may work: {self.reasons()}")
 

@@ -8,17 +8,17 @@ that the lease is done. A node that is gone gives all back: nobody is blamed for
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 import os
-from dataclasses import replace
+from collections import Counter
+from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.errors import ClusterError, OperationError, WorkerCrashError
+from geobatch_tui.errors import OperationError, WorkerCrashError
 from geobatch_tui.execution.protocol import wire
 from geobatch_tui.execution.runtime import classify
-from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.cluster import cluster_node
-from geobatch_tui.orchestration.cluster.cluster_nodes import Refused
+from geobatch_tui.orchestration.cluster.membership import Heard, Membership
 from geobatch_tui.orchestration.cluster.slot import Slot, named
 from geobatch_tui.orchestration.schedule.events import Resized, WorkerUp
 from geobatch_tui.orchestration.schedule.verdicts import failure_of
@@ -26,21 +26,14 @@ from geobatch_tui.orchestration.workers.pool import Answered, Lost, Roster
 from geobatch_tui.orchestration.workers.process_pool import GROWTH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable
 
     from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.protocol.messages import Failure, Task, WorkerCause
-    from geobatch_tui.orchestration.cluster.cluster_nodes import Node
+    from geobatch_tui.orchestration.cluster.cluster_nodes import Node, Refused
     from geobatch_tui.orchestration.cluster.dask_cluster import DaskCluster
-    from geobatch_tui.orchestration.cluster.view_proof import Seen, Token
+    from geobatch_tui.orchestration.cluster.scaling import Scaling
     from geobatch_tui.orchestration.workers.pool import PoolEvent
-
-#: Seconds between two looks at which nodes there are, if no event told of one.
-SCAN = 3.0
-#: Seconds that a run waits for a node once the last is gone.
-EMPTY = 60.0
-#: Losses of one node other than by its end after which it is refused.
-LOSSES = 3
 
 
 class DaskPool(Roster[Slot]):
@@ -48,11 +41,12 @@ class DaskPool(Roster[Slot]):
 
     Args:
         cluster: whose nodes work.
-        orders: what each is told, without its name and memory.
-        token: read and answered by each node first.
-        sources: files that each must see.
+        run: id of the run, and the topic of its events.
+        members: its nodes.
+        scaling: how many nodes there are to be.
         on_fatal: called once, with the error, if the cluster is of no use any more.
         on_refused: called with each node that may not work.
+        on_lost: called with each node that is gone, and why; empty: it left as it should.
         share: bytes of memory for one worker process.
         handles: open files of one node.
         most: worker processes at most; 0: as the nodes have.
@@ -61,39 +55,39 @@ class DaskPool(Roster[Slot]):
     def __init__(  # noqa: PLR0913 - given by name
         self,
         cluster: DaskCluster,
-        orders: cluster_node.Orders,
-        token: Token,
-        sources: Sequence[Seen],
+        run: str,
+        members: Membership,
+        scaling: Scaling,
         *,
         on_fatal: Callable[[GeobatchError], None],
         on_refused: Callable[[Refused], None],
+        on_lost: Callable[[Node, str], None],
         share: int,
         handles: int,
         most: int = 0,
     ) -> None:
         super().__init__()
         self._cluster, self._client = cluster, cluster.client
-        self._orders, self._token, self._sources = orders, token, tuple(sources)
-        self._on_fatal, self._on_refused = on_fatal, on_refused
+        self._run, self._members, self._scaling = run, members, scaling
+        self._on_fatal, self._on_lost = on_fatal, on_lost
         self._share, self._handles, self._most = share, handles, most
-        self._nodes: dict[str, Node] = {}
-        self._losses: dict[str, int] = {}
-        self._refusals: dict[str, Refused] = {}
         self._homeless: list[int] = []
         self._placing = self._closed = False
-        self._side: set[asyncio.Task[Any]] = set()
-        self._scan_now = asyncio.Event()
+        members.tell(
+            Heard(
+                fatal=on_fatal,
+                refused=on_refused,
+                lost=self._lost,
+                leaving=self._leaving,
+                resized=self._resized,
+            )
+        )
 
     async def enter(self) -> None:
         """Have the nodes that are there prove what they see. Raises ClusterError if none may."""
-        self._client.subscribe_topic(self._orders.run, self._heard)
+        self._client.subscribe_topic(self._run, self._heard)
         self._client.subscribe_topic("all", self._told)
-        await asyncio.gather(*map(self._enter, list(self._cluster.nodes.values())))
-        self._tell_refused()
-        if not self._nodes:
-            reasons = self._cluster.reasons()
-            raise ClusterError(f"no node of {safe(self._cluster.address)} may work: {reasons}")
-        self._beside(self._keep())
+        await self._members.enter()
 
     # --- the protocol ----------------------------------------------------------------------
 
@@ -129,148 +123,75 @@ class DaskPool(Roster[Slot]):
         self._end(self._workers[worker], cause)
 
     def compiling(self) -> frozenset[int]:
-        return frozenset().union(*(node.compiling for node in self._nodes.values()))
+        return frozenset().union(*(node.pulse.compiling for node in self._members.nodes.values()))
 
     def rss(self) -> dict[int, int]:
         return {
             number: size
-            for node in self._nodes.values()
-            for number, size in node.rss.items()
+            for node in self._members.nodes.values()
+            for number, size in node.pulse.rss.items()
             if number in node.numbers
         }
 
+    def nodes(self) -> list[dict[str, object]]:
+        slots = self._workers.values()
+        busy = Counter(slot.node.name for slot in slots if slot.node is not None and slot.queue)
+        return self._members.rows(busy)
+
+    def wish(self, workers: int) -> bool:
+        """Have a cluster that is this run's grow or shrink to so many worker processes, by whole
+        nodes."""
+        nodes = [node for node in self._members.nodes.values() if not node.leaving]
+        if self._cluster.started is None or not nodes:
+            return False
+        slots = sum(node.slots for node in nodes)
+        there = workers * len(nodes) / slots
+        self._scaling.wish(math.ceil(there) if workers > slots else math.floor(there))
+        self._most = 0
+        self._members.scale_now()
+        return True
+
     async def close(self, grace: float) -> None:
         self._closed = True
-        for task in self._side:
-            task.cancel()
         if self._cluster.lives:
-            for topic in (self._orders.run, "all"):
+            for topic in (self._run, "all"):
                 self._client.unsubscribe_topic(topic)
-            with contextlib.suppress(TimeoutError):
-                # Beyond the time that a node has to end what does not hear SIGTERM.
-                async with asyncio.timeout(grace + 10.0):
-                    run = self._orders.run
-                    await self._cluster.ask(list(self._nodes), cluster_node.leave, run, grace)
+        await self._members.close(grace)
         for slot in list(self._workers.values()):
             self._strike(slot, None, "retired", None)
-        self._token.remove()
 
     # --- nodes ---------------------------------------------------------------------------------
 
-    async def _enter(self, node: Node) -> None:
-        answer = self._token.answer_name()
-        orders = replace(self._orders, node=node.name, memory=node.memory)
-        token = self._token
-        ask = (orders, token.directories, token.name, token.word, answer, self._sources)
-        wrong = (await self._cluster.ask([node.address], cluster_node.enter, *ask))[node.address]
-        if wrong == "":
-            wrong = await token.answered(answer)
-        node.slots = min(node.slots, node.memory // self._share)
-        if not wrong and not node.slots:
-            wrong = f"it has {node.memory:,} bytes, and a worker process needs {self._share:,}"
-        if wrong:
-            self._refuse(node, str(wrong))
-        elif node.address in self._cluster.nodes and not self._closed:
-            self._nodes[node.address] = node
-            self._beside(self._beat(node))
-
-    def _refuse(self, node: Node, why: str) -> None:
-        self._cluster.nodes.pop(node.address, None)
-        self._cluster.refused[node.address] = Refused(node.label, why)
-        self._tell_refused()
-
-    def _tell_refused(self) -> None:
-        """Tell of refused nodes, each once."""
-        for address, refused in self._cluster.refused.items():
-            if self._refusals.get(address) is not refused:
-                self._refusals[address] = refused
-                self._on_refused(refused)
-
-    async def _keep(self) -> None:
-        """Take in nodes that come, and end the run if the cluster is gone, or has none for long."""
-        loop = asyncio.get_running_loop()
-        empty_since = None
-        while True:
-            self._scan_now.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SCAN):
-                    await self._scan_now.wait()
-            try:
-                fresh = await self._cluster.scan() if self._cluster.lives else None
-            except Exception:  # noqa: BLE001 - boundary: whatever the network raises
-                fresh = None
-            if fresh is None:
-                self._fatal(f"the scheduler at {safe(self._cluster.address)} is gone")
-                return
-            await asyncio.gather(*map(self._enter, fresh))
-            self._tell_refused()
-            if fresh:
-                self._resized()
-            if self._nodes:
-                empty_since = None
-            elif empty_since is None:
-                empty_since = loop.time()
-            elif loop.time() - empty_since > EMPTY:
-                reasons = self._cluster.reasons()
-                self._fatal(f"no node is left{': ' if reasons else ''}{reasons}")
-                return
-
-    def _fatal(self, why: str) -> None:
-        hint = "run the same command once the cluster is there again: it resumes"
-        self._on_fatal(ClusterError(why, hint=hint))
-
-    async def _beat(self, node: Node) -> None:
-        """Tell a node that the engine lives, and hear how it is, as long as it is there."""
-        while self._nodes.get(node.address) is node:
-            answers = await self._cluster.ask([node.address], cluster_node.beat, self._orders.run)
-            said = answers[node.address]
-            if not isinstance(said, dict):
-                if self._cluster.lives:
-                    self._lose(node, f"it does not answer ({type(said).__name__})", died=False)
-                return
-            node.rss, node.compiling = said["rss"], frozenset(said["compiling"])
-            await asyncio.sleep(cluster_node.BEAT)
-
-    def _lose(self, node: Node, why: str, *, died: bool) -> None:
-        """Give back all that a node had."""
-        if self._nodes.get(node.address) is not node:
-            return
-        del self._nodes[node.address]
-        self._cluster.nodes.pop(node.address, None)
-        if not died:
-            self._losses[node.address] = self._losses.get(node.address, 0) + 1
-            # It may be there still: what it does for this run is of no use.
-            ask = self._cluster.ask([node.address], cluster_node.leave, self._orders.run, 0.0)
-            self._beside(ask)
-            if self._losses[node.address] >= LOSSES:
-                self._refuse(node, f"it was lost {LOSSES} times: {why}")
-        facts = {"exitcode": None, "node": node.label}
-        text = f"the node {node.label} is lost: {why}"
+    def _lost(self, node: Node, why: str) -> None:
+        facts = {"exitcode": None, "node": node.label, "host": node.host}
+        text = f"the node {node.label} is lost: {why}" if why else f"the node {node.label} left"
         for number in sorted(node.numbers):
             slot = self._workers[number]
             running = slot.queue[0] if slot.up and slot.queue else None
             failure = failure_of(WorkerCrashError, text, facts)
             self._strike(slot, running, "signal", failure)
-        self._resized()
-        self._scan_now.set()
+        self._on_lost(node, why)
+
+    def _leaving(self, node: Node) -> None:
+        """Give nothing more to a node. Of one that Dask retires the worker processes end by
+        themselves; others are told to."""
+        for number in sorted(node.numbers):
+            slot = self._workers[number]
+            if not slot.retiring:
+                slot.retiring = True
+                if node.address in self._cluster.nodes:
+                    self._end(slot, None)
 
     def _resized(self) -> None:
-        slots = sum(node.slots for node in self._nodes.values())
+        nodes = [node for node in self._members.nodes.values() if not node.leaving]
+        slots = sum(node.slots for node in nodes)
         workers = min(slots, self._most) if self._most else slots
-        handles = self._handles * len(self._nodes)
-        self._callback(Resized(workers, workers * self._share, handles))
+        self._callback(Resized(workers, workers * self._share, self._handles * len(nodes)))
         self._place_soon()
 
     def _told(self, event: tuple[float, Any]) -> None:
-        """Take note of what the scheduler tells of Dask workers."""
-        message = event[1]
-        if not isinstance(message, dict):
-            return
-        node = self._nodes.get(message.get("worker", ""))
-        if message.get("action") == "remove-worker" and node is not None:
-            self._lose(node, "its Dask worker ended", died=True)
-        elif message.get("action") == "add-worker":
-            self._scan_now.set()
+        if not self._closed:
+            self._members.told(event[1])
 
     # --- worker processes ------------------------------------------------------------------------
 
@@ -283,68 +204,85 @@ class DaskPool(Roster[Slot]):
         """Give worker processes that have no node to the nodes with most room."""
         self._placing = False
         chosen: dict[str, list[int]] = {}
-        while self._homeless and self._nodes:
-            node = max(self._nodes.values(), key=lambda each: each.slots - len(each.numbers))
-            if len(node.numbers) >= node.slots:
-                break
-            number = self._homeless.pop(0)
-            if number in self._workers:
-                node.numbers.add(number)
-                self._workers[number].node = node
-                chosen.setdefault(node.address, []).append(number)
+        self._homeless = [number for number in self._homeless if number in self._workers]
+        # The node with the most room first; of two, the one that came first.
+        there = enumerate(self._members.nodes.values())
+        room = [
+            (len(node.numbers) - node.slots, place, node)
+            for place, node in there
+            if len(node.numbers) < node.slots and not node.leaving
+        ]
+        heapify(room)
+        for number in self._homeless[: sum(-free for free, _, _ in room)]:
+            free, place, node = room[0]
+            node.numbers.add(number)
+            self._workers[number].node = node
+            chosen.setdefault(node.address, []).append(number)
+            heapreplace(room, (free + 1, place, node))
+        del self._homeless[: sum(map(len, chosen.values()))]
         for address, numbers in chosen.items():
-            self._beside(self._order(self._nodes[address], cluster_node.start, numbers))
+            node = self._members.nodes[address]
+            self._members.beside(self._order(node, cluster_node.start, numbers))
 
     def _end(self, slot: Slot, cause: WorkerCause | None) -> None:
         if slot.node is not None:
-            self._beside(self._order(slot.node, cluster_node.end, slot.number, cause))
+            order = self._order(slot.node, cluster_node.end, slot.number, cause)
+            self._members.beside(order)
             return
         asyncio.get_running_loop().call_soon(self._strike, slot, None, cause or "retired", None)
 
     async def _order(self, node: Node, function: Callable[..., object], *arguments: object) -> None:
-        answers = await self._cluster.ask([node.address], function, self._orders.run, *arguments)
+        answers = await self._cluster.ask([node.address], function, self._run, *arguments)
         if (said := answers[node.address]) is not None and self._cluster.lives:
-            self._lose(node, f"it does not obey ({type(said).__name__})", died=False)
+            self._members.lose(node, f"it does not obey ({type(said).__name__})", died=False)
 
     def _lease(self, slot: Slot) -> None:
         """Send the tasks of a worker that wait, as one lease."""
         if self._workers.get(slot.number) is not slot or slot.node is None or slot.retiring:
             return
         try:
-            future = slot.send(self._client, self._orders.run, slot.node.address)
+            future = slot.send(self._client, self._run, slot.node.address)
         except Exception as error:  # noqa: BLE001 - boundary: pickling foreign objects
             failure = classify.failure(error, stage="send")
             self._on_fatal(OperationError(f"a task cannot be sent: {failure.message}"))
             return
-        self._beside(self._follow(slot, slot.node, future, slot.sent))
+        follow = self._members.beside(self._follow(slot, slot.node, future, slot.sent))
+        slot.follows.add(follow)
+        follow.add_done_callback(slot.follows.discard)
 
     async def _follow(self, slot: Slot, node: Node, future: Any, due: int) -> None:
         """Wait for the end of a lease, whose answers have come by then."""
+        node.leases += 1
         try:
             error = await future.exception()
         except Exception as raised:  # noqa: BLE001 - boundary: cancelled, or lost with the scheduler
             error = raised
         finally:
+            node.leases -= 1
             future.release()
         if self._workers.get(slot.number) is not slot or not self._cluster.lives:
             return
         if error is not None:
-            self._lose(node, f"a lease failed there ({type(error).__name__}: {error})", died=False)
+            why = f"a lease failed there ({type(error).__name__}: {error})"
+            self._members.lose(node, why, died=False)
         elif slot.answered < due and not slot.retiring:
-            self._lose(node, "its answers did not come", died=False)
+            self._members.lose(node, "its answers did not come", died=False)
 
     # --- what nodes tell -------------------------------------------------------------------------
 
     def _heard(self, event: tuple[float, Any]) -> None:
         message = event[1]
-        node = next((each for each in self._nodes.values() if each.name == message["node"]), None)
+        node = self._members.named(message["node"])
         if node is None or self._closed:
             return
         node.heard += 1
         if message["number"] != node.heard:
-            self._lose(node, "some of its events were lost", died=False)
+            self._members.lose(node, "some of its events were lost", died=False)
             return
         for kind, number, ident, body in message["entries"]:
+            if kind == cluster_node.GONE:
+                self._members.lose(node, "" if node.leaving else "it ended the run", died=True)
+                return
             slot = self._workers.get(number)
             if slot is None or slot.node is not node:
                 continue
@@ -353,16 +291,21 @@ class DaskPool(Roster[Slot]):
             elif kind == cluster_node.UP:
                 slot.up, slot.baseline = True, int(wire.unpack(body))
                 pid = ident if node.host == os.uname().nodename else 0
-                self._callback(WorkerUp(number, slot.baseline, pid=pid))
+                up = WorkerUp(number, slot.baseline, pid=pid, node=node.name, host=node.host)
+                self._callback(up)
             else:
                 self._died(slot, ident, body)
 
     def _answered(self, slot: Slot, ident: int, body: bytes) -> None:
         if not slot.queue or slot.queue[0] != ident:
             if slot.node is not None:
-                self._lose(slot.node, f"it answered task {ident} out of turn", died=False)
+                why = f"it answered task {ident} out of turn"
+                self._members.lose(slot.node, why, died=False)
             return
         outcome = slot.take(body)
+        if slot.node is not None:
+            slot.node.pulse.done += 1
+        self._scaling.note(outcome.seconds)
         if outcome.rss - slot.baseline > GROWTH:
             self.retire(slot.number)
         self._callback(Answered(slot.number, outcome))
@@ -379,13 +322,12 @@ class DaskPool(Roster[Slot]):
     ) -> None:
         if self._workers.get(slot.number) is not slot:
             return
+        for follow in slot.follows:
+            follow.cancel()  # Dask would keep a lease of a node that is gone
         if slot.node is not None:
             slot.node.numbers.discard(slot.number)
+            if slot.node.leaving and not slot.node.numbers:
+                self._members.scale_now()
         queued = tuple(ident for ident in slot.queue if ident != running)
         self._strike_off(Lost(slot.number, running, queued, cause, failure))
         self._place_soon()
-
-    def _beside(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.ensure_future(work)
-        self._side.add(task)
-        task.add_done_callback(self._side.discard)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.stores.store_settings import Stores
-    from geobatch_tui.orchestration.cluster.cluster_nodes import Refused
+    from geobatch_tui.orchestration.cluster.cluster_nodes import Node, Refused
     from geobatch_tui.orchestration.cluster.dask_cluster import DaskCluster
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.state.session import Session
@@ -135,9 +135,11 @@ async def open_pool(
     session: Session,
     inputs: Sequence[Input],
     on_fatal: Callable[[GeobatchError], None],
+    left: Callable[[], int],
 ) -> Pool:
     """Make the pool of a run; on a cluster, once its nodes have proved that they see its files.
-    ``on_fatal`` is called if the cluster is of no use any more.
+    ``on_fatal`` is called if the cluster is of no use any more; ``left`` counts the chunks that
+    are to be done.
 
     Raises:
         PreflightError: secrets of stores would travel without encryption.
@@ -151,6 +153,8 @@ async def open_pool(
         return resources.make_pool(root, write, inputs)
     from geobatch_tui.orchestration.cluster.cluster_node import Orders
     from geobatch_tui.orchestration.cluster.dask_pool import DaskPool
+    from geobatch_tui.orchestration.cluster.membership import Membership
+    from geobatch_tui.orchestration.cluster.scaling import Scaling
 
     stores = store_settings.current()
     refuse_secrets(stores, cluster.address)
@@ -166,16 +170,26 @@ async def open_pool(
     )
 
     def on_refused(refused: Refused) -> None:
-        session.log.emit("node.refused", level="warning", message=str(refused))
+        fields = {"host": refused.host} if refused.host else {}
+        session.log.emit("node.refused", level="warning", message=str(refused), **fields)
         session.put(Noted("node.refused", {"node": refused.label, "why": refused.why}))
 
+    def on_lost(node: Node, why: str) -> None:
+        event, level = ("node.lost", "warning") if why else ("node.left", "info")
+        text = f"{node.label}: {why or 'it has done its work, and left'}"
+        session.log.emit(event, level=level, message=text, host=node.host)
+        session.put(Noted(event, {"node": node.label, "why": why}))
+
+    scaling = Scaling(job.dask, left)
+    token = Token.written((str(output_dir), str(root)))
     pool = DaskPool(
         cluster,
-        orders,
-        Token.written((str(output_dir), str(root))),
-        sample(paths),
+        session.run_id,
+        Membership(cluster, orders, token, sample(paths), resources.share, scaling),
+        scaling,
         on_fatal=on_fatal,
         on_refused=on_refused,
+        on_lost=on_lost,
         share=resources.share,
         handles=job.engine.max_open_files,
         most=resources.workers if resources.workers < cluster.slots else 0,

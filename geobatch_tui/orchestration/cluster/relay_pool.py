@@ -3,8 +3,11 @@ engine packed, and answers leave as bytes that the engine reads."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
+from geobatch_tui.orchestration.workers import procfs
 from geobatch_tui.orchestration.workers.process_pool import ProcessPool
 
 if TYPE_CHECKING:
@@ -47,6 +50,21 @@ class RelayPool(ProcessPool):
 
     def has(self, number: int) -> bool:
         return number in self._workers
+
+    def cpu(self) -> float:
+        """Return the CPU seconds that the workers have used so far."""
+        processes = (worker.process for worker in self._workers.values())
+        return sum(procfs.cpu_seconds(each.pid) for each in processes if each is not None)
+
+    async def finish(self, seconds: float) -> None:
+        """Let the workers do what they have, and end; no longer than so many seconds."""
+        self._empty = asyncio.Event()
+        for worker in list(self._workers.values()):
+            self._retire(worker)
+        if self._workers:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._empty.wait()
 
     def send(self, number: int, idents: Sequence[int], frame: bytes) -> bool:
         """Queue tasks that are packed as one frame; False: the worker is gone, or about to go."""

@@ -13,6 +13,8 @@ from geobatch_tui.orchestration.cluster import cluster_node
 from geobatch_tui.orchestration.workers.process_pool import unreadable
 
 if TYPE_CHECKING:
+    import asyncio
+
     from geobatch_tui.execution.protocol.messages import Failure, Task
     from geobatch_tui.orchestration.cluster.cluster_nodes import Node
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 @dataclass(slots=True, eq=False)
 class Slot:
     """``queue`` holds the ids of tasks that it has not answered, ``pending`` the tasks among them
-    that are not sent yet. ``leases``, ``sent``, ``answered`` count leases, and tasks in them."""
+    that are not sent yet. ``leases``, ``sent``, ``answered`` count leases, and tasks in them;
+    ``follows``: what waits for leases in flight."""
 
     number: int
     node: Node | None = None
@@ -32,6 +35,11 @@ class Slot:
     leases: int = 0
     sent: int = 0
     answered: int = 0
+    follows: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.queue)
 
     def send(self, client: Any, run: str, address: str) -> Any:
         """Send what is pending as one lease; return Dask's future. Raises whatever pickling raises
@@ -72,5 +80,6 @@ class Slot:
 
 
 def named(failure: Failure, node: Node) -> Failure:
-    """Return a failure with the node that it happened on."""
-    return replace(failure, evidence={**failure.evidence, "node": node.label})
+    """Return a failure with the node that it happened on, and its host."""
+    where = {"node": node.label, "host": node.host}
+    return replace(failure, evidence={**failure.evidence, **where})

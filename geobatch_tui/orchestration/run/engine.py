@@ -240,6 +240,7 @@ class Engine(Listener):
             duration_ms=round(seconds * 1000, 3),
             crs_source=item.context.plan.notes.get("crs_source"),
             worker=worker,
+            host=self.dispatcher.host_of(worker),
             undefined_pixels=receipt.undefined or None,
         )
         if receipt.letters:
@@ -319,7 +320,8 @@ class Engine(Listener):
         self._session.put(lu.Noted("unsuspend", {"reason": reason}))
 
     def worker_up(self, event: u.WorkerUp) -> None:
-        self._session.log.emit("worker.up", level="debug", worker=event.worker, pid=event.pid)
+        fields = {"worker": event.worker, "pid": event.pid, "host": event.host or None}
+        self._session.log.emit("worker.up", level="debug", **fields)
 
     def worker_lost(self, event: Lost) -> None:
         level = "debug" if event.cause == "retired" else "warning"
@@ -377,5 +379,6 @@ class Engine(Listener):
                 "error_class": failure.error_class,
                 "error_message": failure.message,
                 "traceback": failure.traceback or None,
+                "host": failure.evidence.get("host"),
             }
         self._session.log.emit(event, level=level, message=message, item=item.context.key, **fields)

@@ -80,6 +80,10 @@ class Monitor:
                 take(self.snapshot())
             await asyncio.sleep(SNAPSHOT_PERIOD)
 
+    def left(self) -> int:
+        """Count the chunks that are to be done."""
+        return self.tally.pending + self.tally.running
+
     async def note(self) -> None:
         """Note rates and workers in the ledger, for readers in other processes."""
         notes = Notes()
@@ -153,14 +157,19 @@ class Monitor:
             "working": [list(entry) for entry in snapshot.working],
             "workers": self._workers(),
             "hosts": self._hosts(),
+            **({"nodes": nodes} if (nodes := self._nodes()) else {}),
         }
 
     def _hosts(self) -> list[Json]:
         away = {root: outage for ask in self.outages for root, outage in ask().items()}
         return self.hosts.at(time.monotonic(), away, time.time())
 
-    def _workers(self) -> dict[str, dict[str, int]]:
-        """Return pid, resident bytes, finished and failed units of each worker, by its number."""
+    def _nodes(self) -> list[dict[str, object]]:
+        return self._dispatcher.nodes() if self._dispatcher is not None else []
+
+    def _workers(self) -> dict[str, dict[str, int | str]]:
+        """Return pid, resident bytes, finished and failed units of each worker, by its number; on a
+        cluster also its node."""
         if self._dispatcher is None:
             return {}
         rss, records = self._memory.workers if self._memory else {}, self._dispatcher.records
@@ -170,6 +179,7 @@ class Monitor:
                 "rss": rss.get(worker, entry.rss),
                 "done": records[worker].done,
                 "failed": records[worker].failed,
+                **({"node": entry.node} if entry.node else {}),
             }
             for worker, entry in self._dispatcher.workers.items()
         }

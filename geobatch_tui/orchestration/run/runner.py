@@ -143,9 +143,8 @@ class Run:
                     keep_copies(self._session)
                     # Beside the plan: its client takes as long to load as a small plan.
                     stored = self._every(stack, prove_store(self._session))
-                    pool = await open_pool(
-                        self._cluster, self._crew, self._session, self._inputs, self._end_by
-                    )
+                    with_what = self._cluster, self._crew, self._session, self._inputs
+                    pool = await open_pool(*with_what, self._end_by, self._monitor.left)
                     finish = await self._phases(pool, stored)
                 except GeobatchError as error:
                     self._fatal = self._fatal or error

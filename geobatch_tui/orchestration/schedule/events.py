@@ -87,12 +87,15 @@ class Reopened:
 @dataclass(frozen=True, slots=True)
 class WorkerUp:
     """A worker takes tasks. ``rss``: what it occupies before any work, in bytes (0: unknown);
-    ``fresh``: it has not worked on anything yet. Pools tell it, with the ``pid``."""
+    ``fresh``: it has not worked on anything yet. Pools tell it, with the ``pid``, and on a cluster
+    with the ``node`` and its ``host``."""
 
     worker: int
     rss: int = 0
     fresh: bool = True
     pid: int = 0
+    node: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

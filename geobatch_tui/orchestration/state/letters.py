@@ -134,6 +134,7 @@ def _letter(
         "reaction": failure.reaction.value,
         "traceback": failure.traceback,
         "evidence": dict(failure.evidence),
+        **({"host": safe(str(host))} if (host := failure.evidence.get("host")) else {}),
     }
 
 

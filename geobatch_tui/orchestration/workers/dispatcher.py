@@ -90,6 +90,8 @@ class Dispatcher:
     def tell(self, event: u.Event) -> None:
         """Hand an event to the scheduler and act on its decisions. An event from within a callback
         of the listener waits until the current one is done."""
+        if isinstance(event, u.SetWorkers) and self._pool.wish(event.count):
+            return
         self._events.append(event)
         if self._handling:
             return
@@ -106,6 +108,15 @@ class Dispatcher:
                     self._look_at_head(worker)
         finally:
             self._handling = False
+
+    def nodes(self) -> list[dict[str, object]]:
+        """Return what is noted of the nodes of a cluster."""
+        return self._pool.nodes()
+
+    def host_of(self, worker: int) -> str | None:
+        """Return the host of a worker, where a run has several."""
+        up = self.workers.get(worker)
+        return (up.host or None) if up is not None else None
 
     def adopt(self, workers: Sequence[u.WorkerUp]) -> None:
         """Take over workers that an earlier dispatcher of the same pool left idle; before

@@ -56,6 +56,15 @@ class Roster[W]:
     def listen(self, callback: Callable[[PoolEvent], None]) -> None:
         self._callback = callback
 
+    def nodes(self) -> list[dict[str, object]]:
+        """Return what is noted of the nodes of a cluster; nothing on one machine."""
+        return []
+
+    def wish(self, workers: int) -> bool:
+        """Whether this pool makes room for so many workers itself, as an operator wishes."""
+        del workers
+        return False
+
     def _strike_off(self, lost: Lost) -> None:
         """Tell that a worker is gone; also a pool that waits for the last one to close."""
         del self._workers[lost.worker]
@@ -94,6 +103,15 @@ class Pool(Protocol):
 
     def rss(self) -> dict[int, int]:
         """Return the resident bytes of each worker, its children included."""
+        ...
+
+    def nodes(self) -> list[dict[str, object]]:
+        """Return what is noted of the nodes of a cluster; nothing on one machine."""
+        ...
+
+    def wish(self, workers: int) -> bool:
+        """Whether this pool makes room for so many workers itself, as an operator wishes, and then
+        tells ``Resized``."""
         ...
 
     async def close(self, grace: float) -> None:

@@ -1,4 +1,4 @@
-"""Facts about processes from /proc: resident memory, children, cgroups, and OOM kills."""
+"""Facts about processes from /proc: resident memory, CPU time, children, cgroups, and OOM kills."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 CGROUP_TREE = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def resident_of_tree(pid: int) -> int:
@@ -34,6 +35,16 @@ def resident(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
     except (OSError, IndexError):
         return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds that a process has used; 0 if it is gone."""
+    try:
+        # The name of the program, in brackets, may hold spaces.
+        words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return (int(words[11]) + int(words[12])) / _TICKS
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def children(pid: int) -> list[int]:

@@ -24,7 +24,7 @@ _LONG: Final = 1 << 20  #: bytes of a line that are looked at
 
 FIELDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("level", "event", "message", "chunk", "item", "class", "stage"), "text"),
-    **dict.fromkeys(("logger", "worker"), "text"),
+    **dict.fromkeys(("logger", "worker", "host"), "text"),
     "attempts": "number",
 }
 """Fields that a filter can name."""

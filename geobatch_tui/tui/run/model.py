@@ -115,6 +115,30 @@ class WorkerRow:
     kind: str = ""
     done: int | None = None
     failed: int | None = None
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A node of a cluster. ``state``: up, leaving, left, lost or refused, and ``why``; ``cpu``
+    counts cores, ``memory_bytes`` is its limit. What is gone has no figures."""
+
+    name: str
+    label: str
+    host: str
+    state: str
+    why: str = ""
+    slots: int = 0
+    busy: int = 0
+    chunks_per_min: float = 0.0
+    cpu: float = 0.0
+    rss_bytes: int = 0
+    memory_bytes: int = 0
+    leases: int = 0
+
+    @property
+    def is_there(self) -> bool:
+        return self.state in {"up", "leaving"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +217,7 @@ class View:
     finishing: int = 0
     unit_name: str = "px"
     workers: tuple[WorkerRow, ...] = ()
+    nodes: tuple[NodeRow, ...] = ()
     suspended: str = ""
     rss_bytes: int = 0
     groups: tuple[DeadGroup, ...] = ()
@@ -297,6 +322,10 @@ def notices(before: View, now: View) -> Iterator[Notice]:
         yield from _turned(now)
     if now.suspended and now.suspended != before.suspended and "operator" not in now.suspended:
         yield Notice("waiting", f"nothing new is started: {now.suspended}", "warning")
+    known = {(node.label, node.state, node.why) for node in before.nodes}
+    for node in now.nodes:
+        if node.state in {"lost", "refused"} and (node.label, node.state, node.why) not in known:
+            yield Notice(f"node {node.state}", f"{node.label}: {node.why}", "warning")
 
 
 def _turned(now: View) -> Iterator[Notice]:

@@ -10,7 +10,7 @@ from geobatch_tui.observability.host_report import HostReport
 from geobatch_tui.observability.rates import NAMES
 from geobatch_tui.observability.second_bars import Total, bars
 from geobatch_tui.observability.text import safe
-from geobatch_tui.tui.run.model import Sample, WorkerRow
+from geobatch_tui.tui.run.model import NodeRow, Sample, WorkerRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,11 +54,32 @@ def latest(progress: Json) -> Json:
         "rss_bytes": int(progress.get("rss_bytes") or 0),
         "workers": _workers(progress),
         "hosts": tuple(HostReport.of(host) for host in progress.get("hosts") or ()),
+        "nodes": tuple(map(_node, progress.get("nodes") or ())),
     }
 
 
 def _seconds(value: float | None) -> float | None:
     return None if value is None else float(value)
+
+
+def _node(facts: Json) -> NodeRow:
+    def text(name: str) -> str:
+        return safe(str(facts.get(name) or ""))
+
+    return NodeRow(
+        name=text("node"),
+        label=text("label"),
+        host=text("host"),
+        state=text("state"),
+        why=text("why"),
+        slots=int(facts.get("workers") or 0),
+        busy=int(facts.get("busy") or 0),
+        chunks_per_min=float(facts.get("chunks_per_min") or 0.0),
+        cpu=float(facts.get("cpu") or 0.0),
+        rss_bytes=int(facts.get("rss") or 0),
+        memory_bytes=int(facts.get("memory") or 0),
+        leases=int(facts.get("leases") or 0),
+    )
 
 
 def _workers(progress: Json) -> tuple[WorkerRow, ...]:
@@ -80,6 +101,7 @@ def _workers(progress: Json) -> tuple[WorkerRow, ...]:
                 kind=safe(str(kind)),
                 done=facts.get("done"),
                 failed=facts.get("failed"),
+                node=safe(str(facts.get("node") or "")),
             )
         )
     return tuple(rows)

@@ -265,7 +265,7 @@ class RunStore:
         planned = reader.last_event("run.planned") or {} if run else {}
         facts = dict(latest(progress))
         if not live:
-            facts |= {"workers": (), "suspended": "", "finishing": 0, "still_s": 0.0}
+            facts |= {"workers": (), "nodes": (), "suspended": "", "finishing": 0, "still_s": 0.0}
             facts |= {"eta_s": None, "eta_low_s": None, "eta_high_s": None}
         history = tuple(self._history)
         return replace(

@@ -9,12 +9,15 @@ from types import SimpleNamespace
 import pytest
 from pool_driver import PoolDriver
 
+from geobatch_tui.config.cluster.dask_section import DaskSection
 from geobatch_tui.errors import ClusterError
 from geobatch_tui.execution.protocol import wire
 from geobatch_tui.execution.protocol.messages import Failure, Outcome
-from geobatch_tui.orchestration.cluster import cluster_node, dask_pool
+from geobatch_tui.orchestration.cluster import cluster_node, membership
 from geobatch_tui.orchestration.cluster.cluster_nodes import Node
 from geobatch_tui.orchestration.cluster.dask_pool import DaskPool
+from geobatch_tui.orchestration.cluster.membership import Membership
+from geobatch_tui.orchestration.cluster.scaling import Scaling
 from geobatch_tui.orchestration.cluster.view_proof import Token
 from geobatch_tui.orchestration.schedule import events as u
 
@@ -44,10 +47,11 @@ class Cluster:
 
     def __init__(self, *slots: int) -> None:
         self.nodes = {
-            f"tcp://{n}": Node(f"n{n}", f"tcp://{n}", f"node {n}", "far", count, 1000 * MIB)
+            f"tcp://{n}": Node(f"n{n}", f"tcp://{n}", f"node {n}", "far", count, 1000 * MIB, n)
             for n, count in enumerate(slots)
         }
         self.refused = {}
+        self.started = None
         self.fresh: list[Node] = []
         self.lives = True
         self.client = self
@@ -88,7 +92,7 @@ class Cluster:
         if address in self.silent:
             return TimeoutError()
         if function is cluster_node.beat:
-            return {"rss": {}, "compiling": []}
+            return {"rss": {}, "taken": 7 * MIB, "compiling": [], "cpu": 0.0}
         if function is not cluster_node.enter or address in self.wrong:
             return self.wrong.get(address) if function is cluster_node.enter else None
         for directory in arguments[1]:
@@ -117,15 +121,18 @@ async def rig(tmp_path):
     """Make a pool and its driver."""
     made = []
 
-    async def make(*slots, most=0, wrong=None, settle=True):
+    async def make(*slots, most=0, wrong=None, settle=True, owned=None):
         cluster = Cluster(*slots)
+        cluster.started = owned
         cluster.wrong |= wrong or {}
-        fatal, refused = [], []
+        fatal, refused, lost = [], [], []
         orders = cluster_node.Orders("run", "", "client", "raster")
+        scaling = Scaling(DaskSection(workers=len(slots)), lambda: 0)
+        token = Token.written([str(tmp_path)])
+        members = Membership(cluster, orders, token, (), 100 * MIB, scaling)
         pool = DaskPool(
-            cluster, orders, Token.written([str(tmp_path)]), (),
-            on_fatal=fatal.append, on_refused=refused.append,
-            share=100 * MIB, handles=32, most=most,
+            cluster, "run", members, scaling, on_fatal=fatal.append, on_refused=refused.append,
+            on_lost=lambda *gone: lost.append(gone), share=100 * MIB, handles=32, most=most,
         )  # fmt: skip
         made.append(pool)
         await pool.enter()
@@ -133,7 +140,7 @@ async def rig(tmp_path):
         if settle:
             await turn()
         return SimpleNamespace(
-            cluster=cluster, pool=pool, driver=driver, fatal=fatal, refused=refused
+            cluster=cluster, pool=pool, driver=driver, fatal=fatal, refused=refused, lost=lost
         )
 
     yield make
@@ -215,7 +222,8 @@ async def test_a_lost_node_gives_all_back(rig):
     made.cluster.topics["all"]((0.0, {"action": "remove-worker", "worker": node.address}))
     lost = made.driver.lost[first]
     assert (lost.running, lost.queued, lost.cause) == (idents[0], tuple(idents[1:]), "signal")
-    assert lost.failure.evidence == {"exitcode": None, "node": node.label}
+    assert lost.failure.evidence == {"exitcode": None, "node": node.label, "host": "far"}
+    assert made.lost == [(node, "its Dask worker ended")]
     assert second not in made.driver.lost
     assert made.driver.sizes[-1].workers == 1
     kept = made.pool._workers[second].node
@@ -255,7 +263,7 @@ async def test_exact_blame(rig):
     made.cluster.tell("n0", ("lost", worker, idents[1], packed(("signal", CRASH))))
     lost = made.driver.lost[worker]
     assert (lost.running, lost.queued) == (idents[1], (idents[2],))
-    assert lost.failure.evidence == {"signal": "SIGSEGV", "node": "node 0"}
+    assert lost.failure.evidence == {"signal": "SIGSEGV", "node": "node 0", "host": "far"}
 
 
 async def test_answers_that_are_lost(rig):
@@ -341,9 +349,10 @@ async def test_a_silent_node(rig):
     """It does not answer the engine: given up, and refused at the third time."""
     made, (worker,) = await started(rig, 1)
     node = made.pool._workers[worker].node
-    for _ in range(dask_pool.LOSSES):
-        made.pool._nodes[node.address] = node
-        made.pool._lose(node, "it does not answer", died=False)
+    members = made.pool._members
+    for _ in range(membership.LOSSES):
+        members.nodes[node.address] = members._names[node.name] = node
+        members.lose(node, "it does not answer", died=False)
     assert "lost 3 times" in str(made.refused[-1])
 
 
@@ -351,7 +360,7 @@ async def test_the_scheduler_is_gone(rig):
     """The run ends by an error that says so, once; nodes are not asked any more."""
     made, (worker,) = await started(rig, 1)
     made.cluster.lives = False
-    made.pool._scan_now.set()
+    made.pool._members.scale_now()
     await turn()
     (error,) = made.fatal
     assert isinstance(error, ClusterError)
@@ -365,11 +374,94 @@ async def test_the_scheduler_is_gone(rig):
 
 async def test_no_node_for_long(rig, monkeypatch):
     """A run waits for another node, and not for ever."""
-    monkeypatch.setattr(dask_pool, "EMPTY", 0.0)
+    monkeypatch.setattr(membership, "EMPTY", 0.0)
     made, _ = await started(rig, 1)
     made.cluster.topics["all"]((0.0, {"action": "remove-worker", "worker": "tcp://0"}))
     async with asyncio.timeout(5):
         while not made.fatal:
-            made.pool._scan_now.set()
+            made.pool._members.scale_now()
             await asyncio.sleep(0.01)
     assert "no node is left" in str(made.fatal[0])
+
+
+async def test_a_retired_node_does_what_it_has(rig):
+    """Dask says that its end is expected: it gets nothing more, and nothing is given back before it
+    says that it is done."""
+    made, (worker, other) = await started(rig, 1, 1, count=2)
+    idents = [made.driver.chunk(worker, index) for index in range(2)]
+    await turn()
+    node = made.pool._workers[worker].node
+    gone = {"action": "remove-worker", "worker": node.address, "expected": True}
+    made.cluster.topics["all"]((0.0, gone))
+    late = made.driver.chunk(worker)
+    await turn()
+    assert not made.driver.lost
+    assert made.driver.sizes[-1].workers == 1
+    assert [row["state"] for row in made.pool.nodes()] == ["leaving", "up"]
+    assert len(made.cluster.leases) == 1
+    made.cluster.answer(node.name, worker, *idents)
+    retired = ("lost", worker, 0, packed(("retired", None)))
+    made.cluster.tell(node.name, retired, ("gone", 0, 0, b""))
+    assert sorted(made.driver.outcomes) == idents
+    assert made.driver.lost[worker].queued == (late,)
+    assert made.lost == [(node, "")]
+    assert [row["state"] for row in made.pool.nodes()] == ["up", "left"]
+    assert other not in made.driver.lost
+
+
+class Owned:
+    """A cluster that is of this run."""
+
+    def __init__(self, workers):
+        self.workers = workers
+        self.calls = []
+
+    async def scale(self, workers):
+        self.workers = workers
+        self.calls.append(workers)
+
+    async def drop(self, names):
+        self.workers -= len(names)
+        self.calls.append(names)
+
+
+async def test_an_operator_scales(rig):
+    """More workers are more nodes; with fewer, a node is left once it has done what it has."""
+    owned = Owned(2)
+    made = await rig(2, 2, owned=owned)
+    numbers = [made.pool.spawn() for _ in range(4)]
+    await turn()
+    assert made.pool.wish(5)
+    await turn()
+    assert owned.calls == [3]
+    assert made.pool.wish(3), "one fewer is a whole node"
+    owned.workers = 2
+    await turn()
+    leaving = [node for node in made.pool._members.nodes.values() if node.leaving]
+    (node,) = leaving
+    assert made.driver.sizes[-1].workers == 2
+    ends = [asked[3] for asked in made.cluster.asked if asked[0] == "end"]
+    assert sorted(ends) == sorted(node.numbers)
+    assert set(ends) < set(numbers)
+    for number in ends:
+        made.cluster.tell(node.name, ("lost", number, 0, packed(("retired", None))))
+    await turn()
+    assert owned.calls[-1] == [node.ident]
+    assert made.lost == [(node, "")]
+    assert not (await rig(1)).pool.wish(3), "a cluster of others is not scaled"
+
+
+async def test_rows_of_nodes(rig):
+    """What consoles show: room, work, memory, and why a node is gone."""
+    made, (worker,) = await started(rig, 2)
+    made.driver.chunk(worker)
+    await turn()
+    (row,) = made.pool.nodes()
+    assert row == {
+        "node": "n0", "label": "node 0", "host": "far", "state": "up", "workers": 2, "busy": 1,
+        "chunks_per_min": 0.0, "cpu": 0.0, "rss": 7 * MIB, "memory": 1000 * MIB, "leases": 1,
+        "why": "",
+    }  # fmt: skip
+    made.cluster.topics["all"]((0.0, {"action": "remove-worker", "worker": "tcp://0"}))
+    (row,) = made.pool.nodes()
+    assert (row["state"], row["why"]) == ("lost", "its Dask worker ended")
