@@ -103,6 +103,14 @@ def text_line(
     return f"{clock} {level:<7} {safe(str(redact_value(' '.join(words))))}"
 
 
+def early_line(event: str, message: str, *, as_text: bool) -> str:
+    """Make a line of what happens before there is a run."""
+    now, level = time.time(), "info"
+    if as_text:
+        return text_line(now, level, message, event, {})
+    return LineMaker("").json_line(now, level, "geobatch", event, message, {})
+
+
 def _ordered(fields: Mapping[str, object]) -> dict[str, object]:
     ordered = {name: fields[name] for name in _AFTER_RUN if fields.get(name) is not None}
     if len(ordered) != len(fields):

@@ -320,8 +320,9 @@ class Engine(Listener):
         self._session.put(lu.Noted("unsuspend", {"reason": reason}))
 
     def worker_up(self, event: u.WorkerUp) -> None:
-        fields = {"worker": event.worker, "pid": event.pid, "host": event.host or None}
-        self._session.log.emit("worker.up", level="debug", **fields)
+        host = event.host or None
+        log = self._session.log
+        log.emit("worker.up", level="debug", worker=event.worker, pid=event.pid, host=host)
 
     def worker_lost(self, event: Lost) -> None:
         level = "debug" if event.cause == "retired" else "warning"

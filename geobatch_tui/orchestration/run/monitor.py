@@ -157,15 +157,16 @@ class Monitor:
             "working": [list(entry) for entry in snapshot.working],
             "workers": self._workers(),
             "hosts": self._hosts(),
-            **({"nodes": nodes} if (nodes := self._nodes()) else {}),
+            **self._nodes(),
         }
 
     def _hosts(self) -> list[Json]:
         away = {root: outage for ask in self.outages for root, outage in ask().items()}
         return self.hosts.at(time.monotonic(), away, time.time())
 
-    def _nodes(self) -> list[dict[str, object]]:
-        return self._dispatcher.nodes() if self._dispatcher is not None else []
+    def _nodes(self) -> Json:
+        nodes = self._dispatcher.nodes() if self._dispatcher is not None else []
+        return {"nodes": nodes} if nodes else {}
 
     def _workers(self) -> dict[str, dict[str, int | str]]:
         """Return pid, resident bytes, finished and failed units of each worker, by its number; on a

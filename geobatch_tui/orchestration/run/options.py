@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from geobatch_tui.observability.lines import LineMaker, text_line
+from geobatch_tui.observability.lines import early_line
 from geobatch_tui.orchestration.state.repaired_files import install
 from geobatch_tui.orchestration.state.session import state_of_run
 
@@ -80,14 +79,7 @@ class Options:
     def say(self, event: str, message: str) -> None:
         """Tell whoever reads log lines what happens before there is a log."""
         if self.log_stream is not None:
-            now, level = time.time(), "info"
-            as_text = self.log_format == "text"
-            line = (
-                text_line(now, level, message, event, {})
-                if as_text
-                else LineMaker("").json_line(now, level, "geobatch", event, message, {})
-            )
-            self.log_stream(line)
+            self.log_stream(early_line(event, message, as_text=self.log_format == "text"))
 
     def observer(self) -> Callable[[Snapshot], None] | None:
         """Return what takes snapshots at the moment; None: nothing does."""

@@ -12,7 +12,7 @@ from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import LOOKS
-from geobatch_tui.tui.map.picture.codes import MODES, PRECEDENCE, STEPS
+from geobatch_tui.tui.map.picture.codes import MODES, PRECEDENCE, STEPS, WHO
 from geobatch_tui.tui.map.picture.place import lonlat_text
 from geobatch_tui.tui.map.picture.reading import (
     Piece,
@@ -129,7 +129,7 @@ class Legend(Pieces):
 
     def _steps(self, *, short: bool = False) -> list[list[Piece]]:
         """Return each step of the scale: its digit, its colour, and where it begins."""
-        if self.mode.name == "worker":
+        if self.mode.name in WHO:
             return [
                 [("█", f"$ramp-{step + 1}"), (f" {step + 1}", _QUIET)] for step in range(STEPS)
             ] + [[("█", "$secondary"), (" several", _QUIET)]]

@@ -15,7 +15,7 @@ from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters.retry_plan import dead_within
 from geobatch_tui.tui.map.chunk_map import ChunkMap
 from geobatch_tui.tui.map.panels import CursorCard, HistogramPanel, Legend, MapHead
-from geobatch_tui.tui.map.picture.codes import CODES, MODES
+from geobatch_tui.tui.map.picture.codes import CODES, MODES, WHO
 from geobatch_tui.tui.map.picture.histogram import histogram
 from geobatch_tui.tui.map.picture.place import Place
 from geobatch_tui.tui.map.picture.reading import Reading, read
@@ -224,7 +224,7 @@ class MapScreen(Page):
         if not self.query_one("#side").display:
             return
         mode = self.map.mode
-        mode = mode if mode.figure and mode.name != "worker" else _DURATION
+        mode = mode if mode.figure and mode.name not in WHO else _DURATION
         if mode is self._spread_mode and time.monotonic() < self._spread_next:
             return
         self._spread_mode = mode

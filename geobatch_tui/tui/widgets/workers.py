@@ -1,9 +1,10 @@
-"""The workers: the chunk of each, its time, memory and CPU."""
+"""The workers: the chunk of each, its time, memory and CPU; on a cluster, by node."""
 
 from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
@@ -11,6 +12,7 @@ from textual.content import Content
 from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.parts.line_widget import Lines
+from geobatch_tui.tui.parts.node_lines import WIDE, node_lines
 from geobatch_tui.tui.run.procs import KEPT, CpuMeter
 
 if TYPE_CHECKING:
@@ -37,9 +39,14 @@ class Workers(Lines):
         super().take(delta)
 
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        wide = width >= WIDE
+        title = "Nodes" if view.nodes else "Workers"
+        if title != self.border_title:  # to set it repaints everything
+            self.border_title = title
+        if view.nodes:
+            return node_lines(view, width, height, partial(self._row, width=width, wide=wide))
         if not view.workers:
             return [Content.assemble((_empty(view), "$quiet"))]
-        wide = width >= 64
         lines = [self._head(width)] if wide else []
         room = height - len(lines)
         rows = view.workers

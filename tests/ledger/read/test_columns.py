@@ -41,6 +41,14 @@ def test_figures_of_done_chunks(ledger, reader, item, done, name, value):
     assert list(reader.figures(name, 1, 3)) == [0, value, 0]
 
 
+def test_the_node_of_a_chunk(ledger, reader, item, done):
+    """Its spool's name tells it; on one machine there is none."""
+    ledger.apply([ItemPlanned(item(1, 1, 4))])
+    spools = ("3-n12-5-6.spool", "3-5-6.spool", "")
+    ledger.apply([done(n, 1, spool=spool) for n, spool in enumerate(spools, 1)])
+    assert list(reader.figures("node", 1, 4)) == [12, 0, 0, 0]
+
+
 def test_outlines_tell_grid_and_bounds(ledger, reader, item):
     """An item without a plan has no grid; pages go on behind an id."""
     plan = {

@@ -197,7 +197,7 @@ async def test_every_mode_can_be_shown():
             await pilot.press("m")
             await settled(pilot)
             names.append(app.chunk_map.mode.name)
-        assert names == ["duration", "attempts", "memory", "worker", "nodata", "state"]
+        assert names == ["duration", "attempts", "memory", "worker", "node", "nodata", "state"]
 
 
 async def test_figures_that_come_late_show_nothing():

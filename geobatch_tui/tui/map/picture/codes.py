@@ -145,7 +145,7 @@ class Mode:
 
     def steps(self, values: Iterable[float], scale: Scale) -> bytes:
         """Return a byte a figure, with the bit of its step."""
-        if self.name == "worker":
+        if self.name in WHO:
             return bytes(1 << (int(value) - 1) % STEPS if value else 0 for value in values)
         edges = scale.edges
         return bytes(_BITS[bisect_right(edges, value)] for value in values)
@@ -153,15 +153,21 @@ class Mode:
     @property
     def table(self) -> bytes:
         """Table from steps to codes, for ``bytes.translate``."""
-        return ONLY if self.name == "worker" else HIGHEST
+        return ONLY if self.name in WHO else HIGHEST
 
 
+#: Modes that say who did a chunk: their figures are numbers without an order.
+WHO: Final = frozenset({"worker", "node"})
 _BITS: Final = tuple(1 << step for step in range(STEPS))
 _NO_SCALE: Final = Scale.between(0.0, 1.0)
 
 
 def _worker(value: float) -> str:
     return f"process {value:.0f}" if value else "-"
+
+
+def _node(value: float) -> str:
+    return f"node {value:.0f}" if value else "-"
 
 
 def _share(value: float) -> str:
@@ -174,5 +180,6 @@ MODES: Final = (
     Mode("attempts", "attempts", "{:.0f}".format, Scale((1.5, 2.5, 3.5, 4.5), 1, 5)),
     Mode("memory", "rss_bytes", partial(size, room=7)),
     Mode("worker", "spool", _worker, _NO_SCALE),
+    Mode("node", "node", _node, _NO_SCALE),
     Mode("nodata", "nodata", _share, Scale.between(0.0, 1.0)),
 )

@@ -129,13 +129,15 @@ def figure_pieces(
     figures: Mapping[str, float] | None, code: int, unit: str
 ) -> list[tuple[str, str]]:
     """Names and texts of a chunk's figures; None: they are not read yet. Of a chunk that is not
-    done only the attempts are known, and only pixels may be without data, or undefined."""
+    done only the attempts are known, and only pixels may be without data, or undefined. Only
+    a cluster has nodes."""
     pieces = [
         (mode.name, "…" if figures is None else mode.text(figures.get(mode.figure, 0.0)))
         for mode in MODES
         if mode.figure
         and (code == Code.DONE or mode.name == "attempts")
         and (unit == "px" or mode.name != "nodata")
+        and (mode.name != "node" or (figures or {}).get("node"))
     ]
     if undefined := (figures or {}).get("undefined"):
         pieces.append(("undefined", plural(int(undefined), "pixel")))
