@@ -79,7 +79,8 @@ class Publisher:
             OutputGoneError, StateError: a sync failed. It must not be tried again: the kernel may
                 have dropped what it could not write.
         """
-        parents = {(self._root / key).parent for key in keys}
+        folders = {key.rpartition("/")[0] for key in keys}  # as text: there are many keys
+        parents = {self._root / folder for folder in folders}
         above = {
             upper
             for parent in parents - self._known

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiofiles
@@ -32,6 +31,7 @@ from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.protocol.messages import Json
@@ -81,8 +81,8 @@ def identify(path: str) -> SourceIdentity:
             statuses, digests = identify_each(members_of(path))
             return SourceIdentity(*source_files.total(statuses), digest(list(digests)))
         files, named = source_files.files(path), source_files.named(path)
-        if files == [Path(path)] and not named:
-            return identify_file(Path(path))
+        if len(files) == 1 and not named and not source_files.is_dataset(path):
+            return identify_file(path)
         size, mtime_ns = source_files.status(path)
         each: dict[str, object] = {one.name: identify_file(one).digest for one in files}
         for one in named:  # not read: a VRT may name any file

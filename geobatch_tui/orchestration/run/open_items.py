@@ -7,7 +7,6 @@ here: a job of a million chunks costs no more memory than one of a thousand.
 from __future__ import annotations
 
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan
@@ -56,7 +55,7 @@ class OpenItems:
         self._settling: set[int] = set()
         self._released: deque[tuple[int, int]] = deque()
         self.stuck: list[OpenItem] = []
-        self._checked_directory = Path()
+        self._checked_folder: str | None = None
         self._exhausted = False
 
     def refill(self, count: int) -> tuple[Unit, ...]:
@@ -242,16 +241,17 @@ class OpenItems:
             op=self._op,
             params=self._params,
             output=self._output,
-            out_path=str(self._out_path(row.key)),
+            out_path=self._out_path(row.key),
             work_dir=str(self._state.work(row.item_id)),
             plan=ItemPlan.from_json(row.plan),
         )
 
-    def _out_path(self, key: str) -> Path:
+    def _out_path(self, key: str) -> str:
         """Return where an item's output goes. Items come by directories: each is checked once."""
         root = self._state.output_dir
         path = output_path(root, key)
-        if path.parent != self._checked_directory:
+        folder = key.rpartition("/")[0]
+        if folder != self._checked_folder:
             refuse_foreign_links(root, path.parent)
-            self._checked_directory = path.parent
-        return path
+            self._checked_folder = folder
+        return str(path)
