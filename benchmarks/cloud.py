@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloud_output import SENT, compete_to_store
 from data import path_of
 from jobs import reproject, write_job
 from measure import MB, RESULTS, ROOT, Measured, checked, geobatch, median, table
@@ -197,16 +198,19 @@ def compete(name: str, rounds: int, trace: Path | None = None) -> list[dict[str,
 def main(words: Sequence[str] | None = None) -> None:
     """Measure the named rows, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join([*ROWS, *SENT]))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--trace", type=Path, metavar="DIR")
     given = parser.parse_args(words)
-    unknown = set(given.rows) - set(ROWS)
+    unknown = set(given.rows) - set(ROWS) - set(SENT)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     lines: list[dict[str, Any]] = []
-    for name in given.rows or ROWS:
-        lines += compete(name, given.rounds, given.trace)
+    for name in given.rows or [*ROWS, *SENT]:
+        if name in SENT:
+            lines += compete_to_store(name, given.rounds)
+        else:
+            lines += compete(name, given.rounds, given.trace)
         print(table([line for line in lines if line["row"] == name]), flush=True)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "cloud.json").write_text(json.dumps(lines, indent=1))

@@ -41,11 +41,6 @@ def inputs_of(job: Job) -> list[Input]:
     enter_stores(job)
     if job.output.stac:
         check_pystac()
-        if is_prefix(job.output.dir):
-            raise PreflightError(
-                f"output.stac is not written into stores yet: {shown(job.output.dir)}",
-                hint="set output.stac = false; output.manifest = true lists the outputs there",
-            )
     inputs = expand(job.source.inputs, out, job.output.format, own_names=not is_combined(job))
     enter_signers(signed(inputs))
     _refuse_members(inputs, _combining(job))

@@ -24,6 +24,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.published import write_manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pystac
@@ -69,43 +70,63 @@ async def write_lists(session: Session) -> list[str]:
 
 
 def write_collection(state: StateDir, job: Job) -> None:
-    """Write an item beside each published output, and ``collection.json`` in the output directory;
+    """Write an item beside each published output, and ``collection.json`` where the outputs are;
     each is whole or not written.
 
     Raises:
-        StateError: a file of such a name is not ours, or the ledger cannot be read.
+        StateError: a file or object of such a name is not ours, or the ledger cannot be read.
         OutputGoneError: it cannot be written.
     """
-    from geobatch_tui.orchestration.state.stac_items import MARK, quoted, stac_item
+    from geobatch_tui.orchestration.state.stac_items import MARK
 
-    root = state.output_dir
     extent = _Extent()
     links: list[tuple[str, str]] = []
+    items = _items(state, job, extent, links)
+    if state.prefix is not None:
+        from geobatch_tui.execution.stores.small_objects import SmallObjects
+
+        documents = SmallObjects(state.prefix, "output.stac")
+        documents.write((place, _packed(values)) for place, values in items)
+        if links:
+            documents.write([(COLLECTION, _packed(_collection(job, state, extent, links)))])
+        return
+    for place, values in items:
+        _write(state.output_dir / place, values, MARK)
+    if links:
+        _write(state.output_dir / COLLECTION, _collection(job, state, extent, links), _ITEMS)
+
+
+def _items(
+    state: StateDir, job: Job, extent: _Extent, links: list[tuple[str, str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the item of each published output, and its place; add it to ``extent`` and ``links``
+    of the collection."""
+    from geobatch_tui.orchestration.state.stac_items import quoted, stac_item
+
+    root = state.output_dir
     with LedgerReader(state.ledger) as reader:
         for row in reader.items():
             if row.state is not ItemState.PUBLISHED:
                 continue
-            item = stac_item(row, root, job.output.format)
+            item = stac_item(row, root, job.output.format, is_far=state.prefix is not None)
             path = _beside(output_path(root, row.key))
             folder = os.path.relpath(path.parent, root)
             place = path.name if folder == "." else f"{folder}/{path.name}"
             up = "../" * place.count("/")
             item.set_collection(None)
-            item.collection_id = _name(job, root)
+            item.collection_id = _name(job, state)
             values = item.to_dict(include_self_link=False, transform_hrefs=False)
             values["links"] += [
                 {"rel": name, "href": f"{up or './'}{COLLECTION}", "type": "application/json"}
                 for name in ("collection", "parent", "root")
             ]
-            _write(path, values, MARK)
             extent.add(item)
             links.append((f"./{quoted(place)}", item.id))
-    if links:
-        _write(root / COLLECTION, _collection(job, root, extent, links), _ITEMS)
+            yield place, values
 
 
-def _name(job: Job, root: Path) -> str:
-    return safe(job.job.name or root.name) or "outputs"
+def _name(job: Job, state: StateDir) -> str:
+    return safe(job.job.name or state.outputs.rpartition("/")[2]) or "outputs"
 
 
 def _beside(path: Path) -> Path:
@@ -146,12 +167,12 @@ class _Extent:
 
 
 def _collection(
-    job: Job, root: Path, extent: _Extent, links: list[tuple[str, str]]
+    job: Job, state: StateDir, extent: _Extent, links: list[tuple[str, str]]
 ) -> dict[str, Any]:
     import pystac
 
     made = pystac.Collection(
-        id=_name(job, root),
+        id=_name(job, state),
         description=f"Outputs of geobatch, by {job.op.name}.",
         extent=extent.made(),
         license="other",
@@ -168,9 +189,13 @@ def _collection(
     return values
 
 
+def _packed(values: dict[str, Any]) -> bytes:
+    return json.dumps(values, indent=1, allow_nan=False).encode()
+
+
 def _write(path: Path, values: dict[str, Any], mark: str) -> None:
     """Write a document unless it is there already. Raises StateError where another file is."""
-    data = json.dumps(values, indent=1, allow_nan=False).encode()
+    data = _packed(values)
     try:
         there = read(path)
     except FileNotFoundError:

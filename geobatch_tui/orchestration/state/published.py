@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 MANIFEST: Final = "outputs.json"
 #: Beginning of each manifest; a file with another beginning is not replaced.
 _MARK: Final = '{"geobatch_outputs": '
-#: Metadata of a manifest in a store.
-_LISTS: Final = "geobatch-outputs"
 COLUMNS: Final = ("path", "item", "source", "size", "sha256", "crs")
 _SIDES: Final = ("minx", "miny", "maxx", "maxy")
 AMOUNTS: Final = ("width", "height", "bands", "features", "seconds")
@@ -107,14 +105,15 @@ def write_manifest(state: StateDir, run_id: str) -> None:
 def _send(path: Path, url: ObjectUrl) -> None:
     """Write the list to a store, where none of others is in its place."""
     from geobatch_tui.execution.stores import object_output
+    from geobatch_tui.execution.stores.small_objects import LISTS
 
     there = object_output.reader_of(url).described(url)
-    if there is not None and _LISTS not in there[1]:
+    if there is not None and LISTS not in there[1]:
         raise StateError(
             f"{shown(str(url))} is no list of outputs of geobatch: it stays as it is",
             hint="move it away, or set output.manifest = false",
         )
-    object_output.put_file(path, url, {_LISTS: "1"})
+    object_output.put_file(path, url, {LISTS: "1"})
 
 
 def _refuse_foreign(path: Path) -> None:

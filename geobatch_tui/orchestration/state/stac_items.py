@@ -60,9 +60,9 @@ def with_catalogued(facts: Json, notes: Json) -> Json:
     return {**facts, STAC: notes[STAC]} if STAC in notes else facts
 
 
-def stac_item(row: ItemRow, root: Path, form: str) -> pystac.Item:
+def stac_item(row: ItemRow, root: Path, form: str, *, is_far: bool = False) -> pystac.Item:
     """Make the item of an output, which lies beside it; ``root``: the output directory, ``form``:
-    the output format."""
+    the output format. ``is_far``: they are in a store, and local sources elsewhere."""
     import pystac
 
     place = str(output_path(root, row.key))
@@ -92,7 +92,7 @@ def stac_item(row: ItemRow, root: Path, form: str) -> pystac.Item:
         f"./{quoted(name)}", media_type=_MEDIA[form], roles=["data"], extra_fields=fields
     )
     item.add_asset("data", asset)
-    for href in _sources(row, seen, root):
+    for href in _sources(row, seen, None if is_far else root):
         item.add_link(pystac.Link("derived_from", href))
     return item
 
@@ -178,17 +178,20 @@ def _number(value: object) -> object:
     return value if isinstance(value, int | float) else None
 
 
-def _sources(row: ItemRow, seen: Json, root: Path) -> list[str]:
+def _sources(row: ItemRow, seen: Json, root: Path | None) -> list[str]:
     """List what an output was made of: the item of a catalogue, or files and objects. A file is
-    named from the item's own place."""
+    named from the item's own place below ``root``, if it has one beside files."""
     if own := seen.get("href"):
         return [redact(str(own))]
     try:
         members = members_of(row.source) if is_source_list(row.source) else (row.source,)
     except (OSError, ValueError):
         return []
-    folder = os.path.dirname(root / row.key)  # noqa: PTH120 - keeps odd bytes
-    return [
-        redact(path) if is_url(path) else quoted(os.path.relpath(path, folder))
-        for path in members[:_MOST_LINKS]
-    ]
+    folder = "" if root is None else os.path.dirname(root / row.key)  # noqa: PTH120 - odd bytes
+
+    def href(path: str) -> str:
+        if is_url(path):
+            return redact(path)
+        return quoted(os.path.relpath(path, folder)) if folder else f"file://{quoted(path)}"
+
+    return [href(path) for path in members[:_MOST_LINKS]]

@@ -153,6 +153,33 @@ async def test_a_store_gets_the_bytes_of_a_directory(sources, store, tmp_path, f
     assert not any(secret.encode() in written for secret in ENVIRONMENT.values())
 
 
+async def test_items_of_a_catalogue_lie_beside_the_outputs(sources, store, tmp_path):
+    """Those of a directory, but for where sources are; what says the same is not written again, and
+    what others wrote stays."""
+    listed = {"output": {"stac": True}, "job": {"name": "relief"}}
+    out = tmp_path / "out"
+    assert (await geobatch_tui.run(job(sources, store, str(out), **listed))).warnings == ()
+    result = await geobatch_tui.run(job(sources, store, URL, **listed))
+    assert (result.exit_code, result.warnings) == (0, ())
+    for name in ("large.tif.json", "small.tif.json", "collection.json"):
+        near, far = json.loads((out / name).read_text()), json.loads(store.read(f"{BELOW}{name}"))
+        links = [link["href"] for link in far["links"] if link["rel"] == "derived_from"]
+        assert links == [f"file://{sources / name.removesuffix('.json')}"][: len(links)]
+        for one in (near, far):
+            one["links"] = [link for link in one["links"] if link["rel"] != "derived_from"]
+        assert far == near
+    before = len(store.seen)
+    assert (await geobatch_tui.run(job(sources, store, URL, **listed))).exit_code == 0
+    assert not any(one.startswith("PUT") for one in store.seen[before:])
+    store.put(f"{BELOW}small.tif.json", b"{}")
+    result = await geobatch_tui.run(job(sources, store, URL, **listed))
+    assert "small.tif.json was not written by geobatch" in result.warnings[0]
+    assert store.read(f"{BELOW}small.tif.json") == b"{}"
+    store.put(f"{BELOW}small.tif.json", b"{}", Metadata={"geobatch-outputs": "1"})
+    assert (await geobatch_tui.run(job(sources, store, URL, **listed))).warnings == ()
+    assert len(store.read(f"{BELOW}small.tif.json")) > 100
+
+
 async def test_the_settings_of_the_job_hold_wherever_an_answer_comes_from(
     sources, store, monkeypatch
 ):
