@@ -19,8 +19,8 @@ from geobatch_tui.errors import (
     SourceChangedError,
     StateError,
 )
-from geobatch_tui.execution.stores import object_output
 from geobatch_tui.execution.stores.output_prefix import local_place
+from geobatch_tui.execution.stores.writing import object_output
 from geobatch_tui.ledger.place.durable import write_json_atomic
 from geobatch_tui.ledger.place.lock import RunLock
 from geobatch_tui.ledger.place.owner import is_ours

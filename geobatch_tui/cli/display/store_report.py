@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.cli.display.findings import BAD, OK, WARN, Finding
 from geobatch_tui.errors import GeobatchError, SourceChangedError
-from geobatch_tui.execution.stores import part_upload, store_client, store_settings
+from geobatch_tui.execution.stores import store_client, store_settings
 from geobatch_tui.execution.stores.object_url import ObjectUrl, shown
 from geobatch_tui.execution.stores.output_prefix import OutputPrefix
-from geobatch_tui.execution.stores.part_upload import Sums
 from geobatch_tui.execution.stores.write_faults import NameTakenError
+from geobatch_tui.execution.stores.writing import part_upload
+from geobatch_tui.execution.stores.writing.part_upload import Sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,9 @@ import secrets
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.execution.stores import part_upload, write_faults
+from geobatch_tui.execution.stores import write_faults
 from geobatch_tui.execution.stores.object_url import ObjectUrl
+from geobatch_tui.execution.stores.writing import part_upload
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.schema.updates import ItemState, UploadBegun
 from geobatch_tui.observability.figures import plural

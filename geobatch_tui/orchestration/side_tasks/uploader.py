@@ -28,10 +28,10 @@ from geobatch_tui.errors import (
     TransientError,
     VerifyError,
 )
-from geobatch_tui.execution.stores import object_output
 from geobatch_tui.execution.stores.host_traffic import traffic
-from geobatch_tui.execution.stores.object_output import StoppedError, Upload
 from geobatch_tui.execution.stores.write_faults import NameTakenError
+from geobatch_tui.execution.stores.writing import object_output
+from geobatch_tui.execution.stores.writing.object_output import StoppedError, Upload
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.publish import ItemPublishError
 from geobatch_tui.observability.text import safe

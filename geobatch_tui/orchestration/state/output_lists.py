@@ -83,7 +83,7 @@ def write_collection(state: StateDir, job: Job) -> None:
     links: list[tuple[str, str]] = []
     items = _items(state, job, extent, links)
     if state.prefix is not None:
-        from geobatch_tui.execution.stores.small_objects import SmallObjects
+        from geobatch_tui.execution.stores.writing.small_objects import SmallObjects
 
         documents = SmallObjects(state.prefix, "output.stac")
         documents.write((place, _packed(values)) for place, values in items)

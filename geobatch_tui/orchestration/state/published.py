@@ -104,8 +104,8 @@ def write_manifest(state: StateDir, run_id: str) -> None:
 
 def _send(path: Path, url: ObjectUrl) -> None:
     """Write the list to a store, where none of others is in its place."""
-    from geobatch_tui.execution.stores import object_output
-    from geobatch_tui.execution.stores.small_objects import LISTS
+    from geobatch_tui.execution.stores.writing import object_output
+    from geobatch_tui.execution.stores.writing.small_objects import LISTS
 
     there = object_output.reader_of(url).described(url)
     if there is not None and LISTS not in there[1]:

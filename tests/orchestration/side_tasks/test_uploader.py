@@ -25,8 +25,8 @@ from rasterio.transform import from_origin
 import geobatch_tui
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.errors import OutputGoneError, PreflightError
-from geobatch_tui.execution.stores import object_output, part_upload
 from geobatch_tui.execution.stores.output_prefix import local_place
+from geobatch_tui.execution.stores.writing import object_output, part_upload
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.writer import Ledger

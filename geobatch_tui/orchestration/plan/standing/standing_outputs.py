@@ -108,7 +108,7 @@ class ObjectOutputs:
         return (await asyncio.shield(self._listed)).get(self.prefix.key(key))
 
     async def flaw(self, row: ItemRow, *, suspect: bool) -> str:
-        from geobatch_tui.execution.stores import object_output
+        from geobatch_tui.execution.stores.writing import object_output
 
         version = await self._version(row.key)
         if version is None:
@@ -129,7 +129,7 @@ class ObjectOutputs:
 
     async def inspect(self, key: str, look: Look) -> InspectReceipt | None:
         """Only an object whose metadata say that it is ours is fetched."""
-        from geobatch_tui.execution.stores import object_output
+        from geobatch_tui.execution.stores.writing import object_output
 
         url = self.prefix.url(key)
         with _now(), contextlib.ExitStack() as stack:
@@ -178,7 +178,7 @@ def without_outputs(
 
 def listed(prefix: OutputPrefix) -> dict[str, Version]:
     """List what a store has below a prefix, by the keys. Raises PreflightError if it cannot."""
-    from geobatch_tui.execution.stores import object_output
+    from geobatch_tui.execution.stores.writing import object_output
 
     found: dict[str, Version] = {}
     try:

@@ -12,13 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.execution.stores import (
-    local_copy,
-    object_output,
-    part_upload,
-    request_pool,
-)
+from geobatch_tui.execution.stores import local_copy, request_pool
 from geobatch_tui.execution.stores.object_url import shown
+from geobatch_tui.execution.stores.writing import object_output, part_upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

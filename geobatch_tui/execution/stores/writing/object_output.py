@@ -23,16 +23,11 @@ from typing import TYPE_CHECKING, Protocol
 from geobatch_tui.errors import DiskFullError, GeobatchError, RemoteIOError, VerifyError
 from geobatch_tui.execution.io.digest import alike
 from geobatch_tui.execution.io.pieced_file import PiecedFile
-from geobatch_tui.execution.stores import (
-    local_copy,
-    part_upload,
-    request_pool,
-    store_client,
-    write_faults,
-)
+from geobatch_tui.execution.stores import local_copy, request_pool, store_client, write_faults
 from geobatch_tui.execution.stores.object_url import shown
-from geobatch_tui.execution.stores.part_upload import Part, Sums
 from geobatch_tui.execution.stores.write_faults import NameTakenError
+from geobatch_tui.execution.stores.writing import part_upload
+from geobatch_tui.execution.stores.writing.part_upload import Part, Sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,8 +35,8 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.io.digest import Digest
     from geobatch_tui.execution.stores.object_url import ObjectUrl
     from geobatch_tui.execution.stores.output_prefix import OutputPrefix
-    from geobatch_tui.execution.stores.part_upload import PartUploads
     from geobatch_tui.execution.stores.store_client import Version
+    from geobatch_tui.execution.stores.writing.part_upload import PartUploads
 
 #: Bytes of a part, unless the object has more than the most parts of it: below, all is one request.
 PART_BYTES = 8 * 2**20

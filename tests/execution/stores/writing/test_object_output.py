@@ -19,18 +19,14 @@ from geobatch_tui.errors import (
     ThrottledError,
     VerifyError,
 )
-from geobatch_tui.execution.stores import (
-    object_output,
-    part_upload,
-    store_settings,
-    write_faults,
-)
-from geobatch_tui.execution.stores.object_output import StoppedError, Upload, send
+from geobatch_tui.execution.stores import store_settings, write_faults
 from geobatch_tui.execution.stores.object_url import ObjectUrl
 from geobatch_tui.execution.stores.output_prefix import OutputPrefix
-from geobatch_tui.execution.stores.part_upload import Part, Sums
 from geobatch_tui.execution.stores.store_settings import Stores, StoreSettings
 from geobatch_tui.execution.stores.write_faults import NameTakenError
+from geobatch_tui.execution.stores.writing import object_output, part_upload
+from geobatch_tui.execution.stores.writing.object_output import StoppedError, Upload, send
+from geobatch_tui.execution.stores.writing.part_upload import Part, Sums
 
 ROOT = f"s3://{moto_store.BUCKET}"
 PREFIX = OutputPrefix.of(f"{ROOT}/out")
