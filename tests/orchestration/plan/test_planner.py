@@ -62,10 +62,11 @@ async def test_a_failing_disk_is_asked_again(tmp_path: Path, monkeypatch) -> Non
     left = {"a.tif": 2, "b.tif": 99}
     before = fingerprints.identify_file
 
-    def failing(path: Path) -> SourceIdentity:
-        if left.get(path.name, 0):
-            left[path.name] -= 1
-            raise OSError(errno.EIO, "Input/output error", str(path))
+    def failing(path: str) -> SourceIdentity:
+        name = Path(path).name
+        if left.get(name, 0):
+            left[name] -= 1
+            raise OSError(errno.EIO, "Input/output error", path)
         return before(path)
 
     monkeypatch.setattr(fingerprints, "identify_file", failing)

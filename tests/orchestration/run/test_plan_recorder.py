@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from run_project import Project
@@ -16,11 +17,13 @@ from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
 from geobatch_tui.orchestration.run.plan_phase import PlanRecorder
 from geobatch_tui.orchestration.state.outcome import Tally
+from geobatch_tui.orchestration.state.outlook import Outlook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from geobatch_tui.orchestration.run.monitor import Monitor
     from geobatch_tui.orchestration.state.session import Session
 
 PLAN = ItemPlan(ChunkGrid(3, 1, 1, 1), 7, 9, {})
@@ -37,7 +40,8 @@ def recorder(session: Session, root: Path, **output: Any) -> tuple[PlanRecorder,
     session.loaded = Project(root, values={"output": output}).job()
     recipe = Recipe.of(session.job, get_operation(session.job.op.name), 1 << 20)
     tally = Tally()
-    return PlanRecorder(session, recipe, tally), tally
+    monitor = SimpleNamespace(tally=tally, outlook=Outlook())
+    return PlanRecorder(session, recipe, cast("Monitor", monitor)), tally
 
 
 async def row_of(session: Session, key: str = "a.tif") -> lu.ItemRow:
