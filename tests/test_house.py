@@ -52,6 +52,14 @@ def test_a_room_has_a_face_and_an_end(room: Path) -> None:
     assert len(face) > 20
 
 
+def test_tests_have_names_of_their_own() -> None:
+    """Python takes two modules of one name for the same, and pytest then collects neither."""
+    named = defaultdict(list)
+    for path in Path(__file__).parent.rglob("test_*.py"):
+        named[path.name].append(path)
+    assert not [paths for paths in named.values() if len(paths) > 1]
+
+
 def test_a_module_is_neither_a_scrap_nor_a_book() -> None:
     """Exceptions are named; who joins or cuts one takes it off the list."""
     odd = {_name(path) for path in MODULES if not SHORTEST <= _lines(path) <= LONGEST}
