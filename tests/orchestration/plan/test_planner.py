@@ -63,7 +63,7 @@ async def test_a_failing_disk_is_asked_again(tmp_path: Path, monkeypatch) -> Non
     before = fingerprints.identify_file
 
     def failing(path: str) -> SourceIdentity:
-        name = Path(path).name
+        name = path.rpartition("/")[2]
         if left.get(name, 0):
             left[name] -= 1
             raise OSError(errno.EIO, "Input/output error", path)

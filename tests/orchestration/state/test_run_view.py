@@ -28,14 +28,15 @@ def state(tmp_path: Path) -> StateDir:
 
 
 async def test_an_ended_run_has_the_rates_of_its_result(tmp_path: Path) -> None:
-    """The same names, and figures of the whole run; the path is absolute."""
+    """The same names and figures, over the time in which chunks were worked at; the path is
+    absolute."""
     project = Project(tmp_path)
     result = await project.run()
     status = geobatch_tui.open_run(project.out).status()
     assert status["rates"].keys() == result.rates.keys()
     assert "mpx_per_s" in result.rates
-    assert status["rates"]["chunks_per_s"] * status["duration_s"] == pytest.approx(10, rel=0.01)
-    assert result.rates["chunks_per_s"] * result.duration_s == pytest.approx(10, rel=0.01)
+    assert status["rates"]["chunks_per_s"] == pytest.approx(result.rates["chunks_per_s"], rel=0.5)
+    assert result.rates["chunks_per_s"] * result.duration_s > 10  # to plan is no work at chunks
 
 
 def test_rates_name_what_is_counted(tmp_path: Path, state: StateDir) -> None:
