@@ -40,6 +40,7 @@ The tree::
     │   └── OutputGoneError         the output root vanished or went read-only      fatal
     ├── StepError                   a function of the user failed in its chunk       unknown
     │   └── SeamError               it gives other pixels in another cut            fatal, exit 2
+    ├── NotifyError                 somebody could not be told; it ends no run
     └── OperationError              an operation has a bug                          unknown
 
 Each class carries ``reaction`` (what the scheduler does with a failed chunk), ``exit_code`` (what
@@ -361,6 +362,10 @@ class SeamError(StepError):
     default_hint = (
         "declare a larger halo, or give what it takes from the whole raster as a parameter"
     )
+
+
+class NotifyError(GeobatchError):
+    """Somebody could not be told of a run."""
 
 
 class OperationError(GeobatchError):

@@ -64,6 +64,7 @@ def run_in_console(
 def without_console(host: HostedRun, failure: str) -> None:
     """Follow a run of this process, whose console failed, until it ends, as ``--headless`` does."""
     from geobatch_tui.cli.display.progress import follow
+    from geobatch_tui.observability.terminal_signs import Signs
     from geobatch_tui.tui.kit.terminal import signals_handled
 
     streams.say(f"geobatch: the console failed: {failure}")
@@ -81,7 +82,7 @@ def without_console(host: HostedRun, failure: str) -> None:
             host.drain()
         draining = True
 
-    with signals_handled(host.drain, stop), follow("auto") as shown:
+    with signals_handled(host.drain, stop), follow("auto", Signs()) as shown:
         host.control.observe = shown.observe
         host.wait()
 

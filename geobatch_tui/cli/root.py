@@ -14,6 +14,7 @@ from geobatch_tui.cli.commands import (
     demo,
     doctor,
     foreground,
+    notify,
     ops,
     outputs,
     plan,
@@ -74,6 +75,7 @@ app.command("verify", rich_help_panel=_RUNS)(outputs.verify)
 app.command("repair", rich_help_panel=_RUNS)(outputs.repair)
 app.command("ops", rich_help_panel=_MORE)(ops.ops)
 app.command("doctor", rich_help_panel=_MORE)(doctor.doctor)
+app.command("notify", rich_help_panel=_MORE)(notify.notify)
 app.command("step", rich_help_panel=_MORE)(foreground.step)
 app.command("demo", rich_help_panel=_MORE)(demo.demo)
 app.command("trial", hidden=True)(trial.trial)

@@ -20,6 +20,7 @@ from geobatch_tui.config.cluster import cluster_code
 from geobatch_tui.config.fields import Leaf, leaves
 from geobatch_tui.config.job_reader import JobFile, read_job_file
 from geobatch_tui.config.loaded_job import LoadedJob, flat
+from geobatch_tui.config.notify import notify_section as notify
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import InvalidJobError, Problem, describe, show_value
 from geobatch_tui.config.schema import Job, JobValues, build_params, dump_job
@@ -109,14 +110,14 @@ def from_plan_json(
 ) -> LoadedJob:
     """Rebuild a job that :meth:`LoadedJob.to_json` kept, under new values of the command line.
 
-    ``log.file`` and ``source.allow_code`` are left out: no record says where to write, or what to
-    run. Raises ConfigError if it does not fit this version, or the new values are wrong.
+    ``log.file``, ``source.allow_code`` and what ``notify.OWN`` lists are left out: no record says
+    what to run, or where to write. Raises ConfigError if it does not fit, or values are wrong.
     """
     notes = Notes([], [])
     try:
         origins = {key: Origin(layer, where) for key, (layer, where) in data["origins"].items()}
         values, path = flat(data["job"]), Path(data["path"]) if data["path"] else None
-        for key in ("log.file", "source.allow_code"):
+        for key in ("log.file", "source.allow_code", *notify.OWN):
             values.pop(key, None)
         masked, warnings = list(data["redacted"]), tuple(data["warnings"])
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -124,6 +125,7 @@ def from_plan_json(
     loaded = _Assembly(None, notes).build(
         [
             *(Given(key, value, origins.get(key, _DEFAULT)) for key, value in values.items()),
+            *(each for each in from_environment(os.environ) if each.key in notify.OWN),
             *from_flags(flags or {}, overrides, notes.problems),
         ]
     )
@@ -161,7 +163,7 @@ class _Assembly:
             self.problems.append(Problem(entry.origin.where, key, entry.refused))
         job = self._validated()
         self.problems += own_functions.refused(job, self.file, self.named)
-        self.problems += cluster_code.refused(job, self.file)
+        self.problems += [*cluster_code.refused(job, self.file), *notify.refused(job, self.origins)]
         if self.problems or job is None:
             raise InvalidJobError(self.problems)
         values = flat(dump_job(job))

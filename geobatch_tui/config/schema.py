@@ -20,6 +20,7 @@ from pydantic_core.core_schema import ErrorType
 from geobatch_tui.config import crs
 from geobatch_tui.config.chains import step_kinds
 from geobatch_tui.config.cluster.dask_section import DaskSection
+from geobatch_tui.config.notify.notify_section import NotifySection
 from geobatch_tui.config.sections import (
     EngineSection,
     FailuresSection,
@@ -85,6 +86,7 @@ class Job(Section):
     retry: RetrySection = Field(default_factory=RetrySection)
     failures: FailuresSection = Field(default_factory=FailuresSection)
     log: LogSection = Field(default_factory=LogSection)
+    notify: NotifySection = Field(default_factory=NotifySection)
     storage: StorageSection = Field(default_factory=StorageSection)
 
     @model_validator(mode="before")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from geobatch_tui.observability.alert import Alert
 
 CHUNK_STATES = ("total", "done", "current", "dead", "skipped", "pending", "running")
 ITEM_STATES = ("total", "published", "held", "dead")
@@ -30,6 +31,7 @@ class Snapshot:
         stall_s: from so many on the run stalls.
         finishing: outputs whose chunks are done and that are not published yet.
         totals: chunks, units, bytes in and out of this invocation.
+        alerts: the latest of what somebody was told.
         working: worker, label of its unit, seconds at it, and stage or kind of the unit.
         dead_by_class: dead letters by error class.
         suspended: why nothing new is admitted (space, memory, breaker, operator), or "".
@@ -63,6 +65,7 @@ class Snapshot:
     suspended: str = ""
     rss_bytes: int = 0
     budget_bytes: int = 0
+    alerts: tuple[Alert, ...] = ()
 
     @property
     def stalls(self) -> bool:

@@ -229,11 +229,13 @@ def _times_planned(reader: LedgerReader, tried: Sequence[TriedChunk]) -> float:
 
 
 def _elsewhere(job: Job, out: Path) -> Job:
-    """Redirect all output of a job below ``out``, and drop limits that few chunks would reach."""
+    """Redirect all output of a job below ``out``, and drop limits that few chunks would reach. Of a
+    trial nobody is told."""
     return job.model_copy(
         update={
             "output": job.output.model_copy(update={"dir": str(out)}),
             "log": job.log.model_copy(update={"file": ""}),
+            "notify": job.notify.model_copy(update={"on": ()}),
             "failures": job.failures.model_copy(update={"max_failures": None}),
         }
     )

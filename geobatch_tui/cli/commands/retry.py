@@ -10,6 +10,7 @@ import typer
 
 from geobatch_tui.cli import shared_options
 from geobatch_tui.cli.commands.run import give, run_in_front
+from geobatch_tui.observability.terminal_signs import Signs
 
 Classes = Annotated[
     list[str] | None,
@@ -62,4 +63,4 @@ def retry(
         split=split,
         replace=replace,
     )
-    return give(run_in_front(again, "auto"), as_json=as_json)
+    return give(run_in_front(again, "auto", Signs()), as_json=as_json)

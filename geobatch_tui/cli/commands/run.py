@@ -11,6 +11,7 @@ from geobatch_tui.cli import console, shared_options
 from geobatch_tui.cli.display import streams
 from geobatch_tui.cli.shared_options import of_run
 from geobatch_tui.execution.stores.output_prefix import is_prefix, local_place
+from geobatch_tui.observability.terminal_signs import Signs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -89,16 +90,16 @@ def run_shown(loaded: LoadedJob, *, fresh: bool = False, retry_dead: bool = Fals
     import geobatch_tui
 
     begin = partial(geobatch_tui.run, loaded, fresh=fresh, retry_dead=retry_dead)
-    return run_in_front(begin, loaded.job.log.format)
+    return run_in_front(begin, loaded.job.log.format, Signs.of(loaded.job.notify.model_dump()))
 
 
 def run_in_front(
-    begin: Callable[..., Coroutine[Any, Any, RunResult]], log_format: str
+    begin: Callable[..., Coroutine[Any, Any, RunResult]], log_format: str, signs: Signs
 ) -> RunResult:
     """Run what ``begin`` begins, with progress or log lines on stderr, and return its result."""
     from geobatch_tui.cli.display.progress import follow
 
-    with follow(log_format) as shown:
+    with follow(log_format, signs) as shown:
         return asyncio.run(
             begin(observe=shown.observe, log_stream=shown.line, log_format=shown.format)
         )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Literal, Self
 
 from geobatch_tui.cli.display import streams
+from geobatch_tui.observability.alert import window_title
+from geobatch_tui.observability.terminal_signs import KEEP_TITLE, OLD_TITLE, Signs, title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,13 +29,13 @@ _LEVEL = slice(9, 16)
 
 
 @contextlib.contextmanager
-def follow(log_format: str) -> Iterator[JsonLines | LiveView]:
+def follow(log_format: str, signs: Signs) -> Iterator[JsonLines | LiveView]:
     """Show a run while the block lasts: as JSON lines if the job's ``log.format`` is, or stderr is
-    no terminal."""
+    no terminal. ``signs``: those that the terminal gives."""
     if log_format == "json" or not sys.stderr.isatty():
         yield JsonLines()
         return
-    with LiveView(streams.console(stderr=True)) as view:
+    with LiveView(streams.console(stderr=True), signs) as view:
         yield view
 
 
@@ -68,8 +71,11 @@ class LiveView:
 
     format: Literal["json", "text"] = "text"
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, signs: Signs | None = None) -> None:
         self.console = console
+        self._signs = signs or Signs(osc="off", title=False)
+        self._title = ""
+        self._rung = 0
         self._latest: Snapshot | None = None
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._over = threading.Event()
@@ -115,3 +121,26 @@ class LiveView:
                     self.console.print(streams.foreign(self._lines.popleft()))
                 if self._latest is not None:
                     live.update(glance(self._latest, self.console.width), refresh=True)
+                    self._give_signs(self._latest)
+            if self._title:
+                self._send(OLD_TITLE)
+
+    def _give_signs(self, snapshot: Snapshot) -> None:
+        """Ring for new alerts, and renew the title."""
+        for alert in snapshot.alerts:
+            if alert.number > self._rung:
+                self._rung = alert.number
+                self._send(self._signs.told(alert.title, alert.text, os.environ))
+        counts = snapshot.counts
+        dead = sum(snapshot.dead_by_class.values())
+        name = snapshot.job or snapshot.run_id
+        settled = counts["done"] + counts["current"] + counts["dead"]
+        text = window_title(name, settled, counts["total"], dead, snapshot.state)
+        if self._signs.title and text != self._title:
+            self._send(("" if self._title else KEEP_TITLE) + title(text))
+            self._title = text
+
+    def _send(self, sequence: str) -> None:
+        if sequence:
+            self.console.file.write(sequence)
+            self.console.file.flush()

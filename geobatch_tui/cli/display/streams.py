@@ -89,6 +89,12 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
+def signal(sequence: str) -> None:
+    """Send the terminal a sequence of our own that prints nothing, as a bell."""
+    sys.stderr.write(sequence)
+    sys.stderr.flush()
+
+
 def prose(text: str) -> list[str]:
     """Wrap a paragraph to the terminal, to 80 columns at most."""
     return textwrap.wrap(text, min(80, shutil.get_terminal_size().columns) - 1)

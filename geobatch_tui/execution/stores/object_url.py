@@ -122,12 +122,12 @@ def split(text: str) -> tuple[str, str, str]:
             f"{shown(text)}: a URL carries no user or password",
             hint='name the variable that holds the secret in [storage."..."]: token = "env:NAME"',
         )
-    if _HOST.fullmatch(host) is None or _is_link_local(host):
+    if _HOST.fullmatch(host) is None or is_link_local(host):
         raise UnsafeInputError(f"{shown(text)}: {safe(host)!r} is no host or bucket")
     return scheme, host.lower() if scheme not in BUCKETS else host, path
 
 
-def _is_link_local(host: str) -> bool:
+def is_link_local(host: str) -> bool:
     """Whether a host is an address of the machine's own link, as those of a cloud's credentials."""
     try:
         name = urlsplit(f"//{host}").hostname or ""

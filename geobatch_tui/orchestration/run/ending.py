@@ -81,6 +81,7 @@ async def end_run(
     session.last_words.release()
     session.log.run_exit(code, reason, tally.counts(), letters)
     monitor.state, monitor.reason = state, reason
+    await monitor.herald.end(monitor.snapshot, code)
     return result
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.schema import updates as lu
-from geobatch_tui.observability.figures import duration
 from geobatch_tui.observability.rates import Rates, named
 from geobatch_tui.observability.snapshot import Snapshot
+from geobatch_tui.orchestration.side_tasks.herald import Herald
 from geobatch_tui.orchestration.side_tasks.host_figures import HostFigures
 from geobatch_tui.orchestration.state.outcome import Tally
 from geobatch_tui.orchestration.state.outlook import Outlook
@@ -46,12 +46,12 @@ class Monitor:
 
     def __init__(self, session: Session, budget: int) -> None:
         self.tally = Tally()
-        self.outlook = Outlook()
+        self.outlook = Outlook(session.job.notify.stall)
+        self.herald = Herald(session)
         self.hosts = HostFigures()
         #: Each tells which stores do not answer.
         self.outages: list[Callable[[], Mapping[str, Outage]]] = []
         self._rates = Rates()
-        self._stalls = False
         self.state = "planning"
         self.reason = ""
         self._dispatcher: Dispatcher | None = None
@@ -93,7 +93,7 @@ class Monitor:
             facts = self._facts(snapshot)
             if notes.due(facts, time.monotonic()):
                 self._session.put(lu.Noted("progress", facts))
-            self._tell_of_stall(snapshot)
+            self.herald.look(snapshot)
             self._session.log.flush()
 
     def last_note(self) -> None:
@@ -103,20 +103,6 @@ class Monitor:
         facts = {**self._rates.at(worked).named(), "totals": list(self._rates.totals)}
         facts |= {"worked_s": round(worked, 3), "hosts": self._hosts()}
         self._session.put(lu.Noted("progress", facts))
-
-    def _tell_of_stall(self, snapshot: Snapshot) -> None:
-        """Log that no chunk is finished any more, and later that one was."""
-        if snapshot.stalls and not self._stalls:
-            still = duration(snapshot.still_s)
-            longest = max(snapshot.working, key=lambda entry: entry[2], default=None)
-            at = f"; {longest[1]} runs for {duration(longest[2])}" if longest else ""
-            message = f"no chunk was finished for {still}{at}"
-            self._session.log.emit(
-                "run.stall", level="warning", message=message, still_s=round(snapshot.still_s, 1)
-            )
-        elif self._stalls and not snapshot.stalls and self.tally.running:
-            self._session.log.emit("run.stall_over", message="chunks are finished again")
-        self._stalls = snapshot.stalls
 
     def begin(self) -> None:
         """Work begins: all that came before is no part of any rate."""
@@ -220,6 +206,7 @@ class Monitor:
             suspended=suspended,
             rss_bytes=self._memory.rss if self._memory else 0,
             budget_bytes=self._budget,
+            alerts=tuple(self.herald.told),
         )
 
     def _activity(self, now: float) -> tuple[str, tuple[tuple[int, str, float, str], ...]]:

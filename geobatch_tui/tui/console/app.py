@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.reactive import var
 
 from geobatch_tui.errors import GeobatchError
+from geobatch_tui.observability.alert import window_title
+from geobatch_tui.observability.terminal_signs import Signs
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.console import modes
 from geobatch_tui.tui.console.shell import Shell
@@ -110,6 +113,7 @@ class GeobatchApp(Steering):
     def deliver(self, delta: Delta) -> None:
         """Show the delta of a poll, or keep it while the picture is frozen."""
         self._pending.add(delta)
+        self._give_signs(delta)
         if self.frozen:
             return
         for notice in notices(self.shown, delta.view):
@@ -120,6 +124,22 @@ class GeobatchApp(Steering):
             # The footer is made anew then: not at every poll.
             self._steerable = steerable
             self.refresh_bindings()
+
+    def _give_signs(self, delta: Delta) -> None:
+        """Have the terminal show what the run tells, as its job asks, and where the run stands."""
+        view = delta.view
+        section = view.run.job.get("job", {}).get("notify") if view.run else None
+        signs = Signs.of(section if isinstance(section, dict) else {})
+        for event, head, text in delta.alerts:
+            if event == "failed":
+                self.notify(text, title=head, severity="warning", markup=False)
+            else:
+                self.sign(signs.told(head, text, os.environ))
+        if signs.title and view.run is not None:
+            total = view.counts["total"]
+            self.entitle(
+                window_title(view.name, view.settled, total, view.dead_letters, view.state)
+            )
 
     def close_with(self, ending: Ending) -> None:
         """Drain a run of this process, too."""

@@ -16,6 +16,7 @@ from textual.theme import ThemeProvider
 from textual.widget import AwaitMount
 
 from geobatch_tui.observability.redact import redact
+from geobatch_tui.observability.terminal_signs import KEEP_TITLE, OLD_TITLE, title
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.orchestration.state.run_index import known
 from geobatch_tui.tui.kit import terminal, themes
@@ -80,6 +81,7 @@ class Shell(Console):
         self._watching = watching
         self._home: asyncio.AbstractEventLoop | None = None
         self._doom: Ending | None = None
+        self._entitled = ""
         self._bad_themes: list[themes.BadTheme] = []
         self._trail: list[str] = []
         self._at = -1
@@ -121,6 +123,7 @@ class Shell(Console):
         """
         self.failure = self.failure or error
         if not self.closes:
+            self.entitle("")
             super()._handle_exception(error)
 
     @override
@@ -131,6 +134,7 @@ class Shell(Console):
         message: RenderableType | None = None,
     ) -> None:
         """Close the console."""
+        self.entitle("")
         self.closes = True
         super().exit(result, return_code, message)
 
@@ -156,6 +160,18 @@ class Shell(Console):
         """Name the file in place of Textual, which takes its name for markup."""
         event.prevent_default()
         self.notify(f"saved {safe(str(event.path or ''))}", title="screenshot", markup=False)
+
+    def sign(self, sequence: str) -> None:
+        """Send the terminal a sequence that paints nothing: a bell, a title."""
+        if sequence and self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
+            self._driver.flush()
+
+    def entitle(self, text: str) -> None:
+        """Set the title of the terminal; "" gives it the one back that it had."""
+        if text != self._entitled:
+            before, self._entitled = self._entitled, text
+            self.sign(("" if before else KEEP_TITLE) + title(text) if text else OLD_TITLE)
 
     def on_mount(self) -> None:
         """Load themes and keys; look after the terminal."""

@@ -274,12 +274,14 @@ class Delta:
         reshaped: items came, went or were planned anew: positions may have moved, and
             ``changed`` is empty.
         fresh: whether anything at all was committed since the poll before.
+        alerts: what the run told since: event, title and text of each.
     """
 
     changed: Sequence[int]
     reshaped: bool
     fresh: bool
     view: View
+    alerts: Sequence[tuple[str, str, str]] = ()
 
 
 class Pending:

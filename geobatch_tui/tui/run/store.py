@@ -12,6 +12,7 @@ from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.place.lock import read_holder
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.observability.text import harmless, safe
+from geobatch_tui.orchestration.side_tasks.herald import ALERT
 from geobatch_tui.orchestration.state.run_view import is_live, state_now
 from geobatch_tui.orchestration.state.session import state_of_run
 from geobatch_tui.tui.run.cause_groups import grouped, normalised
@@ -71,6 +72,7 @@ class RunStore:
         self._doubts = 0
         self._mends = 0
         self._groups: tuple[DeadGroup, ...] = ()
+        self._alerts: list[tuple[str, str, str]] = []
         self._history: deque[Sample] = deque(maxlen=_HISTORY)
 
     @property
@@ -154,13 +156,14 @@ class RunStore:
             if version == self._version:
                 self.view = self._aged()
                 return Delta((), reshaped=False, fresh=False, view=self.view)
+            self._alerts.clear()
             reshaped, changed = self._take_in()
             self._version = version
             self.view = self._look()
             self._check(version)
-            return Delta(
-                () if reshaped else tuple(changed), reshaped=reshaped, fresh=True, view=self.view
-            )
+            positions = () if reshaped else tuple(changed)
+            alerts = tuple(self._alerts)
+            return Delta(positions, reshaped=reshaped, fresh=True, view=self.view, alerts=alerts)
 
     def _identity(self) -> tuple[int, int]:
         try:
@@ -197,6 +200,7 @@ class RunStore:
             # Letters of features come with a chunk that is done: no event tells of them.
             self._read_letters(self.letters)
         self._history.extend(_samples(events))
+        self._alerts += [_told(event.data) for event in events if event.kind == ALERT]
         return reshaped, changed
 
     def _events(self, last: int) -> list[EventRow]:
@@ -308,6 +312,12 @@ def _unit(run: RunRow | None) -> str:
 
 def _samples(events: Iterable[EventRow]) -> list[Sample]:
     return [sample(event.t, event.data) for event in events if event.kind == "progress"]
+
+
+def _told(data: Json) -> tuple[str, str, str]:
+    """Return event, title and text of an alert."""
+    event, title, text = (harmless(str(data.get(key) or "")) for key in ("event", "title", "text"))
+    return event, title, text
 
 
 def _newest(letters: Mapping[int, LetterView]) -> tuple[int, float]:
