@@ -557,9 +557,9 @@ def test_the_first_small_file_of_a_kind_is_read_whole_by_gdal(tmp_path, monkeypa
     """Of thousands one; one of another kind, or a large one, anew."""
     real, asked = assembly.check_with_gdal, []
 
-    def spy(path, index, identity, *, alike=False):
+    def spy(*of, alike=False, **more):
         asked.append(alike)
-        return real(path, index, identity, alike=alike)
+        return real(*of, alike=alike, **more)
 
     monkeypatch.setattr(assembly, "check_with_gdal", spy)
     monkeypatch.setattr(assembly, "compared", set())
