@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 from measure import ROOT, table
 
+sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "tests" / "chaos"))
 
 import chaos_jobs
 import equal
 import harness
 import kills
+import outage
 import poison
 import space
 import state
@@ -82,6 +84,10 @@ def experiments(given: argparse.Namespace) -> dict[str, Experiment]:
     for what, tables, reason in state.CHANGES:
         key = "change-" + what.replace(" ", "-")
         found[key] = partial(_change, what=what, tables=tables, reason=reason)
+    for how in ("gone", "503"):
+        found[f"endpoint-{how}"] = partial(
+            outage.endpoint_away, seconds=given.away, sources=400, workers=8, how=how
+        )
     if space.may_mount():
         found["disk-full"] = lambda d: space.fill_disk(large(d))
         found["disk-full-for-good"] = lambda d: space.fill_disk_for_good(large(d))
@@ -134,6 +140,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--worker-kills", type=int, default=300)
     parser.add_argument("--points", type=int, default=20)
+    parser.add_argument("--away", type=float, default=60, help="seconds, endpoint-")
     parser.add_argument("--columns", type=int, default=60, help="chunks in a row, kill-workers")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
     given = parser.parse_args(words)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
@@ -52,6 +52,7 @@ class Objects:
     most: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     _tags: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    _server: _Server | None = None
 
     def url(self, path: str) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}/{path}"
@@ -63,6 +64,28 @@ class Objects:
             tag = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
             self._tags[path] = data, tag
         return tag
+
+    def come(self) -> None:
+        """Listen, on the port of before if there was one."""
+        handler = type("Handler", (_Handler,), {"objects": self})
+        server = self._server = _Server(("127.0.0.1", self.port), handler)
+        if self.scheme == "https":
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(Path(__file__).with_name("self_signed.pem"))
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        self.port = server.server_port
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def go(self) -> None:
+        """Listen no more, and break all connections."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.shutdown()
+        server.server_close()
+        for connection in tuple(server.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -199,26 +222,29 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, *place: Any) -> None:
+        super().__init__(*place)
+        self.connections: set[socket.socket] = set()
+
     def handle_error(self, request: object, client_address: object) -> None:
         pass
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
 
 
 @contextlib.contextmanager
 def served(*, tls: bool = False, port: int = 0, **data: bytes) -> Iterator[Objects]:
     """Serve objects, by names, on a free port of loopback; with ``tls`` by a certificate that
     nobody trusts, whose key is no secret."""
-    objects = Objects(dict(data), scheme="https" if tls else "http")
-    handler = type("Handler", (_Handler,), {"objects": objects})
-    with _Server(("127.0.0.1", port), handler) as server:
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(Path(__file__).with_name("self_signed.pem"))
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        objects.port = server.server_port
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield objects
-        finally:
-            server.shutdown()
-            thread.join()
+    objects = Objects(dict(data), scheme="https" if tls else "http", port=port)
+    objects.come()
+    try:
+        yield objects
+    finally:
+        objects.go()

@@ -124,7 +124,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
 
     with reading(output_dir) as reader, tempfile.TemporaryDirectory() as scratch:
         suspects = read_suspects(state_of_run(output_dir)) if reader else frozenset()
-        scheduler = resources.scheduler(job, "plan", "probe")
+        scheduler = resources.scheduler(job, "plan", "plan")
         pool = resources.make_pool(Path(scratch), written_by_workers(job, inputs), inputs)
         planning = Planning(
             loaded, planned_for, pool, scheduler, reader, suspects=suspects, kept=Kept(reader)

@@ -31,7 +31,7 @@ from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.fingerprints import changed_keys, has_digest
-from geobatch_tui.orchestration.plan.object_inputs import enter_stores
+from geobatch_tui.orchestration.plan.remote.object_inputs import enter_stores
 from geobatch_tui.orchestration.run.options import Options
 from geobatch_tui.orchestration.run.runner import execute
 from geobatch_tui.orchestration.state.run_index import is_noted

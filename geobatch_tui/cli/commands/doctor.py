@@ -75,7 +75,7 @@ def _of_store(place: str, job: Path | None) -> Iterator[Finding]:
     from geobatch_tui.cli.display.store_report import store_findings
     from geobatch_tui.config.layers import load_job
     from geobatch_tui.execution.stores import store_settings
-    from geobatch_tui.orchestration.plan.object_inputs import enter_stores
+    from geobatch_tui.orchestration.plan.remote.object_inputs import enter_stores
 
     if job is None:
         store_settings.use(store_settings.Stores().resolved(os.environ))

@@ -206,6 +206,12 @@ def changed_code(names: Sequence[str], params: Json) -> str:
     return ", ".join(told)
 
 
+def functions_in(params: Json) -> list[Json]:
+    """Return what is known of the user's functions in a chain. Plans do not hold all of it."""
+    steps = params["op"].get("steps", ())
+    return [step["function"] for step in steps if "function" in step]
+
+
 def _are_same_steps(before: Any, after: Any) -> bool:
     """Whether two values are lists of the same steps, so that their parameters can be compared."""
     names = []

@@ -17,6 +17,7 @@ from geobatch_tui.execution.protocol.looking import MembersReceipt, MembersTask
 from geobatch_tui.execution.protocol.messages import Failure, SourceIdentity
 from geobatch_tui.execution.sources import source_files
 from geobatch_tui.execution.sources.source_list import PART, is_large, members_of
+from geobatch_tui.ledger.schema.updates import PartKept
 from geobatch_tui.orchestration.plan.fingerprints import digest
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import Json, Outcome
     from geobatch_tui.ledger.read.reader import LedgerReader
+    from geobatch_tui.orchestration.state.session import Session
 
     #: Has a worker look at a part.
     Ask = Callable[[MembersTask], Awaitable[Outcome | Failure]]
@@ -41,6 +43,17 @@ class Kept:
 
     def keep(self, name: str, body: bytes | None) -> None:
         """Keep a part; None: it is kept, and was of use."""
+
+
+class KeptInLedger(Kept):
+    """Keeps parts of large groups in the ledger of a run, as soon as they are known."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session.reader)
+        self._session = session
+
+    def keep(self, name: str, body: bytes | None) -> None:
+        self._session.put(PartKept(name, body))
 
 
 class GroupParts:

@@ -15,7 +15,7 @@ from geobatch_tui.execution.stores.output_prefix import OutputPrefix, is_prefix,
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.inputs import SUFFIXES, Input, Names, expand
-from geobatch_tui.orchestration.plan.object_inputs import enter_signers, enter_stores
+from geobatch_tui.orchestration.plan.remote.object_inputs import enter_signers, enter_stores
 from geobatch_tui.orchestration.plan.standing.standing_outputs import without_outputs
 from geobatch_tui.orchestration.state.output_lists import check_pystac
 

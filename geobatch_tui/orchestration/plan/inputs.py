@@ -18,7 +18,6 @@ from geobatch_tui.execution.sources.source_list import is_source_list
 from geobatch_tui.execution.stores.object_url import is_url, shown
 from geobatch_tui.ledger.place.regular_file import read
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.plan.object_inputs import walk_objects
 from geobatch_tui.orchestration.plan.output_names import (
     NAME_MAX,
     ROOM,
@@ -27,6 +26,7 @@ from geobatch_tui.orchestration.plan.output_names import (
     plain_name,
     shortened,
 )
+from geobatch_tui.orchestration.plan.remote.object_inputs import walk_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

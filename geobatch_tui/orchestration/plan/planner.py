@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from dataclasses import replace
 from itertools import batched
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import Reaction, RemoteIOError, SourceNotFoundError
 from geobatch_tui.execution.protocol.looking import (
@@ -24,13 +24,13 @@ from geobatch_tui.execution.protocol.messages import Failure, ItemPlan, ProbeTas
 from geobatch_tui.execution.sources.file_identity import EDGE
 from geobatch_tui.execution.sources.object_sources import tag_of
 from geobatch_tui.execution.sources.source_list import is_source_list
-from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.redact import redact_value
 from geobatch_tui.orchestration.plan.fingerprints import (
     UNSEEN,
     changed_code,
     changed_keys,
+    functions_in,
     identify_all,
     identity_of,
     item_fingerprint,
@@ -39,6 +39,7 @@ from geobatch_tui.orchestration.plan.group_parts import GroupParts, Kept
 from geobatch_tui.orchestration.plan.inputs import EVERY, Input, Names, items_of, prefix_of
 from geobatch_tui.orchestration.plan.plan_report import too_large
 from geobatch_tui.orchestration.plan.recipe import Decision
+from geobatch_tui.orchestration.plan.remote.store_waits import StoreWaits, store_of
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
 from geobatch_tui.orchestration.state.open_item import HELD_WHOLE
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.fingerprints import Identified
     from geobatch_tui.orchestration.plan.recipe import Recipe
-    from geobatch_tui.orchestration.plan.standing.standing_outputs import Standing
+    from geobatch_tui.orchestration.plan.standing.standing_outputs import Existing, Standing
     from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 
 LOOKAHEAD = 256
@@ -65,17 +66,6 @@ TOGETHER = 16
 
 #: Errors of a source that cannot be read any more, as its output may stand nevertheless.
 _MISSING = frozenset({SourceNotFoundError.__name__, RemoteIOError.__name__})
-
-#: What becomes of outputs that the ledger does not know: those that are right count as done, all
-#: are made again, or any is in the way.
-type Existing = Literal["adopt", "redo", "refuse"]
-
-
-def existing(job: Job, *, fresh: bool = False, adopt_only: bool = False) -> Existing:
-    """Return what becomes of outputs that the ledger does not know; ``adopt_only``: in a repair."""
-    if job.output.if_exists == "fail" and not adopt_only:
-        return "refuse"
-    return "redo" if fresh else "adopt"
 
 
 class Planner(Listener):
@@ -117,6 +107,7 @@ class Planner(Listener):
         name, code = recipe.operation.name, recipe.code_digest
         self._parts = GroupParts(self._ask, kept or Kept(), name, self._source, code)
         self._outputs = recipe.outputs()
+        self.waits = StoreWaits(self._tell)
         self._asked: dict[int, tuple[Task, asyncio.Future[Outcome | Failure]]] = {}
         self._next = 0
         self._dispatcher: Dispatcher | None = None
@@ -208,14 +199,18 @@ class Planner(Listener):
     async def _again(
         self, entry: Input, row: ItemRow | None, identity: Identified, at: int
     ) -> Identified:
-        """Try a passing failure again, as often as that of a chunk."""
-        retry = self._job.retry
+        """Try a passing failure again, as often as that of a chunk, and wait for a store."""
+        retry, attempt = self._job.retry, 1
         policy = RetryPolicy(retry.max_attempts, retry.backoff_base, retry.backoff_cap)
-        for attempt in range(1, policy.max_attempts):
-            if isinstance(identity, SourceIdentity) or identity.reaction is not Reaction.TRANSIENT:
-                break
-            await asyncio.sleep(policy.delay((u.Kind.PROBE, at), attempt))
+        while isinstance(identity, Failure) and identity.reaction is Reaction.TRANSIENT:
+            if not await self.waits.outlast(identity):
+                if attempt >= policy.max_attempts:
+                    break
+                await asyncio.sleep(policy.delay((u.Kind.PROBE, at), attempt))
+                attempt += 1
             (identity,) = await asyncio.to_thread(identify_all, [entry.path], [row])
+        if isinstance(identity, SourceIdentity):
+            self.waits.answered(entry.path)
         return identity
 
     async def _missing_source(
@@ -315,7 +310,7 @@ class Planner(Listener):
             return {}
         if not is_source_list(base.source) and base.identity != identity_of(row):
             return {}
-        if _own_code(row.params) != _own_code(self._recipe.params):
+        if functions_in(row.params) != functions_in(self._recipe.params):
             return {}
         path = self._outputs.path(row.key)
         if not (path and row.plan and row.out_digest and row.state is ItemState.PUBLISHED):
@@ -355,14 +350,24 @@ class Planner(Listener):
 
     async def _ask(self, task: Task, kind: u.Kind = u.Kind.PROBE) -> Outcome | Failure:
         """Have a worker do a task, through the scheduler: crashes and retries are its business."""
-        if self._dispatcher is None:
-            raise RuntimeError("the planner has no dispatcher yet")
         ident, self._next = self._next, self._next + 1
         future: asyncio.Future[Outcome | Failure] = asyncio.get_running_loop().create_future()
         self._asked[ident] = task, future
-        held = HELD_WHOLE if isinstance(task, ProbeTask) and is_url(task.source) else 1
-        self._dispatcher.tell(u.Offered((u.Unit(kind, ident, held=held),)))
+        store = store_of(task.source) if isinstance(task, ProbeTask) else ""
+        held = HELD_WHOLE if store else 1
+        self._tell(u.Offered((u.Unit(kind, ident, held=held, store=store),)))
         return await future
+
+    def _tell(self, event: u.Event) -> None:
+        if self._dispatcher is None:
+            raise RuntimeError("the planner has no dispatcher yet")
+        self._dispatcher.tell(event)
+
+    def suspended(self, reason: str, seconds: float) -> None:
+        self.waits.suspended(reason, seconds)
+
+    def unsuspended(self, reason: str) -> None:
+        self.waits.unsuspended(reason)
 
     def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
         del attempt
@@ -387,9 +392,3 @@ def _named_once(decisions: list[Decision], names: Names | None) -> list[Decision
         for decision in decisions:
             names.take(decision.key, decision.source)
     return decisions
-
-
-def _own_code(params: Json) -> list[Json]:
-    """Return what is known of the user's functions in a chain. Plans do not hold all of it."""
-    steps = params["op"].get("steps", ())
-    return [step["function"] for step in steps if "function" in step]

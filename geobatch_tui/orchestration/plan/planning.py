@@ -13,7 +13,8 @@ from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.plan.groups import combined
 from geobatch_tui.orchestration.plan.plan_report import PlanReport, most_bytes
-from geobatch_tui.orchestration.plan.planner import Existing, Planner, existing
+from geobatch_tui.orchestration.plan.planner import Planner
+from geobatch_tui.orchestration.plan.standing.standing_outputs import Existing, existing
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.breaker import exceeds
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
@@ -66,6 +67,7 @@ class Planning:
 
     Attributes:
         dispatcher: takes commands while :meth:`run` runs.
+        waits: for stores that go away meanwhile.
         report: of the decisions so far.
         recipe: that of the job's items.
         orphans: items whose inputs left the job; set by :meth:`check`.
@@ -113,6 +115,7 @@ class Planning:
         )
         self.dispatcher = Dispatcher(pool, scheduler, self._planner)
         self._planner.attach(self.dispatcher)
+        self.waits = self._planner.waits
 
     async def run(
         self,

@@ -98,6 +98,8 @@ class Resources:
         return Recipe.of(job, operation, chunk, largest)
 
     def scheduler(self, job: Job, run_id: str, phase: str, total: int = 0) -> Scheduler:
+        """Return a fresh scheduler for a ``phase``: "plan" of a plan alone, "probe" and "run" of a
+        run."""
         limit = job.failures.max_failures if phase == "run" else None
         return Scheduler(
             SchedulerConfig(
@@ -108,6 +110,7 @@ class Resources:
                 backoff_base=job.retry.backoff_base,
                 backoff_cap=job.retry.backoff_cap,
                 run_id=run_id,
+                probes_wait=phase != "plan",
                 chunk_timeout=job.engine.chunk_timeout,
                 failure_limit=limit,
                 worker_baseline=WORKER_BYTES,

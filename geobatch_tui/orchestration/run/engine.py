@@ -23,7 +23,7 @@ from geobatch_tui.orchestration.run.item_finisher import ItemFinisher
 from geobatch_tui.orchestration.run.open_items import OpenItems
 from geobatch_tui.orchestration.run.sending import sent
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.suspensions import AWAY, why, why_no_more
+from geobatch_tui.orchestration.side_tasks.watchdogs import GateLog
 from geobatch_tui.orchestration.state.letters import chunk_letter, feature_letter
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher, Listener
 
@@ -78,7 +78,7 @@ class Engine(Listener):
         self._operation = get_operation(session.job.op.name)
         self._monitor = monitor
         self._space: SpaceWatch | None = None
-        self._stores: StoreWatch | None = None
+        self._gate = GateLog(session, None)
         self._running: set[int] = set()
         self._undefined: set[str] = set()  # keys of items with results that are no numbers
         self._debug = session.job.log.level == "debug"
@@ -88,7 +88,7 @@ class Engine(Listener):
     ) -> u.Finish:
         """Work off everything that the ledger holds open, with the workers of the dispatcher that
         ``planned``."""
-        dispatcher, self._space, self._stores = self.dispatcher, space, stores
+        dispatcher, self._space, self._gate = self.dispatcher, space, GateLog(self._session, stores)
         self._monitor.outages += [each.away for each in (stores, self.uploader) if each is not None]
         await self._redo_unpublished()
         # Opened before the dispatcher asks for chunks, or it would find nothing to wait for.
@@ -117,8 +117,7 @@ class Engine(Listener):
         of any."""
         if self._space is not None:
             self._space.progressed()
-        if self._stores is not None:
-            self._stores.progressed(store)
+        self._gate.progressed(store)
 
     async def _redo_unpublished(self) -> None:
         """Release the chunk of items that are done but not published, where one chunk is the item:
@@ -310,14 +309,10 @@ class Engine(Listener):
     def suspended(self, reason: str, seconds: float) -> None:
         if reason == "space" and self._space is not None:
             self._space.suspended()
-        if reason.startswith(AWAY) and self._stores is not None:
-            self._stores.suspended(reason.removeprefix(AWAY), seconds)
-        self._session.log.emit("run.suspend", level="warning", message=why(reason))
-        self._session.put(lu.Noted("suspend", {"reason": reason}))
+        self._gate.suspended(reason, seconds)
 
     def unsuspended(self, reason: str) -> None:
-        self._session.log.emit("run.unsuspend", message=why_no_more(reason))
-        self._session.put(lu.Noted("unsuspend", {"reason": reason}))
+        self._gate.unsuspended(reason)
 
     def worker_up(self, event: u.WorkerUp) -> None:
         host = event.host or None

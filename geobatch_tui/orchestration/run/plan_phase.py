@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,26 +13,27 @@ from geobatch_tui.execution.stores.object_url import gdal_name
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.redact import redact_value
-from geobatch_tui.orchestration.plan.group_parts import Kept
+from geobatch_tui.orchestration.plan.group_parts import KeptInLedger
 from geobatch_tui.orchestration.plan.kept_stages import kept_stages, with_fingerprints
 from geobatch_tui.orchestration.plan.planning import Planning
 from geobatch_tui.orchestration.plan.recipe import UNPLANNED
 from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.side_tasks.watchdogs import GateLog, StoreWatch
 from geobatch_tui.orchestration.state.letters import item_letter
 from geobatch_tui.orchestration.state.session import read_suspects
 from geobatch_tui.orchestration.state.stac_items import STAC, with_catalogued
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from geobatch_tui.execution.protocol.looking import InspectReceipt
     from geobatch_tui.execution.protocol.messages import Failure, Json
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.inputs import Input
-    from geobatch_tui.orchestration.plan.planner import Existing
     from geobatch_tui.orchestration.plan.planning import Orphan
     from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
     from geobatch_tui.orchestration.plan.resources import Resources
+    from geobatch_tui.orchestration.plan.standing.standing_outputs import Existing
     from geobatch_tui.orchestration.run.monitor import Monitor
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
     from geobatch_tui.orchestration.state.session import Session
@@ -76,15 +78,26 @@ class PlanPhase:
             outputs=outputs,
             suspects=read_suspects(session.state),
             keep_entries=False,
-            kept=_KeptInLedger(session),
+            kept=KeptInLedger(session),
         )
         self._recorder = PlanRecorder(session, self._planning.recipe, monitor)
         self.dispatcher = self._planning.dispatcher
         self.warnings: tuple[str, ...] = ()
 
-    async def run(self, inputs: Sequence[Input]) -> u.Finish:
-        """Decide on every input, and write the plan down unless something ended it before. Raises
-        as :meth:`Planning.run` and :meth:`Planning.check` do."""
+    async def run(
+        self, inputs: Sequence[Input], give_up: Callable[[], None] = lambda: None
+    ) -> u.Finish:
+        """Decide on every input, and write the plan down unless something ended it before.
+        ``give_up`` is called where a store was away for too long. Raises as :meth:`Planning.run`
+        and :meth:`Planning.check` do."""
+        patience = self._session.job.engine.space_wait
+        stores = StoreWatch(patience, self.dispatcher.tell, give_up)
+        self._planning.waits.listener = GateLog(self._session, stores)
+        self._monitor.outages.append(stores.away)
+        with contextlib.closing(stores):
+            return await self._run(inputs)
+
+    async def _run(self, inputs: Sequence[Input]) -> u.Finish:
         swept = self._session.sweep()
         self._recorder.facts |= {entry.key: entry.facts for entry in inputs if entry.facts}
         lists = self._session.state.root / "sources"
@@ -116,17 +129,6 @@ class PlanPhase:
         facts = {"current": tally.current, "unit_name": self._monitor.unit_name}
         session.put(lu.Noted("run.planned", facts))
         session.drop_leftovers()
-
-
-class _KeptInLedger(Kept):
-    """Keeps parts of large groups in the ledger, as soon as they are known."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session.reader)
-        self._session = session
-
-    def keep(self, name: str, body: bytes | None) -> None:
-        self._session.put(lu.PartKept(name, body))
 
 
 class PlanRecorder:

@@ -17,9 +17,9 @@ from geobatch_tui.observability.log import versions
 from geobatch_tui.orchestration.cluster.joining import joined, open_pool, resources_of
 from geobatch_tui.orchestration.plan.groups import inputs_of, signed
 from geobatch_tui.orchestration.plan.machine import shortage
-from geobatch_tui.orchestration.plan.object_inputs import enter_signers, enter_stores
-from geobatch_tui.orchestration.plan.planner import existing
 from geobatch_tui.orchestration.plan.planning import error_of
+from geobatch_tui.orchestration.plan.remote.object_inputs import enter_signers, enter_stores
+from geobatch_tui.orchestration.plan.standing.standing_outputs import existing
 from geobatch_tui.orchestration.run.control import listening, socket_path
 from geobatch_tui.orchestration.run.ending import end_run
 from geobatch_tui.orchestration.run.engine import Engine
@@ -179,7 +179,7 @@ class Run:
         )
         self._dispatcher = phase.dispatcher
         self._monitor.show(phase.dispatcher)
-        finish = await phase.run(self._inputs)
+        finish = await phase.run(self._inputs, self._give_up_on_store)
         self._warnings = phase.warnings
         if finish.reason != "complete" or self._options.adopt_only:
             return finish

@@ -23,12 +23,14 @@ class RetryPolicy:
         backoff_base: upper bound of the first delay, in seconds.
         backoff_cap: upper bound of every delay, in seconds.
         run_id: part of the seed, so that two runs do not wait in step.
+        probes_wait: whether a probe waits for a store that is away, as chunks do.
     """
 
     max_attempts: int = 5
     backoff_base: float = 0.5
     backoff_cap: float = 60.0
     run_id: str = ""
+    probes_wait: bool = False
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1:

@@ -157,9 +157,11 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class StoreAway:
-    """A store takes no outputs, or too few, for the ``reason`` of a suspension."""
+    """A store takes no outputs, or too few, or gives no source, for the ``reason`` of a suspension,
+    and is not to be asked for so many ``seconds``."""
 
     reason: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

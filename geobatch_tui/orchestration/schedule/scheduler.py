@@ -141,8 +141,10 @@ class Scheduler:
                 self.place.gate.resume("space")
             case u.Space():
                 self.place.gate.suspend("space")
-            case u.StoreAway(reason):
-                self.place.gate.suspend(reason)
+            case u.StoreAway(reason, seconds):
+                self.place.gate.suspend(reason, seconds)
+                if reason.startswith(AWAY):
+                    self.place.backlog.park(reason.removeprefix(AWAY))
             case u.StoreBack(reason):
                 self.place.gate.resume(reason)
                 self.place.backlog.unpark(reason.removeprefix(AWAY))

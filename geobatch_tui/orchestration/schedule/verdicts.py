@@ -95,7 +95,8 @@ class Judge:
         unit = entry.unit
         if is_limited(failure):
             return Verdict(Action.FEWER, unit, failure, FEWER_WAIT)
-        if failure.evidence.get("store") and unit.kind.value != "probe":
+        waits = self._policy.probes_wait or unit.kind.value != "probe"
+        if failure.evidence.get("store") and waits:
             return Verdict(Action.AWAY, unit, failure)
         match failure.reaction:
             case Reaction.TRANSIENT:

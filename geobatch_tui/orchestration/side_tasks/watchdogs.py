@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, GeobatchError
+from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.orchestration.plan.machine import disk_size, free_disk
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.admission import pressure_level
-from geobatch_tui.orchestration.schedule.suspensions import AWAY
+from geobatch_tui.orchestration.schedule.suspensions import AWAY, why, why_no_more
 from geobatch_tui.orchestration.side_tasks.host_figures import Outage
 from geobatch_tui.orchestration.workers import procfs
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from geobatch_tui.ledger.schema import updates as lu
+    from geobatch_tui.orchestration.state.session import Session
     from geobatch_tui.orchestration.workers.pool import Pool
 
 MEMORY_PERIOD = 0.2
@@ -194,6 +195,30 @@ class StoreWatch:
         for away in self._away.values():
             if away.asking is not None:
                 away.asking.cancel()
+
+
+class GateLog:
+    """Tells log and ledger why nothing is admitted, or nothing of one store; has a store asked that
+    is away."""
+
+    def __init__(self, session: Session, stores: StoreWatch | None) -> None:
+        self._session = session
+        self._stores = stores
+
+    def suspended(self, reason: str, seconds: float) -> None:
+        if reason.startswith(AWAY) and self._stores is not None:
+            self._stores.suspended(reason.removeprefix(AWAY), seconds)
+        self._session.log.emit("run.suspend", level="warning", message=why(reason))
+        self._session.put(lu.Noted("suspend", {"reason": reason}))
+
+    def unsuspended(self, reason: str) -> None:
+        self._session.log.emit("run.unsuspend", message=why_no_more(reason))
+        self._session.put(lu.Noted("unsuspend", {"reason": reason}))
+
+    def progressed(self, root: str) -> None:
+        """Note that something of a store, or of none, was finished."""
+        if self._stores is not None:
+            self._stores.progressed(root)
 
 
 class LedgerWatch:

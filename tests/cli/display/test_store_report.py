@@ -9,7 +9,7 @@ from geobatch_tui.cli.display.store_report import store_findings
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.execution.stores import store_client, store_settings
 from geobatch_tui.execution.stores.writing import part_upload
-from geobatch_tui.orchestration.plan.object_inputs import enter_stores
+from geobatch_tui.orchestration.plan.remote.object_inputs import enter_stores
 
 ASKED = ("list", "write", "read", "conditional put", "conditional read", "multipart", "remove")
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from geobatch_tui.errors import GeobatchError, PreflightError, SourceChangedError, TransientError
 from geobatch_tui.execution.stores.object_url import shown
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
+    from geobatch_tui.config.schema import Job
     from geobatch_tui.execution.protocol.looking import InspectReceipt
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.stores.output_prefix import OutputPrefix
@@ -34,6 +35,17 @@ _MOST_LISTED = 1_000_000
 
 #: Has a worker read a file back.
 type Look = Callable[[str], Awaitable[InspectReceipt | None]]
+
+#: What becomes of outputs that the ledger does not know: those that are right count as done, all
+#: are made again, or any is in the way.
+type Existing = Literal["adopt", "redo", "refuse"]
+
+
+def existing(job: Job, *, fresh: bool = False, adopt_only: bool = False) -> Existing:
+    """Return what becomes of outputs that the ledger does not know; ``adopt_only``: in a repair."""
+    if job.output.if_exists == "fail" and not adopt_only:
+        return "refuse"
+    return "redo" if fresh else "adopt"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from object_server import served
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.stores import store_settings
 from geobatch_tui.execution.stores.store_settings import Stores, StoreSettings
-from geobatch_tui.orchestration.plan import object_inputs
 from geobatch_tui.orchestration.plan.inputs import expand
+from geobatch_tui.orchestration.plan.remote import object_inputs
 
 KEYS = ("in/a.tif", "in/b.TIF", "in/deep/c.tif", "in/notes.txt", "in/.hidden/d.tif", "inside/e.tif")
 
