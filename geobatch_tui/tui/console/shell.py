@@ -25,6 +25,7 @@ from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.kit.keymap import KEYS, bind, load_keymap
 from geobatch_tui.tui.kit.modal import Palette
 from geobatch_tui.tui.parts.console_app import Console, Destination
+from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.help import HelpScreen, entries
 from geobatch_tui.tui.parts.jump import Jumps
 from geobatch_tui.tui.parts.page import Frame
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.kit.endings import Wish
 
 _SETTLE: Final = 0.01
+_DROP: Final = Choice("drop", "Drop", "the edits are lost")
 _TRAIL: Final = 50  #: screens on the way that are remembered
 
 
@@ -226,12 +228,31 @@ class Shell(Console):
 
     def open(self, wish: Wish) -> None:
         """Close this console, and open what is wished for."""
+        if self.keep_edits(partial(self.open, wish)):
+            return
         self.wish = wish
         self.exit(Ending.LEFT)
 
     def action_leave(self) -> None:
         """Leave the console."""
-        self.exit(Ending.LEFT)
+        if not self.keep_edits(self.action_leave):
+            self.exit(Ending.LEFT)
+
+    def keep_edits(self, go_on: Callable[[], object]) -> bool:
+        """Where a job has edits that are in no file, ask before they are lost; return whether that
+        was asked. ``go_on`` is called if they may be."""
+        if not self.unsaved:
+            return False
+
+        def answered(answer: str | None) -> None:
+            if answer:
+                self.unsaved = False
+                go_on()
+
+        choices = (Choice("", "Stay", "6 shows the job, ^s saves it"), _DROP)
+        text = "The job of the form has edits that are in no file."
+        self.push_screen(Question("Edits", text, choices), answered)
+        return True
 
     async def action_quit(self) -> None:
         """Leave the console by Textual's own quit keys."""

@@ -140,6 +140,8 @@ class Steering(Shell, RunConsole):
 
     def action_leave(self) -> None:
         """Leave the console. Where the run lives in it, ask what becomes of the run."""
+        if self.leaving is None and self.keep_edits(self.action_leave):
+            return
         if not self.link.hosted:
             self.exit(Ending.LEFT)
             return

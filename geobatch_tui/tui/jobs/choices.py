@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.config.paths import presets
+from geobatch_tui.execution.ops.registry import operation_names
 from geobatch_tui.execution.params.own import function_code
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.parts.dialogs import Choice, Pick
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from geobatch_tui.config.chains.written_steps import WrittenStep
+    from geobatch_tui.tui.jobs.draft import Field
     from geobatch_tui.tui.jobs.step_list import StepList
     from geobatch_tui.tui.parts.console_app import Console
 
 _HINT: Final = "what it is called, or does"
 _LONGEST: Final = 100
+_SWITCH: Final = ("true", "false")
 _OWN: Final = "; or a function of your own, as steps.py:despeckle"
 
 
@@ -57,6 +60,23 @@ async def choose_step(app: Console, chain: StepList, number: int) -> WrittenStep
     if not chosen:
         return None
     return {"use": chosen} if is_free(chosen) else {"name": chosen}
+
+
+def words_of(field: Field) -> tuple[str, ...]:
+    """Return the words that a key may have; none if it takes others."""
+    if field.leaf.key == "op.name":
+        return tuple(operation_names())
+    return field.leaf.choices or (_SWITCH if isinstance(field.leaf.default, bool) else ())
+
+
+async def choose_word(app: Console, field: Field) -> str:
+    """Ask for one of the words of a key; empty: the dialog was left."""
+    choices = [
+        Choice(word, word, "as it is by default" if word == field.leaf.default else "")
+        for word in words_of(field)
+    ]
+    hint = field.leaf.help or field.leaf.key
+    return await app.push_screen_wait(Pick(field.leaf.key, choices, hint, at=field.text)) or ""
 
 
 def is_function(text: str) -> bool:

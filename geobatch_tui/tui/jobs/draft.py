@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 FIELDS: Final = dict.fromkeys(("key", "value", "layer", "kind", "help", "problem"), "text")
 """What a filter of the form knows."""
 
+BASIC: Final = frozenset(
+    {"job.name", "source.inputs", "source.layer", "source.src_crs"}
+    | {"output.dir", "output.format", "output.creation", "output.if_exists"}
+    | {"output.on_dead_chunk", "engine.max_workers", "engine.memory_budget"}
+    | {"failures.max_failures"}
+)
+"""Keys that most jobs give, beside those of their operation."""
+
 _PLACE: Final = "output.dir"
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 

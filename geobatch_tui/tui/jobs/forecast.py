@@ -13,6 +13,7 @@ from geobatch_tui.ledger.place.regular_file import read_json
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.session import state_of_run
+from geobatch_tui.tui.jobs.draft import Draft
 from geobatch_tui.tui.kit.glyphs import LOOKS
 from geobatch_tui.tui.map.plan_map import STALE, STATES
 from geobatch_tui.tui.run.past_runs import changed
@@ -91,6 +92,38 @@ def _resources(report: Json) -> list[Piece]:
         (f"output at most {figures.size(output)}" if output else "nothing to write", ""),
         (f" of {figures.size(free)} free", "bold $error" if output > free else "$quiet"),
     ]
+
+
+def compared(draft: Draft) -> Content:
+    """Return what differs from the file of a job, or from its run, and from the last run of its
+    directory."""
+    lines: list[list[Piece]] = []
+    if draft.path is not None:
+        try:
+            file = Draft.of_file(draft.path).loaded.to_json()["job"]
+        except GeobatchError as error:
+            lines.append([(f"the file cannot be read: {safe(str(error))}", "bold $error")])
+        else:
+            lines += _against(changed(file, draft.loaded.to_json()["job"]), "its file")
+    elif draft.run_job is not None:
+        job = draft.loaded.to_json()["job"]
+        lines += _against(changed(draft.run_job["job"], job), "what it was made from")
+    found = against_last(draft.loaded)
+    if found is None:
+        lines.append([("there was no run in its output directory", "$quiet")])
+    else:
+        lines += _against(found, "the last run")
+    if not draft.right:
+        lines.append([("what is wrong (!) is not compared", "$warning")])
+    return Content("\n").join(Content.assemble(*line) for line in lines)
+
+
+def _against(found: Sequence[Difference], what: str) -> list[list[Piece]]:
+    """Return lines of differences, below what they are from."""
+    if not found:
+        return [[(f"as {what}", "bold")]]
+    many = figures.plural(len(found), "value")
+    return [[(f"against {what}: {many}", "bold")], *(_difference(one, {}) for one in found)]
 
 
 def _title(differences: Sequence[Difference]) -> str:

@@ -68,6 +68,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "job.plan": Key("f5", "Plan", "What the job would do, what it makes stale"),
     "job.try": Key("d", "Dry run", "Run nine chunks in a scratch directory"),
     "job.toml": Key("t", "TOML", "The form, or the job file that it makes"),
+    "job.diff": Key("equals_sign", "Differences", "What differs from file and last run", "="),
     "step.add": Key("i,insert", "Add step", "Add a step to the chain, above the cursor", "i"),
     "step.remove": Key("x,delete", "Remove", "Remove the step from the chain", "x"),
     "step.copy": Key("ctrl+d", "Double", "Put the step into the chain twice", "^d"),
@@ -195,6 +196,7 @@ _NAMES: Final = {
     "]": "right_square_bracket",
     "{": "left_curly_bracket",
     "}": "right_curly_bracket",
+    "=": "equals_sign",
 }
 
 SIGNS: Final = frozenset(_NAMES.values())

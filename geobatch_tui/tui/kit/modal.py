@@ -32,6 +32,12 @@ class Modal[Result](ModalScreen[Result]):
 class Options(OptionList):
     """A list for which page keys do nothing before it is laid out; Textual's fails then."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "cursor_down", show=False),
+        Binding("k", "cursor_up", show=False),
+        Binding("G", "last", show=False),
+    ]
+
     def action_page_up(self) -> None:
         """Move the highlight a page up."""
         if is_laid_out(self):

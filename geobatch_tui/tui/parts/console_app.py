@@ -43,11 +43,13 @@ class Console(App[Ending]):
         PAGES: its modes.
         read_only: whether it changes nothing.
         shown: the run that is on the screen.
+        unsaved: whether the form has edits that are in no file.
     """
 
     PAGES: ClassVar[Sequence[ConsoleMode]] = ()
     read_only = False
     shown = View()
+    unsaved = False
 
     def open(self, wish: Wish) -> None:
         """Close this console, and open what is wished for."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from rich.cells import cell_len
-from textual import getters
+from textual import getters, work
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
@@ -18,6 +19,7 @@ from textual.widgets.option_list import Option
 from geobatch_tui.ledger.write.requeue import NOTE_LENGTH
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.kit.modal import Modal, Options
+from geobatch_tui.tui.parts.path_entries import PathEntry, completed, entries_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,7 +73,32 @@ class Question(Modal[str]):
         self.dismiss(message.option.id or "")
 
 
-class Pick(Modal[str]):
+class Walked[Result](Modal[Result]):
+    """A dialog with a field, which has the keys, and a list that some of them walk through."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "move(1)", show=False),
+        Binding("up", "move(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+    ]
+
+    list = getters.query_one(Options)
+
+    def action_move(self, by: int) -> None:
+        if by > 0:
+            self.list.action_cursor_down()
+        else:
+            self.list.action_cursor_up()
+
+    def action_page(self, by: int) -> None:
+        if by > 0:
+            self.list.action_page_down()
+        else:
+            self.list.action_page_up()
+
+
+class Pick(Walked[str]):
     """A long list of answers, filtered by what is typed; gives the id of the answer, or what was
     typed where that is ``free`` to be, or "" when it was left.
 
@@ -81,18 +108,11 @@ class Pick(Modal[str]):
         hint: stands in the empty field.
         free: whether a text is an answer of its own.
         roomy: meanings stand below their names, whole.
+        at: the answer that the list begins with.
     """
 
     BINDING_GROUP_TITLE = "Choice"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        bind("back", "dismiss('')"),
-        Binding("down", "move(1)", show=False),
-        Binding("up", "move(-1)", show=False),
-        Binding("pagedown", "page(1)", show=False),
-        Binding("pageup", "page(-1)", show=False),
-    ]
-
-    list = getters.query_one(Options)
+    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "dismiss('')")]
 
     def __init__(
         self,
@@ -102,9 +122,11 @@ class Pick(Modal[str]):
         free: Callable[[str], bool] = lambda _: False,
         *,
         roomy: bool = False,
+        at: str = "",
     ) -> None:
         super().__init__()
         self._roomy = roomy
+        self._at = at
         self._title, self._choices, self._hint, self._free = title, choices, hint, free
 
     def compose(self) -> ComposeResult:
@@ -145,18 +167,9 @@ class Pick(Modal[str]):
         pairs = zip(lines, found, strict=True)
         self.list.add_options(Option(line, id=choice.identifier) for line, choice in pairs)
         self.list.highlighted = 0 if found else None
-
-    def action_move(self, by: int) -> None:
-        if by > 0:
-            self.list.action_cursor_down()
-        else:
-            self.list.action_cursor_up()
-
-    def action_page(self, by: int) -> None:
-        if by > 0:
-            self.list.action_page_down()
-        else:
-            self.list.action_page_up()
+        names = [choice.identifier for choice in found]
+        if not typed and self._at in names:
+            self.list.highlighted = names.index(self._at)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         message.stop()
@@ -210,13 +223,81 @@ class LineDialog[Meant](Modal[Meant | None]):
         self.dismiss(self.meant(text) if text else None)
 
 
-class PathDialog(LineDialog[Path]):
-    """A dialog that returns a path, or None; ``path`` is proposed."""
+class PathDialog(LineDialog[Path], Walked[Path | None]):
+    """A dialog that returns a path, or None; ``path`` is proposed. Below the field is what is in
+    the directory that is typed: Tab goes on with it, and Enter on a folder opens that."""
 
     BINDING_GROUP_TITLE = "Path"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "complete", "Complete", priority=True),
+    ]
 
     def __init__(self, title: str, said: str, path: Path) -> None:
         super().__init__(title, said, str(path))
+        self._entries: Sequence[PathEntry] = ()
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="line") as box:
+            box.border_title = self._title
+            box.border_subtitle = f"enter {self._title.lower()}  tab complete  ↓ choose  esc leave"
+            yield Static(Content(self._said), markup=False)
+            yield self.field()
+            yield Options(markup=False, compact=True)
+
+    def on_mount(self) -> None:
+        self.list.can_focus = False
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        message.stop()
+        self._look(message.value)
+
+    @work(exclusive=True, group="paths", exit_on_error=False)
+    async def _look(self, typed: str) -> None:
+        """List what the path may go on with; a slow disk holds up nobody."""
+        found = await asyncio.to_thread(entries_of, typed, Path.cwd())
+        self._entries = found
+        self.list.clear_options()
+        self.list.add_options(
+            Option(Content.styled(f"{entry.name}/", "bold") if entry.is_folder else entry.name)
+            for entry in found
+        )
+        self.list.highlighted = None
+
+    @property
+    def _chosen(self) -> PathEntry | None:
+        at = self.list.highlighted
+        return self._entries[at] if at is not None and at < len(self._entries) else None
+
+    def _type(self, text: str) -> None:
+        field = self.query_one(Input)
+        field.value = text
+        field.action_end()
+
+    def action_complete(self) -> None:
+        """Go on with the chosen name, or with all that the names have in common."""
+        chosen = self._chosen
+        typed = self.query_one(Input).value
+        self._type(chosen.text if chosen is not None else completed(typed, self._entries))
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Take the path; open a folder that was chosen from the list."""
+        chosen = self._chosen
+        if chosen is None:
+            super().on_input_submitted(message)
+            return
+        message.stop()
+        self._take(chosen)
+
+    def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
+        message.stop()
+        if message.option_index < len(self._entries):
+            self._take(self._entries[message.option_index])
+
+    def _take(self, entry: PathEntry) -> None:
+        if entry.is_folder:
+            self._type(entry.text)
+        else:
+            self.dismiss(self.meant(entry.text))
 
     def meant(self, text: str) -> Path:
         return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's raises for an unknown user

@@ -65,6 +65,7 @@ class ScrollLines(ScrollView, can_focus=True):
         super().__init__(id=id)
         self._rows: Sequence[object] = ()
         self._strips: dict[int, Strip] = {}
+        self._width = 0  # for which they were made
 
     def count(self) -> int:
         return len(self._rows)
@@ -169,6 +170,9 @@ class ScrollLines(ScrollView, can_focus=True):
         if number >= self.count() or not width:
             said = self.nothing if not number and not self.count() else ""
             return painted(self, Content.styled(said, "$quiet"), self.size.width)
+        if width != self._width:  # a scrollbar came, or went
+            self._strips.clear()
+            self._width = width
         strip = self._strips.get(number)
         if strip is None:
             if len(self._strips) > 512:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _REST: Final = 2.0  #: seconds between two looks at the ledgers, while the screen is shown
 _NOTHING: Final = (
     "There are no runs yet.\n\n"
-    "6 makes a job, from an example.  `geobatch demo --tui` runs one on data that comes along."
+    "^n makes a job, from an example.  `geobatch demo --tui` runs one on data that comes along."
 )
 
 
@@ -47,6 +47,7 @@ class HistoryScreen(Filtered):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("run.start", "resume", name="Resume"),
         bind("run.clone", "clone"),
+        bind("job.new", "new", show=False),
         bind("filter", "filter"),
         bind("export", "report", name="Report", does="Write a report of the newest run there"),
         bind("copy", "copy", show=False),
@@ -192,9 +193,19 @@ class HistoryScreen(Filtered):
 
         def edit(screen: Screen[None]) -> None:
             if isinstance(screen, ConfigScreen):
-                screen.edit(draft)
+                screen.replace(draft)
 
         self.app.show_mode("config", edit)
+
+    def action_new(self) -> None:
+        """Begin a job with an example."""
+        from geobatch_tui.tui.screens.job_form import ConfigScreen
+
+        def begin(screen: Screen[None]) -> None:
+            if isinstance(screen, ConfigScreen):
+                screen.action_new()
+
+        self.app.show_mode("config", begin)
 
     def _refuse(self, text: str) -> None:
         self.notify(text, title="history", severity="warning", markup=False)

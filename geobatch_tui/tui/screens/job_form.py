@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import getters, on, work
 from textual.containers import Container
@@ -12,33 +11,33 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from geobatch_tui.config.sources import STEP
-from geobatch_tui.config.toml_writer import job_toml
-from geobatch_tui.errors import GeobatchError
+from geobatch_tui.config.writing.toml_writer import job_toml
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe, safe_lines
-from geobatch_tui.tui.jobs.choices import choose_example, choose_step
+from geobatch_tui.tui.jobs.choices import choose_step, choose_word, words_of
 from geobatch_tui.tui.jobs.draft import FIELDS, Draft
-from geobatch_tui.tui.jobs.saving import save
-from geobatch_tui.tui.kit.editor import edit_outside
-from geobatch_tui.tui.kit.endings import Start
+from geobatch_tui.tui.jobs.forecast import compared
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.console_app import Destination
-from geobatch_tui.tui.parts.dialogs import PathDialog
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
-from geobatch_tui.tui.parts.page import Filtered, TextBox
+from geobatch_tui.tui.parts.page import TextBox
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
+from geobatch_tui.tui.parts.value_input import ValueInput
+from geobatch_tui.tui.screens.job_files import JobFiles
 from geobatch_tui.tui.widgets.field_list import FieldList
 from geobatch_tui.tui.widgets.plan_pane import PlanPane
 from geobatch_tui.tui.widgets.result_pane import ResultPane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
     from geobatch_tui.tui.jobs.draft import Field
+
+_PAIR: Final = 2
 
 _NOTHING = (
     "There is no job yet. ^n begins one with an example, ^l reads a job file, c in the history "
@@ -46,7 +45,7 @@ _NOTHING = (
 )
 
 
-class ConfigScreen(Filtered):
+class ConfigScreen(JobFiles):
     """Mode ``config``. In the console of a run it begins with the run's job."""
 
     BINDING_GROUP_TITLE = "Config"
@@ -66,6 +65,10 @@ class ConfigScreen(Filtered):
         bind("next", "chunk(1)", show=False),
         bind("previous", "chunk(-1)", show=False),
         bind("undo", "undo", show=False),
+        bind("job.diff", "differences", show=False),
+        bind("detail.less", "basic(True)", show=False, name="Basic", does="The usual keys only"),
+        bind("detail.more", "basic(False)", show=False, name="All", does="All keys"),
+        bind("mark", "next_word", show=False, name="Next word", does="The next of a key's words"),
         bind("editor", "edit_file", show=False),
         bind("job.read", "read", show=False),
         bind("copy", "copy", show=False),
@@ -87,16 +90,11 @@ class ConfigScreen(Filtered):
     ConfigScreen #about { height: 2; padding: 0 1; color: $quiet; }
     ConfigScreen #edit { display: none; border: none; height: 1; padding: 0; margin: 0 1; }
     ConfigScreen.-editing #edit { display: block; }
+    ConfigScreen.-editing #about { height: 1; }
     """
 
     list = getters.query_one(FieldList)
-    pane = getters.query_one(PlanPane)
     result = getters.query_one(ResultPane)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.draft: Draft | None = None
-        self._before: list[Draft] = []
 
     def compose(self) -> ComposeResult:
         """Yield form, file and plan, and below them the meaning of a key, or the field."""
@@ -107,7 +105,7 @@ class ConfigScreen(Filtered):
             yield PlanPane()
             yield ResultPane(id="result")
         yield Static(id="about", markup=False)
-        yield Input(id="edit", compact=True)
+        yield ValueInput(id="edit")
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -115,7 +113,7 @@ class ConfigScreen(Filtered):
         self.list.focus()
         run = self.app.shown.run
         if self.draft is None and run is not None and "origins" in run.job:
-            self._take(lambda: Draft.of_run(run.job))
+            self.take(lambda: Draft.of_run(run.job))
         self.refilter()
 
     def destinations(self, text: str) -> Iterable[Destination]:
@@ -123,11 +121,11 @@ class ConfigScreen(Filtered):
         del text
         fields = self.draft.fields() if self.draft is not None else []
         return [
-            Destination(field.leaf.key, field.leaf.help, partial(self._stand_on, field.leaf.key))
+            Destination(field.leaf.key, field.leaf.help, partial(self.go_to, field.leaf.key))
             for field in fields
         ]
 
-    def _stand_on(self, key: str) -> None:
+    def go_to(self, key: str) -> None:
         """Put the cursor on a key, whatever the filter says."""
         if self.draft is not None and not self.list.go(key):
             self.bar.clear()
@@ -136,38 +134,9 @@ class ConfigScreen(Filtered):
         self.list.renew()
         self._about()
 
-    def edit(self, draft: Draft) -> None:
-        """Begin with a job; there is nothing to be undone."""
-        self._before = []
-        self._show(draft)
-
-    def _show(self, draft: Draft) -> None:
-        self.draft = draft
-        self.pane.forget()
-        self.refilter()
-
     @on(FieldList.Edited)
     def _steps_edited(self, message: FieldList.Edited) -> None:
-        self._change(message.draft)
-
-    def _change(self, draft: Draft) -> None:
-        """Take a draft after an edit, which can be undone."""
-        if self.draft is not None:
-            self._before.append(self.draft)
-        self._show(draft)
-
-    def action_undo(self) -> None:
-        """Take the last edit back."""
-        if self._before:
-            self._show(self._before.pop())
-        else:
-            self.notify("there is no edit to take back", title="config", markup=False)
-
-    def _take(self, make: Callable[[], Draft]) -> None:
-        try:
-            self.edit(make())
-        except GeobatchError as error:
-            self._refuse(str(error))
+        self.change(message.draft)
 
     def refilter(self) -> None:
         draft = self.draft
@@ -177,7 +146,8 @@ class ConfigScreen(Filtered):
             return
         chosen = self.bar.chosen
         self.list.show(draft, (lambda row: chosen.matches(row.row())) if chosen.text else None)
-        name = safe(str(draft.path)) if draft.path else "not saved yet"
+        origin = f", from {draft.loaded.path}" if draft.loaded.path else ""
+        name = safe(str(draft.path or f"not saved yet{origin}"))
         state = figures.plural(len(draft.problems), "error") if draft.problems else "valid"
         self.bar.say(
             Content.assemble(
@@ -188,10 +158,23 @@ class ConfigScreen(Filtered):
                 (f"  {state}", "bold $error" if draft.problems else "bold $success"),
             )
         )
-        problems = (f"{key}: {text}" if key else text for key, text in draft.problems.items())
-        text = self._file_of(draft) if draft.right else "\n".join(problems)
-        self.query_one("#toml", TextBox).write(Content(safe_lines(text)))
+        self._tell(draft)
         self._about()
+
+    def _tell(self, draft: Draft) -> None:
+        """Show the file beside the form, or what differs from it."""
+        box = self.query_one("#toml", TextBox)
+        if self.has_class("-differences"):
+            box.border_title = "Differences"
+            box.write(compared(draft))
+            return
+        box.border_title = "TOML" if draft.right else "TOML, as it was when it last was right"
+        said = [
+            text if text.startswith(key) else f"{key}: {text}"
+            for key, text in draft.problems.items()
+        ]
+        lines = [Content.styled(safe_lines(f"! {text}"), "bold $error") for text in said]
+        box.write(Content("\n").join([*lines, Content(safe_lines(self._file_of(draft)))]))
 
     def _file_of(self, draft: Draft) -> str:
         folder = draft.path.absolute().parent if draft.path is not None else None
@@ -209,34 +192,54 @@ class ConfigScreen(Filtered):
 
     @on(ScrollLines.Opened)
     def _opened(self) -> None:
-        """Type a value; of a few words take the next one."""
+        """Type a value, or choose one of its words; of two take the other."""
         field = self.list.current
         if self.list.head is not None:
             self.list.fold()
         if field is None or self.draft is None:
             return
-        if field.leaf.choices and not (field.problem and field.text):
-            self._put(field.leaf.key, _next(field))
-            return
+        words = words_of(field)
+        if not words or (field.problem and field.text):
+            self._type(field)
+        elif len(words) == _PAIR:
+            self.action_next_word()
+        else:
+            self._choose(field)
+
+    def action_next_word(self) -> None:
+        """Take the next of the words of a key."""
+        field = self.list.current
+        words = words_of(field) if field is not None else ()
+        if field is not None and words:
+            at = words.index(field.text) + 1 if field.text in words else 0
+            self._put(field.leaf.key, words[at % len(words)])
+
+    @work(exclusive=True, group="config", exit_on_error=False)
+    async def _choose(self, field: Field) -> None:
+        chosen = await choose_word(self.app, field)
+        if chosen and chosen != field.text:
+            self._put(field.leaf.key, chosen)
+
+    def _type(self, field: Field) -> None:
         self.add_class("-editing")
-        typed = self.query_one("#edit", Input)
-        typed.value = field.text
-        typed.placeholder = field.leaf.key
-        typed.focus()
-        typed.action_end()
+        typed = self.query_one("#edit", ValueInput)
+        typed.open(field.leaf.key, field.text, path=field.leaf.path)
 
     @on(Input.Submitted, "#edit")
-    def _entered(self, message: Input.Submitted) -> None:
-        """Take the value; an error in it is shown at its key."""
+    @on(Input.Blurred, "#edit")
+    def _entered(self, message: Input.Submitted | Input.Blurred) -> None:
+        """Take the value, also where the mouse leaves the field; an error stands at its key."""
         message.stop()
-        field = self.list.current
+        if not self.has_class("-editing") or not self.app.app_focus:
+            return
+        typed = self.query_one("#edit", ValueInput)
         self._close()
-        if field is not None and message.value != field.text:
-            self._put(field.leaf.key, message.value)
+        if message.value != typed.before:
+            self._put(typed.key, message.value)
 
     def _put(self, key: str, text: str) -> None:
         if self.draft is not None:
-            self._change(self.draft.put(key, text))
+            self.change(self.draft.put(key, text))
 
     @work(exclusive=True, group="config", exit_on_error=False)
     @on(FieldList.Wanted)
@@ -248,11 +251,11 @@ class ConfigScreen(Filtered):
         step = await choose_step(self.app, draft.chain, message.number)
         if step is None or self.draft is not draft:
             return
-        self._change(draft.with_steps(draft.chain.added(step, message.number)))
-        self._stand_on(f"{STEP}[{message.number}]")
+        self.change(draft.with_steps(draft.chain.added(step, message.number)))
+        self.go_to(f"{STEP}[{message.number}]")
         needed = [field for field in self.draft.fields() if field.leaf.required and not field.text]
         if needed:
-            self._stand_on(needed[0].leaf.key)
+            self.go_to(needed[0].leaf.key)
 
     def _close(self) -> None:
         self.remove_class("-editing")
@@ -261,88 +264,33 @@ class ConfigScreen(Filtered):
     def action_back(self) -> None:
         """Leave the field, go to the form, or drop the filter."""
         if self.has_class("-editing") or self.has_class("-toml"):
-            self.remove_class("-toml")
+            self.remove_class("-toml", "-differences")
             self._close()
+            self.refilter()
         else:
             super().action_back()
 
     def action_toml(self) -> None:
         """Show the file or the form, where there is no room for both."""
+        self.remove_class("-differences")
         self.toggle_class("-toml")
+        self.refilter()
+
+    def action_differences(self) -> None:
+        """Show what differs from the file and from the last run, or the file again."""
+        self.toggle_class("-differences")
+        self.set_class(self.has_class("-differences"), "-toml")
+        self.refilter()
+
+    def action_basic(self, basic: bool) -> None:  # noqa: FBT001 - of a key
+        """Show the usual keys, or all."""
+        self.list.basic = basic
+        self.refilter()
 
     def action_copy(self) -> None:
         """Copy the job file."""
         if self.draft is not None and self.draft.right:
             self.copy_text(self._file_of(self.draft))
-
-    # --- files ----------------------------------------------------------------------------------
-
-    @work(exclusive=True, group="config", exit_on_error=False)
-    async def action_new(self) -> None:
-        """Start from an example, with outputs below the working directory."""
-        found = await choose_example(self.app)
-        if found is not None:
-            self._take(lambda: Draft.of_example(found, Path.cwd() / "out" / found.stem))
-
-    @work(exclusive=True, group="config", exit_on_error=False)
-    async def action_read(self) -> None:
-        said = "A job file, TOML or YAML."
-        path = await self.app.push_screen_wait(PathDialog("Read", said, Path.cwd() / "job.toml"))
-        if path is not None:
-            self._take(lambda: Draft.of_file(path))
-
-    def action_edit_file(self) -> None:
-        """Edit the job file itself, comments and all, and read it again."""
-        draft = self.draft
-        if draft is None or draft.path is None or draft.edited:
-            self._refuse("save the job first (^s): only a file can be edited")
-            return
-        path = draft.path
-        try:
-            edit_outside(self.app, path)
-        except GeobatchError as error:
-            self._refuse(f"{error}; {error.hint}" if error.hint else str(error))
-            return
-        self._take(lambda: Draft.of_file(path))
-
-    @work(exclusive=True, group="config", exit_on_error=False)
-    async def action_save(self) -> None:
-        """Write the job to a file, whole or not at all."""
-        await self._save()
-
-    async def _save(self) -> Path | None:
-        draft = self._whole()
-        if draft is None:
-            return None
-        path = await save(self.app, draft)
-        if path is None:
-            return None
-        self.edit(Draft.of_file(path))
-        self.notify(f"written to {path}", title="config", markup=False)
-        return path
-
-    @work(exclusive=True, group="config", exit_on_error=False)
-    async def action_start(self) -> None:
-        """Run the job in a console, after saving it."""
-        draft = self._whole()
-        if draft is None:
-            return
-        path = await self._save() if draft.changed else draft.path
-        if path is not None:
-            self.app.open(Start(path))
-
-    def _whole(self) -> Draft | None:
-        """Return the job if it is valid; else put the cursor on its first error."""
-        draft = self.draft
-        if draft is None or draft.right:
-            return draft
-        wrong = [field.leaf.key for field in draft.fields() if field.problem]
-        wrong += [head.key for head in draft.heads() if head.problem]
-        if wrong:
-            self._stand_on(wrong[0])
-        self._about()
-        self._refuse("something is wrong with the job: it is marked with !")
-        return None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide in a read-only console what starts a run, and where there are no steps what shows
@@ -371,20 +319,12 @@ class ConfigScreen(Filtered):
 
     def action_plan(self) -> None:
         """Plan the job: nothing is written."""
-        draft = self._whole()
+        draft = self.whole()
         if draft is not None:
             self.pane.plan(draft.loaded)
 
     def action_attempt(self) -> None:
         """Run a few chunks in a scratch directory."""
-        draft = self._whole()
+        draft = self.whole()
         if draft is not None:
             self.pane.attempt(draft.loaded)
-
-    def _refuse(self, text: str) -> None:
-        self.notify(text, title="config", severity="error", markup=False)
-
-
-def _next(field: Field) -> str:
-    words = field.leaf.choices
-    return words[(words.index(field.text) + 1) % len(words)] if field.text in words else words[0]

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.message import Message
 
 from geobatch_tui.config.sources import STEP
-from geobatch_tui.tui.jobs.draft import Draft, Field, StepHead
+from geobatch_tui.tui.jobs.draft import BASIC, Draft, Field, StepHead
 from geobatch_tui.tui.jobs.step_list import number_of
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.keymap import bind
@@ -33,6 +33,7 @@ _BEFORE: Final = ("job", "source", "op")
 #: Actions on a step, which a job of one operation has not.
 _OF_STEPS: Final = frozenset({"remove_step", "double_step", "move_step"})
 _NO_STEPS: Final = "no step: "
+_KEYS: Final = "enter:edit  space:next word  < >:basic or all"
 _KEYS_OF_STEPS: Final = "enter:edit  i:add  x:remove  {}:move"
 
 #: A line: a key, a step, or the name of a section.
@@ -44,6 +45,7 @@ class FieldList(ScrollLines):
 
     Attributes:
         opened: the step whose parameters are shown; 0: none.
+        basic: whether only the usual keys are shown, and those with a value of their own.
     """
 
     BORDER_TITLE = "Job"
@@ -75,13 +77,14 @@ class FieldList(ScrollLines):
         super().__init__(id=id)
         self.draft: Draft | None = None
         self.opened = 0
+        self.basic = True
         self._passes: Callable[[Field | StepHead], bool] | None = None
 
     def show(self, draft: Draft, passes: Callable[[Field | StepHead], bool] | None = None) -> None:
         """Show a job, or what of it passes a filter; the cursor stays on its key."""
         before = self.key
         if self.draft is None or (self.draft.chain is None) != (draft.chain is None):
-            self.border_subtitle = "enter:edit" if draft.chain is None else _KEYS_OF_STEPS
+            self.border_subtitle = _KEYS if draft.chain is None else _KEYS_OF_STEPS
             self.call_later(self.refresh_bindings)
         self.draft, self._passes = draft, passes
         self._rows = [*self._lines(draft)]
@@ -92,7 +95,10 @@ class FieldList(ScrollLines):
     def _lines(self, draft: Draft) -> Iterator[Row]:
         passes = self._passes
         fields = draft.fields()
-        kept = fields if passes is None else [field for field in fields if passes(field)]
+        passing = passes or (_is_basic if self.basic else None)
+        kept = fields if passing is None else [field for field in fields if passing(field)]
+        few = passes is None and self.basic
+        self.border_title = f"Job · {len(kept)} of {len(fields)} keys" if few else "Job"
         sections = {
             name: list(members)
             for name, members in groupby(kept, key=lambda field: field.leaf.key.partition(".")[0])
@@ -125,6 +131,9 @@ class FieldList(ScrollLines):
         if number and number != self.opened and self.draft is not None:
             self.opened = number
             self.show(self.draft, self._passes)
+        if not self._to(key) and self.basic and self._passes is None and self.draft is not None:
+            self.basic = False
+            self.show(self.draft)
         return self._to(key)
 
     def _to(self, key: str) -> bool:
@@ -237,7 +246,8 @@ class FieldList(ScrollLines):
             key = self.app.get_key_display(bind("step.add", ""))
             return Content.styled(f"  {_NO_STEPS}{key} adds one", "$quiet")
         if isinstance(row, str):
-            return Content.assemble((f"[{row}]", "bold $primary"))
+            mark = ">" if at_cursor else ""
+            return Content.styled(f"{mark}[{row}]", "bold" if at_cursor else "bold $primary")
         mark = "!" if row.problem else ">" if at_cursor else " "
         start = (f"{mark} ", "bold $error" if row.problem else "bold")
         if isinstance(row, StepHead):
@@ -270,6 +280,15 @@ class FieldList(ScrollLines):
             (f"{fmt.fit(name, min(lead, max(0, width - 4)))} ", "bold $primary"),
             (fmt.fit(said, room), "" if said is head.given else "$quiet"),
         )
+
+
+def _is_basic(field: Field | StepHead) -> bool:
+    """Whether a key is one of those that most jobs give, or has a value of its own, or a fault."""
+    if isinstance(field, StepHead):
+        return True
+    key = field.leaf.key
+    usual = key in BASIC or key.startswith("op.") or number_of(key) > 0
+    return usual or field.leaf.required or field.layer != "default" or bool(field.problem)
 
 
 def _key(row: Row) -> str:

@@ -7,7 +7,7 @@ import pytest
 from geobatch_tui.config.catalog.stac_source import StacSource
 from geobatch_tui.config.layers import load_job, make_job
 from geobatch_tui.config.schema import Job, dump_job
-from geobatch_tui.config.toml_writer import job_toml
+from geobatch_tui.config.writing.toml_writer import job_toml
 from geobatch_tui.errors import ConfigError
 
 SEARCH = {

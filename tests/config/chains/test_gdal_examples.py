@@ -10,7 +10,7 @@ from chains import raster, whole_of
 from planning import item_of
 
 from geobatch_tui.config.layers import load_job
-from geobatch_tui.config.toml_writer import job_toml
+from geobatch_tui.config.writing.toml_writer import job_toml
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 from geobatch_tui.execution.raster.gdal_commands import item_command

@@ -12,7 +12,7 @@ from geobatch_tui.config import paths
 from geobatch_tui.config.chains import step_kinds, written_steps
 from geobatch_tui.config.layers import load_job
 from geobatch_tui.config.schema import dump_job
-from geobatch_tui.config.toml_writer import job_toml, write_job
+from geobatch_tui.config.writing.toml_writer import job_toml, write_job
 
 BASE = '[source]\ninputs = ["a.tif"]\n[output]\ndir = "out"\n'
 FUNCTION = '''

@@ -6,7 +6,7 @@ import pytest
 
 from geobatch_tui.config.layers import from_plan_json, load_job, make_job
 from geobatch_tui.config.schema import dump_job, json_schema
-from geobatch_tui.config.toml_writer import job_toml
+from geobatch_tui.config.writing.toml_writer import job_toml
 from geobatch_tui.errors import ConfigError
 
 JOB = """

@@ -205,7 +205,7 @@ class Form:
 async def test_steps_are_moved_doubled_and_removed(job):
     """The cursor stays in its step; each edit is taken back by one key."""
     async with Form(job) as (form, pilot):
-        form.screen._stand_on("step[2]")
+        form.screen.go_to("step[2]")
         await pilot.press("left_curly_bracket")
         assert form.names == ["hillshade", "reproject", "steps.py:twice"]
         assert form.screen.list.step == 1
@@ -228,7 +228,7 @@ async def test_steps_are_moved_doubled_and_removed(job):
 async def test_a_step_is_added_and_saved(job):
     """Chosen by a few letters; the cursor goes to what it needs; the file keeps the order."""
     async with Form(job) as (form, pilot):
-        form.screen._stand_on("step[2]")
+        form.screen.go_to("step[2]")
         await pilot.press("i")
         await pilot.pause()
         assert isinstance(form.app.screen, Pick)
@@ -242,7 +242,7 @@ async def test_a_step_is_added_and_saved(job):
         assert form.screen.list.current.leaf.key == "step[2].output_data_type"
         assert "needed" in form.text()
         assert "1 error" in form.text()
-        await pilot.press("enter")  # the first of its words
+        await pilot.press("space")  # the first of its words
         await pilot.press("ctrl+s")
         await pilot.pause()
         await pilot.press("enter")
@@ -262,7 +262,7 @@ async def test_a_function_is_added(job):
     """By its file and name; one that is not there is a problem of the step."""
     async with Form(job, (80, 24)) as (form, pilot):
         for use in ("steps.py:none", "steps.py:twice"):
-            form.screen._stand_on("step[1]")
+            form.screen.go_to("step[1]")
             await pilot.press("i")
             await pilot.pause()
             form.app.screen.query_one(Input).value = use
@@ -276,7 +276,7 @@ async def test_a_function_is_added(job):
 async def test_a_step_opens_and_closes(job):
     """Its parameters are shown below it, and what it does below the form."""
     async with Form(job, (80, 24)) as (form, pilot):
-        form.screen._stand_on("op.name")
+        form.screen.go_to("op.name")
         await pilot.press("down", "down", "enter")
         await pilot.pause()
         assert "azimuth" in form.text()
@@ -309,7 +309,7 @@ async def test_the_result_follows_the_cursor(job):
     none."""
     async with Form(job, (80, 24)) as (form, pilot):
         form.screen.result.results = ChunkResults(Previewer(lambda _: ThreadPool(), seconds=120))
-        form.screen._stand_on("step[1]")
+        form.screen.go_to("step[1]")
 
         async def shown(*keys):
             await pilot.press(*keys)

@@ -12,6 +12,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
+from scripted_run import until
 from textual.widgets import Input, Static
 from textual.worker import WorkerCancelled
 
@@ -28,7 +29,9 @@ from geobatch_tui.tui.jobs.job_trial import dry_run
 from geobatch_tui.tui.kit.endings import Start
 from geobatch_tui.tui.map.picture.codes import Code
 from geobatch_tui.tui.map.plan_map import PlanMap
+from geobatch_tui.tui.parts.dialogs import Pick, Question
 from geobatch_tui.tui.screens.job_form import ConfigScreen
+from geobatch_tui.tui.widgets.field_list import FieldList
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def opened(job):
         async def set(self, pilot, key, value):
             self.screen.list.go(key)
             self.screen.list.renew()
-            await pilot.press("enter")
+            await pilot.press("enter" if value else "space")
             await pilot.pause()
             typed = self.screen.query_one("#edit", Input)
             if typed.display:
@@ -178,16 +181,42 @@ async def test_values_are_edited_and_saved(opened, job):
     saved = load_job(job, environ={}).job
     assert saved.engine.chunk_cols == 256
     assert saved.op.params.resampling != before
-    assert tomllib.loads(job.read_text())["source"]["inputs"] == [str(job.parent / "alps.tif")]
+    assert tomllib.loads(job.read_text())["source"]["inputs"] == ["alps.tif"]
+
+
+async def test_comments_stay_and_so_does_the_plan(opened, job):
+    """In the file that the job came from only what was edited changes; the plan of the job, which
+    is the same, stays on the screen."""
+    before = "# why\n" + job.read_text() + "# more\n"
+    job.write_text(before)
+    async with opened() as (console, pilot):
+        await console.set(pilot, "op.resampling", "")
+        await console.set(pilot, "engine.chunk_cols", "256")
+        await pilot.press("f5")
+        await console.app.workers.wait_for_complete()
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        await pilot.press("enter")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "modified" not in console.text()
+        assert console.screen.query_one(PlanMap).display
+        assert "to do" in str(console.screen.query_one("#plan Static", Static).content)
+    word = load_job(job, environ={}).job.op.params.resampling
+    line = 'dst_crs = "EPSG:6933"\n'
+    after = before.replace(line, f'{line}resampling = "{word}"\n') + "chunk_cols = 256\n"
+    assert job.read_text() == after
 
 
 @pytest.mark.parametrize("answer", ["", "both", "lose"])
 async def test_comments_are_asked_for_before_they_are_lost(opened, job, answer):
-    """Nothing is written, the file as it was is kept beside it, or the comments are lost."""
-    before = "# why\n" + job.read_text() + "# more\n"
+    """A pipeline in words is written anew: nothing is written, the file as it was is kept beside
+    it, or the comments are lost."""
+    before = '# why\npipeline = "read alps.tif ! resize --size 50%,50% ! write out"\n# more\n'
     job.write_text(before)
     async with opened() as (console, pilot):
-        await console.set(pilot, "engine.chunk_cols", "256")
+        screen = console.screen
+        screen.change(screen.draft.put("step[1].size", "[20, 20]"))
         await pilot.press("ctrl+s")
         await pilot.pause()
         await pilot.press("enter")
@@ -202,6 +231,120 @@ async def test_comments_are_asked_for_before_they_are_lost(opened, job, answer):
     assert backup.exists() is (answer == "both")
     if answer == "both":
         assert backup.read_text() == before
+
+
+async def test_edits_are_lost_only_after_a_question(opened, job):
+    """By ^n, ^l, another job and q: they stay, are saved first, or are dropped."""
+    async with opened((80, 24)) as (console, pilot):
+        screen = console.screen
+        await console.set(pilot, "engine.chunk_cols", "256")
+        for keys in (("ctrl+n",), ("ctrl+l",), ("q",)):
+            await pilot.press(*keys)
+            await pilot.pause()
+            assert isinstance(console.app.screen, Question), keys
+            await pilot.press("escape")
+            await pilot.pause()
+            assert screen.draft.edited
+        screen.replace(Draft.of_file(job))
+        await pilot.pause()
+        await pilot.press("down", "enter")  # save
+        await pilot.pause()
+        await pilot.press("enter")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert not screen.draft.edited
+        assert load_job(job, environ={}).job.engine.chunk_cols == 256
+        await console.set(pilot, "engine.chunk_cols", "512")
+        await pilot.press("q")
+        await pilot.pause()
+        await pilot.press("j", "enter")
+        await pilot.pause()
+    assert console.app.closes
+    assert load_job(job, environ={}).job.engine.chunk_cols == 256
+
+
+async def test_words_are_chosen_and_few_keys_are_shown(opened, job):
+    """Many words are a list, of two the other is taken; space takes the next. Keys that few jobs
+    give are shown by >, and where one is jumped to."""
+    async with opened((80, 24)) as (console, pilot):
+        fields = console.screen.list
+        few = [row for row in fields._rows if not isinstance(row, str)]
+        assert {"op.dst_crs", "engine.max_workers", "engine.executor"} <= {r.leaf.key for r in few}
+        assert "log.level" not in {row.leaf.key for row in few}
+        await pilot.press("greater_than_sign")
+        assert len([row for row in fields._rows if not isinstance(row, str)]) >= 2 * len(few)
+        await pilot.press("less_than_sign")
+        fields.go("op.resampling")
+        await pilot.press("enter")
+        await pilot.pause()
+        dialog = console.app.screen
+        assert isinstance(dialog, Pick)
+        assert dialog.list.highlighted_option.id == fields.current.text
+        await pilot.press(*"lanc", "enter")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert fields.current.text == "lanczos"
+        before = fields.current.text
+        await pilot.press("space")
+        assert fields.current.text not in {before, ""}
+        await pilot.press("ctrl+z", "ctrl+z")
+        assert fields.current.layer == "default"
+        fields.go("source.allow_vrt")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert fields.current.text == "true"
+
+
+async def test_a_value_that_is_left_is_not_lost(opened, job):
+    """Tab completes a path and leaves other text as it is; the field stands in the lines below the
+    form, which do not move."""
+    async with opened((80, 24)) as (console, pilot):
+        fields, typed = console.screen.list, console.screen.query_one("#edit", Input)
+        height = fields.size.height
+        fields.go("source.inputs")
+        await pilot.press("enter")
+        typed.value = '["al'
+        typed.action_end()
+        await until(lambda: typed._suggestion)
+        await pilot.press("tab")
+        assert typed.value == '["alps.tif'
+        assert fields.size.height == height
+        await pilot.press('"', "]", "tab")
+        assert typed.value == '["alps.tif"]'
+        await pilot.press("enter")
+        fields.go("job.name")
+        await pilot.press("enter", *"-b", "tab")
+        await pilot.click(FieldList)
+        await pilot.pause()
+        assert not typed.display
+        assert console.screen.draft.loaded.job.job.name == "alps-b"
+
+
+async def test_differences_are_listed(opened, job):
+    """Against the file and the last run; a fault leaves the file that was right in sight."""
+    async with opened() as (console, pilot):
+        await console.set(pilot, "job.name", "other")
+        await pilot.press("=")
+        await pilot.pause()
+        assert "against its file: 1 value" in console.text()
+        assert "alps → other" in console.text()
+        assert "there was no run in its output directory" in console.text()
+        await pilot.press("escape")
+        await console.set(pilot, "engine.max_workers", "-3")
+        assert 'name = "other"' in console.text()
+        said = [line for line in console.text().splitlines() if "! engine.max_workers" in line]
+        assert said
+        assert not any("engine.max_workers: engine.max_workers" in line for line in said)
+
+
+async def test_a_job_begins_from_an_empty_history(opened):
+    """^n works there, too, as the words on the screen say."""
+    async with opened() as (console, pilot):
+        await console.app.switch_mode("history")
+        await pilot.pause()
+        await until(lambda: "^n makes a job" in console.text())
+        await pilot.press("ctrl+n")
+        await until(lambda: isinstance(console.app.screen, Pick))
 
 
 async def test_the_file_is_edited_by_a_program_of_the_operators(opened, job, tmp_path, monkeypatch):
@@ -243,7 +386,7 @@ async def test_the_form_is_filtered(opened):
         await pilot.press("escape")
         await pilot.pause()
         rows = [row for row in console.screen.list._rows if not isinstance(row, str)]
-        assert [row.leaf.key for row in rows] == list(leaves("raster.reproject"))
+        assert "source.inputs" in [row.leaf.key for row in rows]
         await pilot.press("slash", *"cores", "enter")
         await pilot.pause()
         assert console.screen.list.current.leaf.key == "engine.max_workers"

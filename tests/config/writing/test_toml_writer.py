@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from geobatch_tui.config.loaded_job import rows
-from geobatch_tui.config.toml_writer import comments, job_toml, write_job
+from geobatch_tui.config.writing.toml_writer import comments, job_toml, write_job
 from geobatch_tui.errors import ConfigError
 
 

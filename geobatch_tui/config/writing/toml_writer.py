@@ -76,11 +76,16 @@ def _table(step: dict[str, Any], name: str) -> str:
 
 
 def write_job(job: Job, path: Path, *, defaults: bool = False) -> None:
-    """Write :func:`job_toml` to ``path``, whole or not at all; replace what is there. Raises
-    ConfigError if it cannot be written."""
+    """Write :func:`job_toml` to ``path``, as :func:`write_text` does."""
+    write_text(job_toml(job, path.absolute().parent, defaults=defaults), path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a job file, whole or not at all; replace what is there. Raises ConfigError if it cannot
+    be written."""
     name = safe(str(path))
     try:
-        data = job_toml(job, path.absolute().parent, defaults=defaults).encode()
+        data = text.encode()
     except UnicodeEncodeError:
         raise ConfigError(
             f"cannot write {name}: a path in the job is not UTF-8, which TOML cannot hold",

@@ -1,0 +1,1 @@
+"""Job files written: anew from a job, or changed in place."""
