@@ -26,10 +26,8 @@ from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io.disk import fill, read_exactly, write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Buffer, Iterable, Sequence
     from pathlib import Path
-
-    from _typeshed import WriteableBuffer
 
 MAGIC = b"GBPIECE1"
 _COUNTS, _CRC = struct.Struct("=8sQQ"), struct.Struct("=I")
@@ -139,7 +137,7 @@ class PiecedFile(io.RawIOBase):
         self._place = base + offset
         return self._place
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
+    def readinto(self, buffer: Buffer, /) -> int:
         """Fill ``buffer``, but for what lies beyond the end; return how many bytes it got."""
         view = memoryview(buffer).cast("B")
         view = view[: max(self.size - self._place, 0)]
