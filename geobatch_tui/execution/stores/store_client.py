@@ -191,7 +191,7 @@ class StoreClient:
     def _described(self, url: ObjectUrl) -> tuple[Version, Mapping[str, str]]:
         try:
             answer = self._library.get(self._store, url.key, options={"head": True})
-            version, about = Version.of(answer.meta, url), dict(answer.attributes)
+            version, about = Version.of(answer.meta, url), _metadata_of(url, answer.attributes)
         except Exception as error:  # noqa: BLE001 - boundary: of the client library
             raise network_faults.fault(error, url) from None
         traffic.count(url.root)
@@ -212,7 +212,7 @@ class StoreClient:
                 self._writer,
                 url.key,
                 path,
-                attributes=dict(about),
+                attributes=_metadata_for(url, about),
                 mode="create" if absent else "overwrite",
                 chunk_size=2 * LONGEST,
                 max_concurrency=TOGETHER,
@@ -311,6 +311,20 @@ class StoreClient:
                 failures += 1
             else:
                 return
+
+
+def _metadata_for(url: ObjectUrl, about: Mapping[str, str]) -> dict[str, str]:
+    """Return metadata by names that the store takes: those of Azure are words of a program."""
+    if url.scheme != "az":
+        return dict(about)
+    return {name.replace("-", "_"): value for name, value in about.items()}
+
+
+def _metadata_of(url: ObjectUrl, found: Mapping[str, str]) -> dict[str, str]:
+    """Return what :func:`_metadata_for` gave the store, by our names."""
+    if url.scheme != "az":
+        return dict(found)
+    return {name.lower().replace("_", "-"): value for name, value in found.items()}
 
 
 def _wait(failed: TransientError, attempt: int) -> float | None:

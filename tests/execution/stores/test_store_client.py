@@ -208,3 +208,20 @@ def test_ranges_near_each_other_are_one_request():
     assert coalesced([(10, 20), (0, 10), (20 + gap, 30 + gap)]) == [(0, 30 + gap)]
     assert coalesced([(0, 10), (11 + gap, 20 + gap)]) == [(0, 10), (11 + gap, 20 + gap)]
     assert coalesced([(0, most), (most, most + 1)]) == [(0, most), (most, most + 1)]
+
+
+def test_names_of_metadata_are_those_that_a_store_takes(monkeypatch, tmp_path):
+    """Azure refuses hyphens; what is read back has our names."""
+    from obstore.store import MemoryStore
+
+    kept = MemoryStore()
+    monkeypatch.setattr(store_client.store_library, "opened", lambda *_, **__: kept)
+    (tmp_path / "a").write_bytes(DATA)
+    for root, name in (("az://b", "geobatch_fp"), ("gs://b", "geobatch-fp")):
+        client, url = store_client.StoreClient(root, StoreSettings()), ObjectUrl(root, "a")
+        client.put(url, tmp_path / "a", {"geobatch-fp": "1"})
+        (found,) = client._library.get(kept, "a").attributes.items()
+        assert found == (name, "1")
+        described = client.described(url)
+        assert described is not None
+        assert described[1] == {"geobatch-fp": "1"}
