@@ -27,6 +27,7 @@ KILLS = 50
 #: Seconds a request and bytes a second of a connection: parts are on their way when a kill comes.
 LATENCY, RATE = 0.03, 20e6
 WORKERS = 2
+FIGURES = ("engine", "worker", "store", "refused", "whole", "chunks again")
 
 
 class Store:
@@ -131,7 +132,7 @@ class Chain:
     def __init__(self, store: Store, words: list[str], expected: dict[str, str], seed: int) -> None:
         self.store, self.words, self.expected = store, words, expected
         self.rng = np.random.default_rng(seed)
-        self.figures = dict.fromkeys(("engine", "worker", "store", "whole", "chunks again"), 0)
+        self.figures = dict.fromkeys(FIGURES, 0)
         self.done = 0
 
     @property
@@ -141,13 +142,14 @@ class Chain:
     def run(self, seconds: float, *, restarts: bool) -> None:
         """Run until it ends or is killed; workers, and the store, may be killed before."""
         with running(self.words) as run:
-            end = time.monotonic() + self.rng.uniform(0.3, seconds)
+            end, away = time.monotonic() + self.rng.uniform(0.3, seconds), False
             while time.monotonic() < end and run.poll() is None:
                 time.sleep(0.02)
                 if self.rng.random() < 0.004:
                     self.figures["worker"] += kill_worker(run.pid)
                 if restarts and self.rng.random() < 0.004:
                     self.restart()
+                    away = True
             if run.poll() is None:
                 run.send_signal(signal.SIGKILL)
                 run.wait()
@@ -155,6 +157,9 @@ class Chain:
                 before, self.done = self.done, done_in(self.URL)
                 assert self.done >= before, "what was done is not done any more"
                 return
+        if run.returncode == 2 and away:  # it began while there was no store
+            self.figures["refused"] += 1
+            return
         self.ended(run.returncode)
         self.figures["whole"] += 1
         self.done = 0
