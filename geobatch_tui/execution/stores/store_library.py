@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.stores.host_limits import MOST
 from geobatch_tui.execution.stores.object_url import BUCKETS
+from geobatch_tui.observability.redact import redact
+from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.stores.store_settings import StoreSettings
@@ -37,7 +39,20 @@ def opened(
 ) -> Any:
     """Open the store at ``root``. ``proxy``: its URL, and the hosts that are asked without it;
     ``query``: what signs the URLs of a server; ``retries``: attempts that the library makes again
-    by itself."""
+    by itself. Raises PreflightError where the settings are not enough."""
+    try:
+        return _opened(root, settings, proxy, query, retries)
+    except Exception as error:  # noqa: BLE001 - boundary: of the client library
+        said = redact(safe(str(error).partition("\n")[0]))
+        raise PreflightError(
+            f"{root} cannot be opened: {said}",
+            hint=f'see the keys of [storage."{root}"]: account (Azure), endpoint, region and more',
+        ) from None
+
+
+def _opened(
+    root: str, settings: StoreSettings, proxy: tuple[str, str], query: str, retries: int
+) -> Any:
     store: Any = importlib.import_module("obstore.store")
     scheme, _, host = root.partition("://")
     place = settings.endpoint or ("" if scheme in BUCKETS else root)

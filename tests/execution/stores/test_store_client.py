@@ -225,3 +225,11 @@ def test_names_of_metadata_are_those_that_a_store_takes(monkeypatch, tmp_path):
         described = client.described(url)
         assert described is not None
         assert described[1] == {"geobatch-fp": "1"}
+
+
+def test_a_store_of_which_too_little_is_known_ends_in_a_sentence(monkeypatch):
+    """As one of Azure without its account."""
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(PreflightError, match=r"az://b cannot be opened: .*Account") as caught:
+        store_client.StoreClient("az://b", StoreSettings())
+    assert "account" in caught.value.hint
