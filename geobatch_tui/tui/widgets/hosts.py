@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.css.scalar import Scalar
 
@@ -39,7 +40,9 @@ class Hosts(Lines):
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
         shown = view.hosts[:height]
         left = len(view.hosts) - len(shown)
-        lines = [_line(host, view, width) for host in shown]
+        room = max(_NAME, width - _FIGURES - 2)
+        names = min(room, max((cell_len(host.host) for host in shown), default=0))
+        lines = [_line(host, view, width, names) for host in shown]
         if left and lines:
             lines[-1] = Content.assemble(
                 (fmt.fit(f"{plural(left + 1, 'store')} more: geobatch status", width), "$quiet")
@@ -47,15 +50,15 @@ class Hosts(Lines):
         return lines
 
 
-def _line(host: HostReport, view: View, width: int) -> Content:
+def _line(host: HostReport, view: View, width: int, names: int) -> Content:
     if host.is_away and view.live:
         said, style = host.outage(view.now), "bold $warning"
     else:
         said, style = (host.rates() if view.live else ""), "$quiet"
     totals = host.totals()
-    room = width - len(said) - 2
-    name = fmt.fit_middle(host.host, max(_NAME, min(room, len(host.host))))
-    line = f"{name}  {fmt.fit(said, max(len(said), _FIGURES))}"
+    # Since when a store is away is worth more than all of its name.
+    names = max(_NAME, min(names, width - len(said) - 2))
+    line = f"{fmt.fit_middle(host.host, names)}  {fmt.fit(said, max(len(said), _FIGURES))}"
     if len(line) + 2 + len(totals) <= width:
         line = f"{line}  {totals}"
     return Content.assemble((fmt.fit(line, width), style))
