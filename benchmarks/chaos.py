@@ -84,9 +84,9 @@ def experiments(given: argparse.Namespace) -> dict[str, Experiment]:
     for what, tables, reason in state.CHANGES:
         key = "change-" + what.replace(" ", "-")
         found[key] = partial(_change, what=what, tables=tables, reason=reason)
-    for how in ("gone", "503"):
-        found[f"endpoint-{how}"] = partial(
-            outage.endpoint_away, seconds=given.away, sources=400, workers=8, how=how
+    for how, at in (("gone", 0.75), ("503", 0.75), ("gone", 0.3)):
+        found[f"endpoint-{how}-{'chunks' if at > 0.5 else 'plan'}"] = partial(
+            outage.endpoint_away, seconds=given.away, sources=400, workers=8, how=how, at=at
         )
     if space.may_mount():
         found["disk-full"] = lambda d: space.fill_disk(large(d))

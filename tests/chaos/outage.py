@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 LATENCY = 0.03
 #: Seconds over which the load of the store is taken, and how many times that of before it may be.
 WINDOW, MOST = 1.0, 1.5
-#: Requests of one small object, about: of the plan and of its chunks.
-EACH = 4
+#: Requests of one small object, about; the first four of them are of the plan.
+EACH = 7
 
 
 def endpoint_away(
-    directory: Path, seconds: float, *, sources: int, workers: int, how: str
+    directory: Path, seconds: float, *, sources: int, workers: int, how: str, at: float
 ) -> Verdict:
     """Read ``sources`` small rasters from a store that is away for some ``seconds`` in the middle
-    of the run: its port is closed (``how`` "gone"), or it answers "503".
+    of the run, once the share ``at`` of all requests came: its port is closed (``how`` "gone"), or
+    it answers "503".
 
     The run goes on by itself, and publishes the bytes of a run on local files. No attempt is
     counted, nothing becomes a dead letter. The store is asked seldom meanwhile, and when it is back
@@ -48,7 +49,7 @@ def endpoint_away(
         fixture.write(source={"inputs": [f"@{listed}"]}, engine={"max_workers": workers})
         fixture.forget()
         engine = fixture.start()
-        left, back = _leave(objects, seconds, how, after=sources * EACH // 2)
+        left, back = _leave(objects, seconds, how, after=int(at * sources * EACH))
         ended = engine.wait(timeout=seconds + 300)
     verdict.expect(ended.code == 0, f"exit {ended.code}: {ended.stderr[-2000:]}")
     verdict.same_tree(fixture.out, reference, "with the store back")

@@ -7,10 +7,11 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["gone", "503"])
-def test_a_store_that_is_away_in_mid_run_costs_only_time(tmp_path, how):
-    """Eight workers: no attempt counted, nothing given up, no stampede when it is back."""
-    verdict = outage.endpoint_away(tmp_path, 5.0, sources=60, workers=8, how=how)
+@pytest.mark.parametrize(("how", "at"), [("gone", 0.75), ("503", 0.3)])
+def test_a_store_that_is_away_in_mid_run_costs_only_time(tmp_path, how, at):
+    """Eight workers, in the plan and among chunks: no attempt counted, nothing given up, no
+    stampede when it is back."""
+    verdict = outage.endpoint_away(tmp_path, 5.0, sources=60, workers=8, how=how, at=at)
     assert verdict.faults == [], verdict
 
 

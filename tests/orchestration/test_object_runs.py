@@ -291,6 +291,7 @@ async def test_a_run_again_asks_once_an_object(server, tmp_path):
     server.seen.clear()
     report = await geobatch_tui.plan(planned)
     assert dict(report.reasons).keys() == {"current"}
+    assert "stores" not in report.to_json()
     assert [method for method, _, _ in server.seen] == ["HEAD"]
 
 

@@ -177,6 +177,10 @@ def _show(report: Json) -> None:
     table.add_row("output", f"at most {figures.size(output)}" if output else "nothing to write")
     table.add_row("free disk", figures.size(report["free_bytes"]))
     table.add_row("sandbox", words(report["sandbox"]))
+    for each in report.get("stores", ()):
+        asked = f"{figures.plural(each['objects'], 'object')}, about {each['requests']:,} requests"
+        asked += f" and at most {figures.size(each['bytes'])}"
+        table.add_row("store", streams.foreign(f"{each['store']}: {asked}"))
     _show_cluster(table, report.get("cluster", {}))
     for entry in report["refused"]:
         text = f"{entry['item']}: {entry['error_class']}: {entry['error_message']}"

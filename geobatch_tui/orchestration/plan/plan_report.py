@@ -13,6 +13,7 @@ from geobatch_tui.execution.protocol.messages import Failure
 from geobatch_tui.ledger.schema.updates import ChunkState
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.machine import free_disk
+from geobatch_tui.orchestration.plan.remote.traffic_forecast import TrafficForecast
 from geobatch_tui.orchestration.state.letters import chunk_label
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class PlanReport:
     still to be written, ``stage_bytes`` of the stages of the item that has most (they go when it is
     published), ``free_bytes`` on the output's filesystem; ``budget`` of all workers, 0:
     not known. ``url``: where outputs go that do not stay on the disk. ``sandbox``: the confinement
-    of the workers, or why there is none; ``cluster``: where they run, if not here. With ``keeps``
+    of the workers, or why there is none; ``cluster``: where they run, if not here; ``traffic``:
+    what is asked of stores for the sources. With ``keeps``
     there is an entry for each item, which :meth:`explain` needs and a run does not.
     """
 
@@ -115,6 +117,7 @@ class PlanReport:
     cluster: Json = field(default_factory=dict)
     places: dict[str, Json] = field(default_factory=dict)
     budget: int = 0
+    traffic: TrafficForecast = field(default_factory=TrafficForecast)
     chunk_rows: Callable[[int], Iterable[ChunkRow]] | None = None
     _more_warnings: int = 0
     _chunk_peak: int = 0
@@ -133,6 +136,7 @@ class PlanReport:
             plan.bounds_lonlat,
             decision.failure is not None,
         )
+        self.traffic.add(decision)
         if self.keeps:
             self.entries.append(entry)
         if self.keeps and len(self.places) < PLACES and (place := plan.notes.get("lonlat")):
@@ -260,6 +264,7 @@ class PlanReport:
             "output_dir": safe(self.url or self.output_dir),
             "sandbox": self.sandbox,
             **({"cluster": self.cluster} if self.cluster else {}),
+            **({"stores": self.traffic.to_json()} if self.traffic.objects else {}),
         }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 from geobatch_tui import errors
 from geobatch_tui.errors import GeobatchError, PreflightError, Reaction
 from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.stores import store_settings
 from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.figures import plural
@@ -163,6 +165,10 @@ class Planning:
         report = self.report
         report.check_disk(compressed=self._compressed)
         report.check_existing(self._job.output.if_exists)
+        for warning in report.traffic.warnings(
+            store_settings.current(), self._job.output.dir, os.environ
+        ):
+            report.warn(warning)
         known = () if self._reader is None else self._reader.names()
         self.orphans = tuple(orphan for orphan in known if orphan[1] not in self._keys)
         for _, key, _ in self.orphans:
