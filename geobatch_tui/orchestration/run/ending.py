@@ -78,10 +78,11 @@ async def end_run(
     # The summary is a copy for people: a full disk must not turn the end into an error.
     with contextlib.suppress(GeobatchError):
         write_json_atomic(session.state.summary, result.to_json())
-    session.last_words.release()
-    session.log.run_exit(code, reason, tally.counts(), letters)
     monitor.state, monitor.reason = state, reason
     await monitor.herald.end(monitor.snapshot, code)
+    # The last line of the log, for which there is room on a full disk.
+    session.last_words.release()
+    session.log.run_exit(code, reason, tally.counts(), letters)
     return result
 
 

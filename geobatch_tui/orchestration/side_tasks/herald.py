@@ -95,8 +95,9 @@ class Herald:
     def _tell(self, alert: Alert) -> None:
         self.told.append(alert)
         told = {"event": alert.event, "title": alert.title, "text": alert.text}
-        message = f"{alert.title}: {alert.text}"
-        self._session.log.emit("run.notify", message=message, condition=alert.event)
+        if alert.event != Matter.END:  # which the log's last line tells
+            message = f"{alert.title}: {alert.text}"
+            self._session.log.emit("run.notify", message=message, condition=alert.event)
         self._session.put(lu.Noted(ALERT, told))
         if messenger := self._open():
             messenger.take(alert)

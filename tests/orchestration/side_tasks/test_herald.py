@@ -48,7 +48,7 @@ async def test_what_fails_costs_no_run(tmp_path, monkeypatch):
     herald = Herald(session)
     herald.look(replace(RUN, dead_by_class={"A": 1}))
     await herald.end(lambda: replace(RUN, state="partial"), 12)
-    assert [event for event, _ in session.lines] == ["run.notify", "notify.failed", "run.notify"]
+    assert [event for event, _ in session.lines] == ["run.notify", "notify.failed"]
     assert session.notes == [(ALERT, "dead"), (ALERT, "failed"), (ALERT, "end")]
     assert [alert.event for alert in herald.told] == ["dead", "end"]
 
