@@ -1,0 +1,1 @@
+"""Loops that write streams of DEFLATE."""
