@@ -14,8 +14,8 @@ from geobatch_tui.execution.protocol.messages import ItemContext
 from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.orchestration.cluster.joining import described, exposure, joined, resources_of
-from geobatch_tui.orchestration.plan.group_parts import Kept
 from geobatch_tui.orchestration.plan.groups import inputs_of
+from geobatch_tui.orchestration.plan.parts.group_parts import Kept
 from geobatch_tui.orchestration.plan.planning import Planning, ended_early
 from geobatch_tui.orchestration.plan.recipe import UNPLANNED
 from geobatch_tui.orchestration.plan.resources import Resources, written_by_workers

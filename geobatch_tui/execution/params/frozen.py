@@ -60,6 +60,23 @@ def step_version(name: str) -> int:
     return STEP_VERSIONS.get(name, 1)
 
 
+def may_survey(step: Mapping[str, Any]) -> bool:
+    """Whether planning a step of rasters, or a chain beside it, may look at all pixels."""
+    match step["name"]:
+        case "scale":
+            own = step["input_min"] is None
+        case "color-map":
+            own = any(str(entry[0]).endswith("%") for entry in step["colors"])
+        case "proximity":
+            own = not step["max_distance"] or step["distance_units"] != "pixel"
+        case _:
+            own = False
+    beside = [step.get(name) for name in SIDES]
+    beside += [side for name in SIDE_TABLES for side in (step.get(name) or {}).values()]
+    chains = [side["steps"] for side in beside if isinstance(side, dict)]
+    return own or any(may_survey(one) for chain in chains for one in chain)
+
+
 #: Parameters as they come back from JSON: each field of their model an attribute.
 type Frozen = SimpleNamespace
 

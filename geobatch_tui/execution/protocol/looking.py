@@ -7,7 +7,7 @@ many items an input has, nor what is in a hundred thousand files.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,35 @@ class MembersTask:
     beyond: int
 
 
+class Asked(Protocol):
+    """What a task asks of which operation: a ``ProbeTask``."""
+
+    @property
+    def op(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyTask[Probe: Asked]:
+    """Look at a part of all pixels that a step gets, which has to know them before it is planned:
+    the first such step whose survey ``probe`` does not know. ``part`` None: only tell how many
+    parts there are."""
+
+    task_id: int
+    probe: Probe
+    part: int | None = None
+
+    @property
+    def op(self) -> str:
+        return self.probe.op
+
+    @property
+    def source(self) -> str:
+        return self.probe.source
+
+
 @dataclass(frozen=True, slots=True)
 class LayersTask:
     """Name the layers of a source, each of which is to be an item."""
@@ -46,6 +75,16 @@ class MembersReceipt:
     statuses: tuple[tuple[int, int], ...]
     digests: tuple[str, ...]
     looks: Json
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyReceipt:
+    """A survey that has ``parts``, for step ``step`` of the job, from 1: ``look`` is what the part
+    that was asked for shows. 0: no step needs another."""
+
+    parts: int
+    step: int = 0
+    look: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

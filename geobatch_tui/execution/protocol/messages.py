@@ -10,14 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from geobatch_tui.execution.protocol.looking import (
-    InspectReceipt,
-    InspectTask,
-    LayersReceipt,
-    LayersTask,
-    MembersReceipt,
-    MembersTask,
-)
+from geobatch_tui.execution.protocol import looking
 from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt, PreviewTask
 from geobatch_tui.execution.protocol.window import Window
 
@@ -215,6 +208,7 @@ class ProbeTask:
 
     ``previous``, of a published output that is intact while parameters, or files of a group, have
     changed: ``detail`` of its plan, ``source``, and its ``path``, ``size`` and ``mtime_ns``.
+    ``surveys``: what the parts of each survey show.
     """
 
     task_id: int
@@ -228,6 +222,7 @@ class ProbeTask:
     previous: Json = field(default_factory=dict)
     looks: tuple[Json, ...] = ()
     source_id: SourceIdentity | None = None
+    surveys: tuple[tuple[Json, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,8 +284,8 @@ class ResultTask:
 
 
 Task = (
-    ProbeTask | MembersTask | LayersTask | ChunkTask | FinaliseTask | InspectTask | PreviewTask
-    | ResultTask
+    ProbeTask | looking.MembersTask | looking.SurveyTask[ProbeTask] | looking.LayersTask | ChunkTask
+    | FinaliseTask | looking.InspectTask | PreviewTask | ResultTask
 )  # fmt: skip
 
 
@@ -352,8 +347,8 @@ class ChunkReceipt:
 
 
 Receipt = (
-    ItemPlan | MembersReceipt | LayersReceipt | ChunkReceipt | ItemReceipt | InspectReceipt
-    | PreviewReceipt
+    ItemPlan | looking.MembersReceipt | looking.SurveyReceipt | looking.LayersReceipt | ChunkReceipt
+    | ItemReceipt | looking.InspectReceipt | PreviewReceipt
 )  # fmt: skip
 
 

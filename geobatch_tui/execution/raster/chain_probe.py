@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import SourceNotFoundError
 from geobatch_tui.execution.params.frozen import COMBINING, given
-from geobatch_tui.execution.protocol.looking import MembersReceipt
+from geobatch_tui.execution.protocol.looking import MembersReceipt, SurveyReceipt
 from geobatch_tui.execution.raster import item_plan, reuse, source_raster, validity
 from geobatch_tui.execution.raster.group import group_probe
 from geobatch_tui.execution.raster.group.file_looks import Looks, look
@@ -19,15 +19,19 @@ from geobatch_tui.execution.raster.source import opened_source, size_checks
 from geobatch_tui.execution.raster.stages import recomputation, stage_choice
 from geobatch_tui.execution.raster.steps import chain, step_table
 from geobatch_tui.execution.raster.steps.step import Planning, Source, facts_of, grid_of
+from geobatch_tui.execution.raster.steps.survey import Reached, Surveys
+from geobatch_tui.execution.sources import source_files
 from geobatch_tui.execution.sources.file_identity import identify_each
+from geobatch_tui.execution.sources.object_sources import version_in
 from geobatch_tui.execution.sources.source_list import members_of
+from geobatch_tui.execution.stores.object_url import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rasterio.io import DatasetReader
 
-    from geobatch_tui.execution.protocol.looking import MembersTask
+    from geobatch_tui.execution.protocol.looking import MembersTask, SurveyTask
     from geobatch_tui.execution.protocol.messages import ItemPlan, ProbeTask
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.raster.grid import pixel_grid
@@ -37,9 +41,26 @@ if TYPE_CHECKING:
 def probe_chain(task: ProbeTask, stage: Stage) -> ItemPlan:
     """Plan a chain of steps on the source of ``task``; errors as those of a warp, and
     those of a step name it."""
-    steps = task.params["steps"]
-    if steps[0]["name"] in COMBINING:
+    if task.params["steps"][0]["name"] in COMBINING:
         return _probe_group(task, stage)
+    return _probe_one(task, stage, Surveys(task.surveys))
+
+
+def survey_part(task: SurveyTask[ProbeTask], stage: Stage) -> SurveyReceipt:
+    """Plan the chain of ``task`` up to the step that needs the survey, and look at the part. Raises
+    as :func:`probe_chain`, and SourceChangedError."""
+    probe, identity = task.probe, task.probe.source_id
+    try:
+        _probe_one(probe, stage, Surveys(probe.surveys, asked=True, part=task.part))
+    except Reached as reached:
+        if identity is not None:
+            source_files.check_identity(probe.source, identity)
+        return reached.receipt
+    return SurveyReceipt(0)
+
+
+def _probe_one(task: ProbeTask, stage: Stage, surveys: Surveys) -> ItemPlan:
+    steps = task.params["steps"]
     with (
         open_source_of(task, stage) as (dataset, known),
         stage("plan"),
@@ -53,9 +74,12 @@ def probe_chain(task: ProbeTask, stage: Stage) -> ItemPlan:
         warnings += choice.warnings
         raster = source_raster.raster_of(dataset, choice, placed, warnings, moved=False)
         notes = facts.to_notes() | known | {"grid": "source"}
-        planning = Planning(warnings, notes, Source(dataset, facts, placed), item=task.key)
+        planning = Planning(
+            warnings, notes, Source(dataset, facts, placed), item=task.key, surveys=surveys
+        )
         first = StepPlan(step_table.READ, step_table.READ_VERSION, {}, raster)
-        opened = partial(opened_source.OpenSource.of, task.source, facts, stack, dataset)
+        wanted = version_in(task.source_id) if task.source_id and is_url(task.source) else None
+        opened = partial(opened_source.OpenSource.of, task.source, facts, stack, dataset, wanted)
         planned = chain.plan_chain(first, steps, planning, chain.Opener(opened, stage))
         return _finish_chain(task, dataset, facts, planned, planning)
 

@@ -17,6 +17,8 @@ from geobatch_tui.execution.protocol.looking import (
     LayersTask,
     MembersReceipt,
     MembersTask,
+    SurveyReceipt,
+    SurveyTask,
 )
 from geobatch_tui.execution.runtime import classify, evidence
 from geobatch_tui.execution.runtime.recorder import ErrorFile, Recorder, listen_to_gdal
@@ -94,7 +96,7 @@ def _call(task: messages.Task, stage: Stage) -> tuple[type[messages.Receipt], me
             return messages.ItemReceipt, registry.get_operation(task.item.op).finalise(task, stage)
         case messages.ProbeTask():
             return messages.ItemPlan, registry.get_operation(task.op).probe(task, stage)
-        case MembersTask() | LayersTask():
+        case MembersTask() | SurveyTask() | LayersTask():
             return _look(task, stage)
         case preview_messages.PreviewTask() | messages.ResultTask():
             from geobatch_tui.execution.raster.pictures.step_result import picture_of
@@ -105,13 +107,17 @@ def _call(task: messages.Task, stage: Stage) -> tuple[type[messages.Receipt], me
 
 
 def _look(
-    task: MembersTask | LayersTask, stage: Stage
+    task: MembersTask | SurveyTask[messages.ProbeTask] | LayersTask, stage: Stage
 ) -> tuple[type[messages.Receipt], messages.Receipt]:
     """Look at what an item is to be made of."""
     if isinstance(task, MembersTask):
         from geobatch_tui.execution.raster.chain_probe import look_at_members
 
         return MembersReceipt, look_at_members(task, stage)
+    if isinstance(task, SurveyTask):
+        from geobatch_tui.execution.raster.chain_probe import survey_part
+
+        return SurveyReceipt, survey_part(task, stage)
     from geobatch_tui.execution.vector.read.layer import layers
 
     return LayersReceipt, layers(task, stage)

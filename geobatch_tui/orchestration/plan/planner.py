@@ -35,8 +35,9 @@ from geobatch_tui.orchestration.plan.fingerprints import (
     identity_of,
     item_fingerprint,
 )
-from geobatch_tui.orchestration.plan.group_parts import GroupParts, Kept
 from geobatch_tui.orchestration.plan.inputs import EVERY, Input, Names, items_of, prefix_of
+from geobatch_tui.orchestration.plan.parts.group_parts import GroupParts, Kept
+from geobatch_tui.orchestration.plan.parts.survey_parts import SurveyParts
 from geobatch_tui.orchestration.plan.plan_report import too_large
 from geobatch_tui.orchestration.plan.recipe import Decision
 from geobatch_tui.orchestration.plan.remote.store_waits import StoreWaits, store_of
@@ -79,7 +80,7 @@ class Planner(Listener):
         suspects: keys whose outputs are read whole, whatever their size and time say.
         most_bytes: an item whose output is estimated to be larger cannot fit on the disk and is
             refused alone; 0: none is.
-        kept: remembers what workers saw of large groups.
+        kept: remembers what workers saw of large groups and rasters.
     """
 
     def __init__(
@@ -105,7 +106,9 @@ class Planner(Listener):
         self._source = job.source.model_dump(mode="json", exclude={"inputs"})
         self._every_layer = job.source.layer == EVERY and recipe.operation.data == "vector"
         name, code = recipe.operation.name, recipe.code_digest
-        self._parts = GroupParts(self._ask, kept or Kept(), name, self._source, code)
+        kept = kept or Kept()
+        self._parts = GroupParts(self._ask, kept, name, self._source, code)
+        self._surveys = SurveyParts(self._ask, kept, code)
         self._outputs = recipe.outputs()
         self.waits = StoreWaits(self._tell)
         self._asked: dict[int, tuple[Task, asyncio.Future[Outcome | Failure]]] = {}
@@ -277,21 +280,21 @@ class Planner(Listener):
         looks = await self._parts.take(base.source)
         if isinstance(looks, Failure):
             return replace(base, failure=looks)
-        outcome = await self._ask(
-            ProbeTask(
-                0,
-                base.key,
-                base.source,
-                source,
-                recipe.operation.name,
-                self._params,
-                self._output,
-                recipe.chunking,
-                await self._published(base),
-                looks,
-                base.identity,
-            )
+        task = ProbeTask(
+            0,
+            base.key,
+            base.source,
+            source,
+            recipe.operation.name,
+            self._params,
+            self._output,
+            recipe.chunking,
+            await self._published(base),
+            looks,
+            base.identity,
         )
+        ready = await self._surveys.ready(task)
+        outcome = ready if isinstance(ready, Failure) else await self._ask(ready)
         if isinstance(outcome, Failure):
             return replace(base, failure=outcome)
         if not isinstance(outcome.receipt, ItemPlan):

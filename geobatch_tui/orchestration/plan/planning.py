@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.execution.protocol.messages import Failure
     from geobatch_tui.ledger.read.reader import LedgerReader
-    from geobatch_tui.orchestration.plan.group_parts import Kept
     from geobatch_tui.orchestration.plan.inputs import Input
+    from geobatch_tui.orchestration.plan.parts.group_parts import Kept
     from geobatch_tui.orchestration.plan.recipe import Decision
     from geobatch_tui.orchestration.plan.resources import Resources
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler

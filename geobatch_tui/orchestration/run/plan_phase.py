@@ -13,8 +13,8 @@ from geobatch_tui.execution.stores.object_url import gdal_name
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.redact import redact_value
-from geobatch_tui.orchestration.plan.group_parts import KeptInLedger
 from geobatch_tui.orchestration.plan.kept_stages import kept_stages, with_fingerprints
+from geobatch_tui.orchestration.plan.parts.group_parts import KeptInLedger
 from geobatch_tui.orchestration.plan.planning import Planning
 from geobatch_tui.orchestration.plan.recipe import UNPLANNED
 from geobatch_tui.orchestration.schedule import events as u

@@ -18,7 +18,6 @@ from geobatch_tui.errors import CorruptSourceError, GeobatchError, SchemaError
 from geobatch_tui.execution.params.frozen import COMBINING, given
 from geobatch_tui.execution.raster.source import source_pixels
 from geobatch_tui.execution.raster.steps import mosaic_step
-from geobatch_tui.execution.raster.steps.conversion import valid_bands
 from geobatch_tui.execution.raster.steps.second import side_chain
 from geobatch_tui.execution.raster.steps.step import BLOCK, MOST_IN_MEMORY, Block, facts_of
 from geobatch_tui.execution.raster.steps.step_table import READ, STEPS, pixel_bytes
@@ -90,6 +89,8 @@ def _plan_steps(
     planning.upstream = lambda: opener.stream(tuple(chain))
     for number, params in enumerate(steps, before + 1):
         name = str(params["name"])
+        if not within:
+            planning.surveys.step = number
         planning.step = f"{within}step {number} ({params.get('use', name)})"
         planning.position = len(chain) - 1
         try:
@@ -216,28 +217,20 @@ class Stream:
                 self.built[key] = known
             return known.block(window)
 
-    def parts(self) -> Iterator[tuple[Window, Block]]:
-        """Yield all pixels, some at a time."""
+    def windows(self) -> Iterator[Window]:
         pixels = _PART_BYTES // pixel_bytes(self.chain)
         across = min(self.raster.width, max(pixels // BLOCK**2, 1) * BLOCK)
         down = max(pixels // across // BLOCK, 1) * BLOCK
-        for window in self.raster.whole.parts(across, down):
+        return self.raster.whole.parts(across, down)
+
+    def parts(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Block]]:
+        for window in windows:
             try:
                 yield window, self.block(window)
             except RasterioError as error:
                 raise CorruptSourceError(
                     f"{self.opened.path}: pixels cannot be read before the first chunk: {error}"
                 ) from error
-
-    def ranges(self, bands: Sequence[int]) -> list[tuple[float, float] | None]:
-        """Raises CorruptSourceError if pixels cannot be read."""
-        found: list[tuple[float, float] | None] = [None] * len(bands)
-        for _, block in self.parts():
-            valid = valid_bands(self.raster, block)
-            for number, band in enumerate(bands):
-                good = None if valid is None else valid[min(band, len(valid) - 1)]
-                found[number] = _wider(found[number], block.pixels[band], good)
-        return found
 
     # --- as a warp reads a file ----------------------------------------------------------------
 
@@ -285,21 +278,6 @@ class Stream:
 
 def _is_same_grid(one: Raster, other: Raster) -> bool:
     return (one.width, one.height, one.transform) == (other.width, other.height, other.transform)
-
-
-def _wider(
-    ends: tuple[float, float] | None, band: Pixels, good: Valid | None
-) -> tuple[float, float] | None:
-    """Return the range of ``ends`` and of those values of ``band`` that are ``good`` numbers."""
-    if band.dtype.kind == "f":
-        number = ~np.isnan(band)
-        good = number if good is None else good & number
-    if good is not None and not good.all():
-        band = band[good]
-    if not band.size:
-        return ends
-    low, high = band.min().item(), band.max().item()
-    return (low, high) if ends is None else (min(low, ends[0]), max(high, ends[1]))
 
 
 def _in_memory(raster: Raster, block: Block, stack: contextlib.ExitStack) -> DatasetReader:

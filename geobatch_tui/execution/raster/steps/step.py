@@ -15,6 +15,7 @@ from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
 from geobatch_tui.execution.raster.source_facts import Facts
+from geobatch_tui.execution.raster.steps.survey import Surveys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import Raster, StepPlan
     from geobatch_tui.execution.raster.source_facts import PixelSource
+    from geobatch_tui.execution.raster.steps.survey import Survey
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
 #: Sides of the blocks by which a raster between two steps is read, in pixels.
@@ -70,14 +72,13 @@ class Upstream(Protocol):
         """Return ``window`` of the second raster that a step was planned with."""
         ...
 
-    def parts(self) -> Iterator[tuple[Window, Block]]:
-        """Yield all pixels, some at a time, in windows that begin at a multiple of ``BLOCK``.
-        Raises CorruptSourceError if pixels cannot be read."""
+    def windows(self) -> Iterator[Window]:
+        """Cut all of the raster into windows that begin at a multiple of ``BLOCK`` and may be in
+        memory."""
         ...
 
-    def ranges(self, bands: Sequence[int]) -> list[tuple[float, float] | None]:
-        """Return the least and the greatest value of the valid pixels of each of ``bands``, by
-        computing all of them; None: there is none. NaN is left out."""
+    def parts(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Block]]:
+        """Yield the pixels of ``windows``. Raises CorruptSourceError if they cannot be read."""
         ...
 
 
@@ -110,6 +111,7 @@ class Planning:
         source: the file, as long as no step has changed it.
         step: which step is planned, as messages name it.
         upstream: opens what the step gets, for one that has to look at its pixels.
+        surveys: those of the chain, for steps that look at all pixels.
         beside: plans a second raster of the step, by the name of its parameter, what that asks
             for, and the state of its file.
         item: key of the item.
@@ -123,6 +125,7 @@ class Planning:
     source: Source | None = None
     step: str = ""
     upstream: Callable[[], Upstream] | None = None
+    surveys: Surveys = field(default_factory=Surveys)
     beside: Callable[[str, str | Json, str], Side] | None = None
     item: str = ""
     position: int = 0
@@ -140,6 +143,23 @@ class Planning:
             )
         else:
             self.warn("nothing is stored in a chain beside another")
+
+    def survey[Found](self, survey: Survey[Block, Found], what: str, more: str = "") -> Found:
+        """Make a survey of what the step gets, and say that ``what`` needs it, and ``more``.
+
+        Raises:
+            SchemaError: there are no pixels.
+            CorruptSourceError: they cannot be read.
+        """
+        if self.upstream is None:
+            raise SchemaError(f"{what} only where the pixels are")
+        up = self.upstream()
+        found, seconds = self.surveys.take(survey, up)
+        size = up.raster.whole.size
+        self.warn(f"{what} by a look at all {size} pixels before the first chunk{more}")
+        took = {"pixels": size, "seconds": round(seconds, 3)}
+        self.notes[f"first pass of {self.step}"] = took
+        return found
 
     def side(self, name: str, asked: str | Json, state: str) -> Side:
         """Plan a second raster beside what the step gets. Raises SchemaError in a chain that is one

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,19 +11,20 @@ import numpy as np
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.kernels import pixel_loops
-from geobatch_tui.execution.raster.plan import Raster, StepPlan
+from geobatch_tui.execution.raster.plan import Raster, StepPlan, json_number, number_of
 from geobatch_tui.execution.raster.steps.band_steps import TYPES, check_band, typed
-from geobatch_tui.execution.raster.steps.conversion import mapped, mapping_bytes
+from geobatch_tui.execution.raster.steps.conversion import mapped, mapping_bytes, valid_bands
 from geobatch_tui.execution.raster.steps.step import Block, LocalStep
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from geobatch_tui.execution.params.frozen import Frozen
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.steps.conversion import Function
     from geobatch_tui.execution.raster.steps.step import Planning
-    from geobatch_tui.execution.raster.types import Pixels
+    from geobatch_tui.execution.raster.types import Number, Pixels, Valid
 
 #: Types whose values GDAL computes with in 64 bits; with others it does in 32.
 _WIDE = frozenset({"int32", "uint32", "int64", "uint64", "float64"})
@@ -219,7 +219,51 @@ def _warn_of_nodata(raster: Raster, out: tuple[float, float], planning: Planning
         )
 
 
-# --- a first pass over all pixels --------------------------------------------------------------
+# --- the range of all pixels -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """The survey of the least and the greatest value of the valid pixels of each of ``bands``;
+    None: there is none. NaN is left out."""
+
+    bands: Sequence[int]
+
+    def look(self, up: Raster, parts: Iterable[tuple[Window, Block]]) -> Json:
+        found: list[tuple[Number, Number] | None] = [None] * len(self.bands)
+        for _, block in parts:
+            valid = valid_bands(up, block)
+            for number, band in enumerate(self.bands):
+                good = None if valid is None else valid[min(band, len(valid) - 1)]
+                found[number] = _wider(found[number], _range(block.pixels[band], good))
+        return {"ranges": [ends and [*map(json_number, ends)] for ends in found]}
+
+    def join(self, up: Raster, looks: Sequence[Json]) -> list[tuple[Number, Number] | None]:
+        del up
+        found: list[tuple[Number, Number] | None] = [None] * len(self.bands)
+        for look in looks:
+            for number, ends in enumerate(look["ranges"]):
+                seen = ends and (number_of(ends[0]) or 0, number_of(ends[1]) or 0)
+                found[number] = _wider(found[number], seen)
+        return found
+
+
+def _range(band: Pixels, good: Valid | None) -> tuple[Number, Number] | None:
+    """Return the range of those values of ``band`` that are ``good`` numbers."""
+    if band.dtype.kind == "f":
+        number = ~np.isnan(band)
+        good = number if good is None else good & number
+    if good is not None and not good.all():
+        band = band[good]
+    return (band.min().item(), band.max().item()) if band.size else None
+
+
+def _wider(
+    one: tuple[Number, Number] | None, other: tuple[Number, Number] | None
+) -> tuple[Number, Number] | None:
+    if one is None or other is None:
+        return one or other
+    return min(one[0], other[0]), max(one[1], other[1])
 
 
 def _own_ranges(planning: Planning, bands: Sequence[int]) -> list[tuple[float, float]]:
@@ -230,29 +274,22 @@ def _own_ranges(planning: Planning, bands: Sequence[int]) -> list[tuple[float, f
     return [ends or (0.0, 1.0) for ends in found]
 
 
-def ranges_of(planning: Planning, bands: Sequence[int]) -> list[tuple[float, float] | None]:
-    """Return the least and the greatest value of the valid pixels of each of ``bands`` of what the
-    step gets, which is read for that; None: there is no valid pixel.
+def ranges_of(planning: Planning, bands: Sequence[int]) -> list[tuple[Number, Number] | None]:
+    """Return the range of each of ``bands`` of what the step gets.
 
     Raises:
         SchemaError: a value is infinite.
         CorruptSourceError: pixels cannot be read.
     """
-    if planning.upstream is None:
-        raise SchemaError("the range of values can only be found where the pixels are")
-    up, began = planning.upstream(), time.monotonic()
-    found = up.ranges(bands)
+    found = planning.survey(
+        Ranges(bands),
+        "the range of values is found",
+        ". GDAL takes that of a sample, or of an overview",
+    )
     for band, ends in zip(bands, found, strict=True):
         if ends is not None and not (math.isfinite(ends[0]) and math.isfinite(ends[1])):
             raise SchemaError(
                 f"band {band + 1} has infinite values, so its range has no ends",
                 hint="say the range: input_min and input_max, or values in place of shares",
             )
-    size = up.raster.whole.size
-    planning.warn(
-        f"the range of values is that of all valid pixels: {size} pixels are read for it before "
-        "the first chunk. GDAL takes that of a sample, or of an overview"
-    )
-    took = {"pixels": size, "seconds": round(time.monotonic() - began, 3)}
-    planning.notes[f"first pass of {planning.step}"] = took
     return found

@@ -150,7 +150,7 @@ def test_the_range_of_a_scale_is_exact(tmp_path):
     assert item.plan.detail["chain"][-1]["values"]["input"] == ranges
     assert item.plan.notes["first pass of step 2 (scale)"]["pixels"] == 15000
     (said,) = (text for text in item.plan.warnings if "range" in text)
-    assert "15000 pixels are read for it before the first chunk" in said
+    assert "a look at all 15000 pixels before the first chunk" in said
     _, scaled, _ = whole_of(item)
     valid = ~pixels.mask
     assert scaled[0][valid[0]].max() == 255

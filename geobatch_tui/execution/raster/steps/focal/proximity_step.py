@@ -7,8 +7,7 @@ is far, `far_targets.py` tells what it needs.
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +25,10 @@ from geobatch_tui.execution.raster.steps.focal.far_targets import Blocks, Search
 from geobatch_tui.execution.raster.steps.step import Block, LocalStep, grid_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from geobatch_tui.execution.params.frozen import Frozen
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.raster.steps.step import Planning, Upstream
     from geobatch_tui.execution.raster.types import Number, Pixels, Points, Valid
 
@@ -76,7 +78,7 @@ class Proximity(LocalStep):
         step = StepPlan(self.name, self.version, values, raster)
         if not far:
             return step
-        return replace(step, values={**values, **_pass(step, planning).pack()})
+        return replace(step, values={**values, **_survey(step, planning).pack()})
 
     def halo(self, step: StepPlan) -> int:
         return int(step.values["halo"])
@@ -203,23 +205,34 @@ def _note_values(up: Raster, raster: Raster, params: Frozen, planning: Planning)
         )
 
 
-def _pass(step: StepPlan, planning: Planning) -> Blocks:
-    """Return where the targets are, in blocks: for that all pixels are read."""
-    if planning.upstream is None:
-        raise SchemaError("targets can only be found where the pixels are")
-    up, began = planning.upstream(), time.monotonic()
-    blocks = Blocks.none(up.raster.whole)
-    for window, block in up.parts():
-        blocks.add(_targets_of(step, up.raster, block)[0], window)
-    size = up.raster.whole.size
-    planning.warn(
-        f"without a near max_distance the nearest target may lie anywhere: {size} pixels are read "
-        "to find them before the first chunk"
+@dataclass(frozen=True, slots=True)
+class _TargetBlocks:
+    """The survey of the blocks that have a target of ``step``."""
+
+    step: StepPlan
+
+    def look(self, up: Raster, parts: Iterable[tuple[Window, Block]]) -> Json:
+        blocks = Blocks.none(up.whole)
+        for window, block in parts:
+            blocks.add(_targets_of(self.step, up, block)[0], window)
+        return blocks.pack()
+
+    def join(self, up: Raster, looks: Sequence[Json]) -> Blocks:
+        blocks = Blocks.none(up.whole)
+        for look in looks:
+            seen = unpacked(up.whole, int(look["side"]), str(look["occupied"]))
+            blocks.occupied[:] |= seen.occupied
+        return blocks
+
+
+def _survey(step: StepPlan, planning: Planning) -> Blocks:
+    """Return where the targets are, in blocks."""
+    blocks = planning.survey(
+        _TargetBlocks(step),
+        "without a near max_distance the nearest target may lie anywhere: targets are found",
     )
     if not blocks.occupied.any():
         planning.warn("no pixel is a target: all pixels become nodata")
-    took = {"pixels": size, "seconds": round(time.monotonic() - began, 3)}
-    planning.notes[f"first pass of {planning.step}"] = took
     return blocks
 
 

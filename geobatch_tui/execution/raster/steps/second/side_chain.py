@@ -120,7 +120,8 @@ class SidePlanner:
 
     def _below(self) -> Planning:
         """Return the planning of the chain beside; its notes are not those of the item."""
-        return Planning(self.planning.warnings, step=self.planning.step, item=self.planning.item)
+        above = self.planning
+        return Planning(above.warnings, step=above.step, item=above.item, surveys=above.surveys)
 
 
 @contextlib.contextmanager

@@ -106,7 +106,7 @@ def test_a_step_without_a_limit(tmp_path, monkeypatch, validity):
     assert plan.validity == "nodata"
     for window in (Window(3, 5, 40, 17), Window(69, 0, 1, 50), Window(16, 32, 16, 16)):
         assert np.array_equal(window_of(item, window)[0], found[:, *window.slices], equal_nan=True)
-    assert any("3500 pixels are read to find them" in text for text in item.plan.warnings)
+    assert any("look at all 3500 pixels" in text for text in item.plan.warnings)
     far = chain_item(path, [{"name": "proximity", "target_values": [104], "max_distance": 3000}])
     assert np.array_equal(whole_of(far)[1], found, equal_nan=True)
 

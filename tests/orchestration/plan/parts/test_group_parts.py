@@ -18,9 +18,9 @@ from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema.updates import PartKept, RunEnded
 from geobatch_tui.ledger.write import batch
 from geobatch_tui.ledger.write.writer import Ledger
-from geobatch_tui.orchestration.plan import group_parts
 from geobatch_tui.orchestration.plan.fingerprints import identify
-from geobatch_tui.orchestration.plan.group_parts import GroupParts, Kept
+from geobatch_tui.orchestration.plan.parts import group_parts
+from geobatch_tui.orchestration.plan.parts.group_parts import GroupParts, Kept
 
 JOB = (
     '[source]\ninputs = ["in"]\n[[step]]\nname = "mosaic"\n[output]\ndir = "{}"\n'
