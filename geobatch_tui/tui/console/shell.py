@@ -28,7 +28,7 @@ from geobatch_tui.tui.parts.console_app import Console, Destination
 from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.help import HelpScreen, entries
 from geobatch_tui.tui.parts.jump import Jumps
-from geobatch_tui.tui.parts.page import Frame
+from geobatch_tui.tui.parts.page import Filtered, Frame
 from geobatch_tui.tui.parts.palette import KeyCommands
 
 if TYPE_CHECKING:
@@ -183,7 +183,11 @@ class Shell(Console):
         if self._doom is not None:
             self.exit(self._doom)
         self.load_themes()
-        self.theme = themes.first(self.available_themes)
+        wanted = themes.first(self.available_themes)
+        if self.theme == wanted:
+            # Textual began with its name before it was there: setting it again would be no change.
+            self.mutate_reactive(App.theme)
+        self.theme = wanted
         self.set_keymap(self.user_keys.changes)
         for problem in self.user_keys.problems:
             self.notify(problem, title="keys", severity="warning", markup=False)
@@ -322,4 +326,5 @@ class Shell(Console):
         screen = self.screen
         keys = entries(self, screen.active_bindings.values())
         title = str(screen.BINDING_GROUP_TITLE or "")
-        self.push_screen(HelpScreen(title, keys, self.user_keys.problems))
+        fields = screen.bar.fields if isinstance(screen, Filtered) else ()
+        self.push_screen(HelpScreen(title, keys, self.user_keys.problems, fields))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.kit.endings import Wish
     from geobatch_tui.tui.parts.console_messages import RetryRequested
 
+_STARTING = 5.0  #: seconds that a worker may take to start, or to end
 _CHANGES = frozenset({"pause", "workers", "retry", "stop_now"})
 
 
 class Steering(Shell, RunConsole):
     """The actions. Each asks first where work could be lost."""
+
+    #: Workers that were asked for, and until when that is more than what is seen.
+    _crew = (0, 0.0)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide actions on the run in a read-only console, and dim them where nothing is live."""
@@ -47,8 +52,13 @@ class Steering(Shell, RunConsole):
 
     def action_workers(self, step: int) -> None:
         """Ask for one worker more or less."""
-        count = max(1, len(self.shown.workers) + step)
-        if count != len(self.shown.workers):
+        seen, now = len(self.shown.workers), time.monotonic()
+        # Keys come faster than workers: steps count from what was asked for last.
+        asked, until = self._crew
+        base = asked if now < until and asked != seen else seen
+        count = max(1, base + step)
+        if count != base:
+            self._crew = count, now + _STARTING
             self.command("set_workers", count=count)
 
     def action_retry(self) -> None:

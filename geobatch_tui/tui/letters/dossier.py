@@ -100,7 +100,7 @@ def gather(store: RunStore, dead_id: int) -> Dossier | None:
     return replace(
         found,
         log=[line_of(entry) for entry in about],
-        files=_files(found, store.directory.absolute()),
+        files=files_of(found, store.directory.absolute()),
         neighbours=around(store, found.letter.item_id, found.letter.chunk_id),
     )
 
@@ -115,7 +115,8 @@ def _names(found: Dossier) -> list[str]:
     return names
 
 
-def _files(found: Dossier, directory: Path) -> list[FileFact]:
+def files_of(found: Dossier, directory: Path) -> list[FileFact]:
+    """Look at the source and the output of a letter. Blocks: for a thread."""
     item = found.item
     if item is None:
         return []
@@ -133,7 +134,7 @@ def changed_sources(reader: LedgerReader, items: Iterable[int]) -> set[int]:
     found = set()
     for item_id in items:
         item = reader.item(item_id)
-        if item is None or not item.plan:
+        if item is None or not (item.plan or item.src_mtime_ns) or is_url(item.source):
             continue
         try:
             status = source_files.status(item.source)

@@ -80,6 +80,7 @@ class Consequence:
         left, stale: letters that a live run cannot take, as their items were never planned, and
             that it refuses again, as their source is another one now.
         classes: letters by class, most first.
+        joining: items of other letters whose source is another one now: a new run takes them, too.
         lines: each letter's name, class, and what becomes of it.
     """
 
@@ -93,6 +94,7 @@ class Consequence:
     stale: int
     classes: tuple[tuple[str, int], ...]
     lines: tuple[tuple[str, str, str], ...]
+    joining: int = 0
 
 
 def consequence(

@@ -48,6 +48,7 @@ class FilterBar(Horizontal):
 
     Attributes:
         chosen: the filter in force.
+        fields: as given.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [bind("back", "leave", show=False)]
@@ -70,7 +71,7 @@ class FilterBar(Horizontal):
     def __init__(self, fields: Mapping[str, str], *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.chosen = Filter()
-        self._fields = fields
+        self.fields = fields
         self._said: Content | None = None
 
     def compose(self) -> ComposeResult:
@@ -78,7 +79,7 @@ class FilterBar(Horizontal):
         yield Static(" / ", id="slash", markup=False)
         yield Input(
             placeholder='word "two words" class:Corrupt attempts>2 !not',
-            suggester=FieldSuggester(self._fields),
+            suggester=FieldSuggester(self.fields),
             compact=True,
         )
 
@@ -110,7 +111,7 @@ class FilterBar(Horizontal):
 
     def on_input_changed(self, message: Input.Changed) -> None:
         message.stop()
-        self.chosen = parse(message.value, self._fields)
+        self.chosen = parse(message.value, self.fields)
         self.post_message(self.Changed())
 
     def on_input_submitted(self, message: Input.Submitted) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
@@ -11,6 +11,7 @@ from textual.widgets import Static
 
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.kit.glyphs import LOOKS
 from geobatch_tui.tui.kit.keymap import KEYS, bind, keymap_path
 from geobatch_tui.tui.kit.modal import Modal
 
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
 
     from textual.app import App, ComposeResult
     from textual.binding import ActiveBinding, BindingType
+
+
+_MOVING: Final = (
+    ("arrows, h j k l", "the cursor"),
+    ("PgUp PgDn", "a page"),
+    ("Home, End or G", "the first and the last line"),
+    ("Tab", "the next panel"),
+    ("enter, click", "open; the second click on a line opens it, too"),
+)
+_GRAMMAR: Final = (
+    ('word "two words"', "occur anywhere, in any case; all terms must hold"),
+    ("class:Corrupt", "the field has the text in it; = is the text"),
+    ("attempts>2", "the number is larger; also < >= <= ="),
+    ("!term", "the term does not hold"),
+)
+_SECTIONS: Final = (("Moving", _MOVING), ("Filter (/)", _GRAMMAR))
 
 
 class Entry(NamedTuple):
@@ -61,8 +78,11 @@ class HelpScreen(Modal[None]):
     BINDING_GROUP_TITLE = "Help"
     BINDINGS: ClassVar[list[BindingType]] = [bind("back", "dismiss"), bind("help", "dismiss")]
 
-    def __init__(self, title: str, keys: Sequence[Entry], problems: Sequence[str]) -> None:
+    def __init__(
+        self, title: str, keys: Sequence[Entry], problems: Sequence[str], fields: Iterable[str] = ()
+    ) -> None:
         super().__init__()
+        self._fields = [*fields]
         self._title = title
         self._keys = keys
         self._problems = problems
@@ -79,6 +99,7 @@ class HelpScreen(Modal[None]):
                 with Horizontal(id="help-lists"):
                     yield self._column("This screen", everywhere=False)
                     yield self._column("Everywhere", everywhere=True)
+                yield Static(self._more(), classes="help-list", markup=False)
                 if not self._problems:
                     yield note
 
@@ -93,6 +114,21 @@ class HelpScreen(Modal[None]):
         ] or [Content.styled("no keys of its own", "$quiet")]
         lines.insert(0, Content.styled(title, "bold $primary"))
         return Static(Content("\n").join(lines), classes="help-list", markup=False)
+
+    def _more(self) -> Content:
+        """Return how to move, how to filter the list of the screen, and what the glyphs are."""
+        lines: list[Content] = [Content("")]
+        for title, rows in _SECTIONS if self._fields else _SECTIONS[:1]:
+            lines.append(Content.styled(title, "bold $primary"))
+            lines += [Content.assemble((f"{key:<18}", "bold"), said) for key, said in rows]
+            lines.append(Content(""))
+        if self._fields:
+            lines[-1] = Content.styled(f"fields: {', '.join(self._fields)}", "$quiet")
+            lines.append(Content(""))
+        lines.append(Content.styled("Chunks", "bold $primary"))
+        looks = [((look.glyph, look.style), f" {look.name}  ") for look in LOOKS.values()]
+        lines.append(Content.assemble(*(part for pair in looks for part in pair)))
+        return Content("\n").join(lines)
 
     def _note(self) -> Content:
         path = keymap_path()

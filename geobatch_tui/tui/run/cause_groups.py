@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.tui.run.model import LetterView
 
+_SHORT = 3  #: characters of a name that may be a word of the message, too
 _QUOTED = re.compile(r"'[^']{1,400}'|\"[^\"]{1,400}\"")
 _PATH = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:/)?(?:/[^\s/:,;()]+){2,}/?")
 _HEX = re.compile(r"\b(?:0x)?[0-9a-fA-F]{12,}\b")
@@ -21,13 +22,18 @@ _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:[ ,]\d{3}(?![\d]))*(?:\.\d+)?(?:[eE]
 _LIST = re.compile(r"<n>(?:, ?<n>)+(?: ?\.\.\.)?")
 
 
-def normalised(message: str) -> str:
-    """Replace what differs from chunk to chunk in a message.
+def normalised(message: str, source: str = "") -> str:
+    """Replace what differs from chunk to chunk in a message; ``source`` is the file that it is of,
+    whose name may have blanks and brackets.
 
     Quoted names become ``<name>``, paths ``<path>``, long hexadecimal words ``<hex>``, numbers
     ``<n>``, and so do lists of them: blocks and windows differ in how many there are, too.
     """
-    text = _QUOTED.sub("<name>", message)
+    text = message
+    for name in (source, source.rpartition("/")[2]):
+        if len(name) > _SHORT:
+            text = text.replace(name, "<path>")
+    text = _QUOTED.sub("<name>", text)
     text = _PATH.sub("<path>", text)
     text = _HEX.sub("<hex>", text)
     text = _SIZE.sub("<n>", text)

@@ -333,7 +333,7 @@ def notices(before: View, now: View) -> Iterator[Notice]:
 def _turned(now: View) -> Iterator[Notice]:
     run = now.run
     if now.state == "crashed":
-        yield Notice("crashed", "its process is gone; run the job again to resume", "error")
+        yield Notice("crashed", "its process is gone; ^r in the history goes on with it", "error")
     elif run is not None and run.t1 is not None:
         letters = figures.plural(now.dead_letters, "dead letter")
         done = figures.plural(now.counts["done"], "chunk")

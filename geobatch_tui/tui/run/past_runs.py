@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.layers import flat
@@ -15,7 +15,7 @@ from geobatch_tui.orchestration.state.run_view import is_live, state_now
 from geobatch_tui.orchestration.state.session import state_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from geobatch_tui.execution.protocol.messages import Json
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 FIELDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("job", "state", "dir", "run"), "text"),
     **dict.fromkeys(("done", "dead"), "number"),
+}
+#: What runs can be sorted by: the largest or the last first, names from A on.
+SORTS: Final[Mapping[str, Callable[[PastRun], Any]]] = {
+    "began": lambda run: -(run.row.t0 if run.row else 0.0),
+    "took": lambda run: -(run.seconds or 0.0),
+    "done": lambda run: -(run.row.n_done if run.row else 0),
+    "dead": lambda run: -(run.row.n_dead if run.row else 0),
+    "/min": lambda run: -_rate(run),
+    "out": lambda run: -(run.row.bytes_out if run.row else 0),
+    "job": lambda run: run.name.casefold(),
+    "state": lambda run: run.state,
 }
 _RUNS: Final = 50  #: of one directory
 
@@ -111,12 +122,14 @@ def _of(directory: Path) -> list[PastRun]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference of two runs; ``semantic``: it changes the bytes of outputs."""
+    """A difference of two runs; ``semantic``: it changes the bytes of outputs. ``share``: how much
+    more or less a figure is, in percent."""
 
     what: str
     before: str
     after: str
     semantic: bool = False
+    share: str = ""
 
 
 def compare(before: PastRun, after: PastRun) -> list[Difference]:
@@ -124,22 +137,39 @@ def compare(before: PastRun, after: PastRun) -> list[Difference]:
     if before.row is None or after.row is None:
         return []
     first, second = before.row, after.row
-    found = _differing(_figures(before, first), _figures(after, second))
+    old, new = _figures(before, first), _figures(after, second)
+    found = [
+        Difference(name, old[name][0], new[name][0], share=_share(old[name][1], new[name][1]))
+        for name in old
+        if old[name][0] != new[name][0]
+    ]
     found += changed(first.job.get("job", {}), second.job.get("job", {}))
     versions = _differing(first.versions, second.versions)
     return found + sorted(versions, key=lambda entry: entry.what)
 
 
-def _figures(run: PastRun, row: RunRow) -> dict[str, str]:
+def _figures(run: PastRun, row: RunRow) -> dict[str, tuple[str, float]]:
+    """Return figures of a run, each for people and as a number."""
+    work = row.seconds / row.n_done if row.n_done else 0.0
     return {
-        "duration": figures.duration(run.seconds),
-        "chunks/min": rate_of(run),
-        "done": figures.count(row.n_done),
-        "dead": figures.count(row.n_dead),
-        "retried": figures.count(row.n_retry),
-        "work": figures.duration(row.seconds),
-        "bytes out": figures.size(row.bytes_out),
+        "duration": (figures.duration(run.seconds), run.seconds or 0.0),
+        "chunks/min": (rate_of(run), _rate(run)),
+        "done": (figures.count(row.n_done), row.n_done),
+        "dead": (figures.count(row.n_dead), row.n_dead),
+        "retried": (figures.count(row.n_retry), row.n_retry),
+        "work": (figures.duration(row.seconds), row.seconds),
+        "work/chunk": (figures.duration(work, fine=True), work),
+        "bytes in": (figures.size(row.bytes_in), row.bytes_in),
+        "bytes out": (figures.size(row.bytes_out), row.bytes_out),
     }
+
+
+def _share(before: float, after: float) -> str:
+    """Return how much more or less a figure is; empty where it was nothing."""
+    if not before:
+        return ""
+    share = round(100 * (after - before) / before)
+    return f"{share:+,} %" if share else ""
 
 
 def changed(before: Json, after: Json) -> list[Difference]:
@@ -174,9 +204,11 @@ def _kind(key: str, kinds: Mapping[str, str]) -> str:
 
 def rate_of(run: PastRun) -> str:
     """Return chunks a minute over the whole run."""
-    if run.row is None or not run.seconds:
-        return "-"
-    return figures.amount(60 * run.row.n_done / run.seconds)
+    return figures.amount(_rate(run)) if run.row is not None and run.seconds else "-"
+
+
+def _rate(run: PastRun) -> float:
+    return 60 * run.row.n_done / run.seconds if run.row is not None and run.seconds else 0.0
 
 
 def _text(value: object) -> str:

@@ -340,7 +340,7 @@ def _short(letter: Letter) -> LetterView:
         crashes=letter.crashes,
         error_class=safe(letter.error_class),
         message=text("error_message"),
-        cause=normalised(text("error_message")),
+        cause=normalised(text("error_message"), text("source")),
         stage=text("stage"),
         where=text("chunk") or text("item"),
         source=text("source"),

@@ -80,6 +80,8 @@ class DeadScreen(Filtered, Remedies):
     DeadScreen #command { height: 1; color: $quiet; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
+    #: Seconds between two looks at the files of a letter.
+    AGAIN: ClassVar[float] = 2.0
     #: Seconds that the cursor rests on a letter before it is read from disk.
     SETTLE: ClassVar[float] = 0.15
 
@@ -107,6 +109,19 @@ class DeadScreen(Filtered, Remedies):
     def on_mount(self) -> None:
         super().on_mount()
         self.list.focus()
+        self.set_interval(self.AGAIN, self._look_again)
+
+    @work(exclusive=True, group="files", exit_on_error=False)
+    async def _look_again(self) -> None:
+        """Read the letter anew if a file that it tells of is another one now."""
+        found = self.dossier
+        if found is None or not self.is_current:
+            return
+        folder = self.app.link.store.directory
+        files = await asyncio.to_thread(lambda: dossier.files_of(found, folder.absolute()))
+        if files != found.files and self.dossier is found:
+            self._pictured = None
+            self.read_letter(found.letter.dead_id)
 
     async def on_unmount(self) -> None:
         await self.previewer.close()

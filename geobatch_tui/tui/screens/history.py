@@ -21,7 +21,7 @@ from geobatch_tui.tui.parts.filter_bar import FilterBar, part_of
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Filtered, TextBox
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
-from geobatch_tui.tui.run.past_runs import FIELDS, compare, gather
+from geobatch_tui.tui.run.past_runs import FIELDS, SORTS, compare, gather
 from geobatch_tui.tui.screens.report_dialog import report
 from geobatch_tui.tui.widgets.run_list import RunHeading, RunList
 
@@ -49,6 +49,7 @@ class HistoryScreen(Filtered):
         bind("run.clone", "clone"),
         bind("job.new", "new", show=False),
         bind("filter", "filter"),
+        bind("sort", "sort", show=False),
         bind("export", "report", name="Report", does="Write a report of the newest run there"),
         bind("copy", "copy", show=False),
         bind("back", "back", show=False),
@@ -65,6 +66,7 @@ class HistoryScreen(Filtered):
         super().__init__()
         self._runs: list[PastRun] = []
         self._read = False
+        self._sort = next(iter(SORTS))
 
     def compose(self) -> ComposeResult:
         yield FilterBar(FIELDS, id="bar")
@@ -99,13 +101,15 @@ class HistoryScreen(Filtered):
     def refilter(self) -> None:
         chosen = self.bar.chosen
         shown = [run for run in self._runs if chosen.matches(run.fields())]
+        shown.sort(key=SORTS[self._sort])
         self.list.nothing = "no run matches" if self._runs else ""
         self.list.show(shown)
         total = len(self._runs)
         count = f" {part_of(len(shown), total, 'run')}"
         live = sum(run.state == "running" for run in self._runs)
         said = (f"  {live} live", "bold $success") if live else ""
-        self.bar.say(Content.assemble((" History ", "bold"), count, said))
+        by = (f"  by {self._sort}", "$quiet")
+        self.bar.say(Content.assemble((" History ", "bold"), count, by, said))
         self._tell()
 
     @on(ScrollLines.Moved)
@@ -135,6 +139,12 @@ class HistoryScreen(Filtered):
         run = self.list.current
         if run is not None and run.row is not None:
             self.app.open(Watch(run.directory))
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        names = [*SORTS]
+        self._sort = names[(names.index(self._sort) + 1) % len(names)]
+        self.refilter()
 
     def step_back(self) -> bool:
         return self.list.unmark()
@@ -245,7 +255,8 @@ def _comparison(before: PastRun, after: PastRun) -> Content:
     for entry in found:
         mark = ("! ", "bold $warning") if entry.semantic else ("  ", "")
         what = (f"{entry.what:<{width}}  ", "bold")
-        lines.append(Content.assemble(mark, what, f"{entry.before} → {entry.after}"))
+        share = (f"  {entry.share}", "bold $accent")
+        lines.append(Content.assemble(mark, what, f"{entry.before} → {entry.after}", share))
     if not found:
         lines.append(Content("nothing differs"))
     return Content("\n").join(lines)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.cells import cell_len
@@ -10,7 +12,10 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from geobatch_tui.config.layers import from_plan_json
+from geobatch_tui.errors import ConfigError
 from geobatch_tui.observability import figures
+from geobatch_tui.observability.text import safe_lines
 from geobatch_tui.orchestration.splitting import tile_of
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.keymap import bind
@@ -21,7 +26,7 @@ from geobatch_tui.tui.letters.retry_plan import consequence, selection
 from geobatch_tui.tui.parts.console_messages import RetryRequested
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from textual.app import ComposeResult
     from textual.binding import BindingType
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.run.model import LetterView
 
 _SHOWN: Final = 500
+_LOOKED_AT: Final = 2000  #: items of other letters
 
 
 class RetryDialog(Modal[tuple[str, ...] | None]):
@@ -41,25 +47,28 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
     Args:
         found: what will be rerun.
         where: in or by which run, in words.
-        changes: whether values may be changed.
+        check: says what is wrong with changes of values, or nothing; None: none are asked for.
     """
 
     BINDING_GROUP_TITLE = "Retry"
     BINDINGS: ClassVar[list[BindingType]] = [bind("open", "agree"), bind("back", "dismiss")]
 
-    def __init__(self, found: Consequence, where: str, *, changes: bool = False) -> None:
+    def __init__(
+        self, found: Consequence, where: str, *, check: Callable[[Sequence[str]], str] | None = None
+    ) -> None:
         super().__init__()
         self._found = found
         self._where = where
-        self._changes = changes
+        self._check = check
 
     def compose(self) -> ComposeResult:
         with Vertical(id="retry") as box:
             box.border_title = "Retry"
             box.border_subtitle = "enter retry  esc leave" if self._found.letters else "esc leave"
             yield Static(summary(self._found, self._where), markup=False)
-            if self._changes:
+            if self._check is not None:
                 yield Input(placeholder="engine.chunk_timeout=10m retry.max_attempts=8")
+                yield Static(id="retry-wrong", markup=False)
             with VerticalScroll(id="retry-list", can_focus=True):
                 yield Static(lines(self._found), markup=False)
 
@@ -68,10 +77,17 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
         self._agree(message.value)
 
     def action_agree(self) -> None:
-        self._agree(self.query_one(Input).value if self._changes else "")
+        self._agree(self.query_one(Input).value if self._check is not None else "")
 
-    def _agree(self, changes: str) -> None:
-        self.dismiss(tuple(changes.split()) if self._found.letters else None)
+    def _agree(self, typed: str) -> None:
+        changes = tuple(typed.split())
+        wrong = self._check(changes) if self._check is not None and changes else ""
+        if wrong:
+            # Text and marks stay: it is one letter that is wrong.
+            said = Content.styled(safe_lines(wrong), "bold $error")
+            self.query_one("#retry-wrong", Static).update(said)
+            return
+        self.dismiss(changes if self._found.letters else None)
 
 
 async def retry(
@@ -97,9 +113,14 @@ async def retry(
     store, link = page.app.link.store, page.app.link
     live = link.can_steer()
     items = {letters[dead_id].item_id for dead_id in chosen}
-    names, changed = await asyncio.to_thread(
+    others = {letter.item_id for letter in letters.values()} - items if not live else set()
+    names, changed, joining = await asyncio.to_thread(
         store.reading,
-        lambda reader: (names_of(reader, chosen), changed_sources(reader, items)),
+        lambda reader: (
+            names_of(reader, chosen),
+            changed_sources(reader, items),
+            changed_sources(reader, sorted(others)[:_LOOKED_AT]),
+        ),
     )
     tile = tile_of(_creation(page.app.shown.run)) if split else None
     found = consequence(letters, chosen, store.item, live=live, changed=changed, tile=tile)
@@ -107,7 +128,9 @@ async def retry(
         said = "none can be split: only chunks of more than one tile, of an output held back"
         page.notify(said, title="split", severity="warning", markup=False)
         return False
-    dialog = RetryDialog(found, link.retries, changes=changes and not live)
+    found = replace(found, joining=len(joining))
+    check = partial(wrong_with, page.app.shown.run) if changes and not live else None
+    dialog = RetryDialog(found, link.retries, check=check)
     answer = await page.app.push_screen_wait(dialog)
     if answer is None:
         return False
@@ -117,6 +140,21 @@ async def retry(
         return False
     page.post_message(RetryRequested(named.classes, named.keys, answer, split))
     return True
+
+
+def wrong_with(run: RunRow | None, changes: Sequence[str]) -> str:
+    """Return what is wrong with changes of a run's job; empty: nothing, or nothing that they do."""
+    if run is None:
+        return ""
+    try:
+        from_plan_json(run.job)
+    except ConfigError:
+        return ""  # which the retry says, with what to do
+    try:
+        from_plan_json(run.job, overrides=changes)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def _creation(run: RunRow | None) -> Json:
@@ -135,6 +173,7 @@ def summary(found: Consequence, where: str) -> Content:
         (found.split, "item", "planned anew in chunks half as wide and high, all of them computed"),
         (found.reassembled, "item", "assembled again"),
         (found.remade, "published output", "made anew, all chunks of it"),
+        (found.joining, "more item", "whose source changed: a new run plans those, too"),
     ]
     texts += [Content(f"  {figures.plural(n, noun)} {what}") for n, noun, what in facts if n]
     if found.left:

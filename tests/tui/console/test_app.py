@@ -152,13 +152,14 @@ async def test_workers_are_changed_by_one(console, script):
     wire = Wire(app)
     async with app.run_test() as pilot:
         await settle(pilot, script)
-        await pilot.press("+", "-")
+        await pilot.press("+", "+", "-")
         await settle(pilot)
-        script.progress(workers={"0": {"pid": 1, "rss": 1}})
+        script.progress(workers={str(n): {"pid": 1 + n, "rss": 1} for n in range(3)})
         await settle(pilot, script)
-        await pilot.press("-")
+        await pilot.press("-", "-", "-")
         await settle(pilot)
-    assert wire.sent == [("set_workers", {"count": 3}), ("set_workers", {"count": 1})]
+    assert [arguments["count"] for _, arguments in wire.sent] == [3, 4, 3, 2, 1]
+    assert {verb for verb, _ in wire.sent} == {"set_workers"}
 
 
 async def test_one_letter_is_one(console, script):
@@ -459,6 +460,11 @@ async def test_help_comes_from_the_live_keys(console, script):
         await pilot.press("escape")
         await pilot.pause()
         assert not isinstance(app.screen, HelpScreen)
+        await pilot.press("3", "?")
+        await pilot.pause()
+        more = str(app.screen._more())
+        for words in ("arrows, h j k l", "attempts>2", "fields: ", "✗ dead"):
+            assert words in more, words
 
 
 async def test_keys_can_be_moved(console, script, tmp_path):
@@ -597,6 +603,8 @@ async def test_a_theme_that_changed_is_shown(console, script, tmp_path, monkeypa
     monkeypatch.setenv("TEXTUAL_THEME", "mine")
     script.plan(1, 1, 1)
     app = console()
+    # As Textual does with the variable when it is imported.
+    app.set_reactive(type(app).theme, "mine")
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, script)
         assert brand(app).color.triplet.red > 250

@@ -24,7 +24,7 @@ def test_five_themes_ship(monkeypatch, tmp_path):
     assert sum(theme.ansi for theme in found) == 1
 
 
-@pytest.mark.parametrize("name", ["night", "day", "paper", "contrast"])
+@pytest.mark.parametrize("name", ["night", "day", "paper", "contrast", "blue-orange"])
 def test_states_can_be_told_from_the_background(name):
     """Colours of states that matter have a contrast of 3:1 at least, text 4.5:1, and the theme for
     high contrast 7:1 for text (WCAG 2.2, 1.4.3, 1.4.6, 1.4.11)."""
@@ -36,6 +36,17 @@ def test_states_can_be_told_from_the_background(name):
     for text in (theme.foreground, theme.success, theme.warning, theme.error):
         assert ratio(Color.parse(text), ground) >= wanted, text
     assert ratio(Color.parse(theme.variables["quiet"]), ground) >= (7 if wanted == 7 else 4)
+
+
+def test_done_and_dead_differ_in_lightness_too():
+    """In the theme for those who do not tell red from green; its ramp grows lighter step by step."""
+    theme = next(theme for theme in shipped() if theme.name == "blue-orange")
+    colors = {name: Color.parse(value) for name, value in theme.variables.items()}
+    assert ratio(colors["chunk-done"], colors["chunk-dead"]) > 2
+    assert ratio(colors["chunk-dead"], colors["chunk-retry"]) > 1.5
+    black = Color(0, 0, 0)
+    ramp = [ratio(colors[f"ramp-{step}"], black) for step in range(1, 6)]
+    assert ramp == sorted(ramp)
 
 
 def ratio(one, other):

@@ -87,6 +87,15 @@ def test_causes_do_not_differ_in_places(message, cause):
     assert normalised(message) == cause
 
 
+def test_a_name_with_blanks_is_the_same_cause():
+    """The file of a letter is known: its name is no part of the cause, whatever is in it."""
+    for name in ("a [red]scene[bold] [1].tif", "b c.tif", "\u2713.tif", "plain.tif"):
+        path = f"/data/x y/{name}"
+        assert normalised(f"{path} is cut off at 3 bytes", path) == "<path> is cut off at <n> bytes"
+        assert normalised(f"{name} has no CRS", path) == "<path> has no CRS"
+    assert normalised("a bad a", "/data/a") == "a bad a"
+
+
 def known(*letters):
     return {entry.dead_id: entry for entry in letters}
 

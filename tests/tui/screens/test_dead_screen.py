@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import textual
 from corpus import NAMES
 from scripted_run import LOOKS, busy_run, pictured, shown, until
 
+from geobatch_tui.config.layers import make_job
 from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.text import safe
@@ -20,7 +24,7 @@ from geobatch_tui.tui.parts.console_messages import RetryRequested, ShowOnMap
 from geobatch_tui.tui.parts.dialogs import NoteDialog, PathDialog, Question
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.screens.dead import DeadScreen
-from geobatch_tui.tui.screens.retry_dialog import RetryDialog, lines
+from geobatch_tui.tui.screens.retry_dialog import RetryDialog, lines, wrong_with
 from geobatch_tui.tui.widgets.inspector import TABS, Inspector
 
 DEATHS = [("IReadBlock failed at X offset 3", "CorruptSourceError")] * 4 + [
@@ -271,6 +275,44 @@ async def test_retry_of_a_finished_run_starts_another(console, script, deaths, e
         assert started[0][0] == "retry"
         assert Path(started[0][1]).is_absolute()
         assert started[0][3:] == ["--chunk=1.tif@0,0", "--set=engine.max_workers=1"]
+
+
+async def test_a_wrong_change_costs_nothing_that_was_typed(console, deaths, eye):
+    """The dialog says what is wrong and stays; other items that a new run takes, too, are told."""
+    job = make_job({"source": {"inputs": ["a.tif"]}, "output": {"dir": "o"},
+                    "op": {"name": "raster.convert"}})  # fmt: skip
+    run = SimpleNamespace(job=job.to_json())
+    assert wrong_with(run, ["engine.max_workers=2"]) == ""
+    assert "nonsense" in wrong_with(run, ["engine.nonsense=1"])
+    assert wrong_with(SimpleNamespace(job={}), ["engine.nonsense=1"]) == ""
+    found = Consequence(1, 1, 0, 0, 0, 0, 0, 0, (("X", 1),), (("a", "X", "y"),), joining=3)
+    app = console()
+    answers = []
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        dialog = RetryDialog(found, "by a run", check=partial(wrong_with, run))
+        await app.push_screen(dialog, answers.append)
+        await pilot.press(*"engine.nonsense=1", "enter")
+        await until(lambda: "nonsense" in str(dialog.query_one("#retry-wrong").content))
+        assert dialog.query_one("Input").value == "engine.nonsense=1"
+        assert "3 more items whose source changed" in shown(app)
+        dialog.query_one("Input").value = "engine.max_workers=1"
+        await pilot.press("enter")
+        await until(lambda: answers)
+    assert answers == [("engine.max_workers=1",)]
+
+
+async def test_a_file_that_changed_is_seen_at_once(console, script, deaths, eye, tmp_path):
+    """What the inspector says of it is read again, and so is the picture, while it is shown."""
+    app = console()
+    async with app.run_test(size=(160, 48)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("j")
+        await until(lambda: screen.dossier is not None and screen._pictured is not None)
+        before = screen.dossier
+        screen.dossier = replace(before, files=[])
+        screen._look_again()
+        await until(lambda: screen.dossier is not None and screen.dossier.files == before.files)
 
 
 async def test_read_only_console_retries_nothing(console, deaths, eye):

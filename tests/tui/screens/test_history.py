@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,31 @@ async def test_history_filters_and_compares(past):
         await pilot.pause()
         assert [run.name for run in app.screen.query_one(RunList).runs] == ["first"]
         assert "1 of 2 runs" in shown(app)
+
+
+async def test_history_is_sorted_and_figures_are_compared(past):
+    """By what the operator asks for; a comparison tells how much more or less it is."""
+    for name in ("zeta", "alpha"):
+        past(name, "success")
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        listed = app.screen.query_one(RunList)
+        assert "by began" in shown(app)
+        await pilot.press(*"ssssss")
+        await pilot.pause()
+        assert "by job" in shown(app)
+        assert [run.name for run in listed.runs] == ["alpha", "zeta"]
+        before = listed.runs[0]
+        row = replace(before.row, n_done=100, t0=0.0, t1=100.0, seconds=80.0)
+        after = replace(row, n_done=150, t1=50.0, seconds=60.0)
+        found = {
+            entry.what: entry.share
+            for entry in compare(replace(before, row=row), replace(before, row=after))
+        }
+        assert (found["duration"], found["done"], found["work"]) == ("-50 %", "+50 %", "-25 %")
+        assert found["chunks/min"] == "+200 %"
+        assert "dead" not in found
 
 
 async def test_history_goes_on_with_a_run(past):
