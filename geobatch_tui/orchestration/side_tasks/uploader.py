@@ -247,7 +247,7 @@ class Uploader:
 
 def _within(item: ItemContext, name: str) -> Path:
     """Return the path of a spool. Raises VerifyError where a worker names a file elsewhere."""
-    if "/" in name or name.startswith("."):
+    if not name or "/" in name or name.startswith("."):
         raise VerifyError(f"{safe(name)} is no spool of {safe(item.key)}")
     return Path(item.work_dir) / name
 

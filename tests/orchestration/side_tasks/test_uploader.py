@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import geopandas as gpd
@@ -24,7 +25,7 @@ from rasterio.transform import from_origin
 
 import geobatch_tui
 from geobatch_tui.config.layers import make_job
-from geobatch_tui.errors import OutputGoneError, PreflightError
+from geobatch_tui.errors import OutputGoneError, PreflightError, VerifyError
 from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.execution.stores.writing import object_output, part_upload
 from geobatch_tui.ledger.read.reader import LedgerReader
@@ -304,6 +305,15 @@ async def test_a_geotiff_goes_from_its_spools(sources, store, tmp_path, monkeypa
     large = [(spools, own) for key, spools, own in took if key == "large.tif"]
     assert all(spools and own < size / 3 for spools, own in large)
     assert [spools for key, spools, _ in took if key == "small.tif"] == [None]
+
+
+@pytest.mark.parametrize("name", ["../x.spool", "/etc/passwd", ".part", ""])
+def test_a_worker_names_spools_of_its_item_alone(name):
+    """What it names is read and sent."""
+    item = SimpleNamespace(key="a.tif", work_dir="/state/work/1")
+    with pytest.raises(VerifyError, match="no spool"):
+        uploader._within(item, name)
+    assert uploader._within(item, "1-9-8.spool") == Path("/state/work/1/1-9-8.spool")
 
 
 async def test_a_store_that_refuses_ends_the_run(sources, store):
