@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _YOUNG = 50_000
 #: As ``ExitCode.SIGINT``, whose module is not loaded yet.
 _INTERRUPTED = 130
+_WITH_CONSOLE = {"run", "watch"}
 _WITH_WORKERS = {"run", "retry", "plan", "demo", "trial"}
 
 
@@ -27,6 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"geobatch {__version__}\n")
         return 0
+    if _may_open_console(words):
+        # Before anything is loaded: the shell waits for a process that can let it go.
+        from geobatch_tui.tui.kit.doorkeeper import enter
+
+        words = enter(words)
     if _wants_processes(words):
         # First of all: workers warm up (GDAL loads) while this process still reads the job file.
         from geobatch_tui.orchestration.workers.fork_server import start_fork_server
@@ -35,6 +41,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from geobatch_tui.cli.boundary import run_command
 
     return run_command(words)
+
+
+def _may_open_console(words: list[str]) -> bool:
+    """Whether this command may open the console: it has a terminal, and is not told otherwise."""
+    if words and words[0] not in _WITH_CONSOLE and "--tui" not in words:
+        return False
+    if not {"--help", "-h", "--detach", "--headless"}.isdisjoint(words):
+        return False
+    return os.environ.get("TERM") != "dumb" and all(map(_is_terminal, (0, 1)))
+
+
+def _is_terminal(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False
 
 
 def _wants_processes(words: list[str]) -> bool:

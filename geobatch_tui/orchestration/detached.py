@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -22,6 +23,23 @@ LOG: Final = "detached.log"
 _PATIENCE: Final = 60.0  #: seconds that a run has to take its lock
 _PERIOD: Final = 0.05
 _LOOK: Final = 1 << 18  #: bytes of its output that are read
+
+
+def lead_streams_to_log(root: Path) -> None:
+    """Lead the streams of this process away from its terminal, into ``detached.log``; nowhere, if
+    that cannot be written."""
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        log = open_fd(root / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    except OSError:
+        log = os.dup(null)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a terminal that is gone
+            stream.flush()
+    for fd, number in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(fd, number)
+    os.close(null)
+    os.close(log)
 
 
 @dataclass(frozen=True, slots=True)

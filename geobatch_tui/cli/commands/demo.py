@@ -53,8 +53,7 @@ def demo(
     streams.say(f"three rasters and one broken on purpose, copied to {place / 'data'}")
     streams.say(f"$ {command_line('geobatch run', place / JOB)}")
     loaded = shared_options.load(place / JOB)
-    words = ["run", str(place / JOB), "--headless"]
-    result = console.run_in_console(loaded, words) if in_console else run_shown(loaded)
+    result = console.run_in_console(loaded) if in_console else run_shown(loaded)
     code = give(result, as_json=as_json)
     if isinstance(result, int):
         return code

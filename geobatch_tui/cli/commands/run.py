@@ -60,13 +60,13 @@ def run(
         "engine.max_duration": max_duration,
     }
     loaded = shared_options.load(job, config, set_, flags)
-    words = _words(job or str(config or ""), flags, set_ or ())
     if detach:
         from geobatch_tui.cli.detach import run_detached
 
+        words = _words(job or str(config or ""), flags, set_ or ())
         words += ["--fresh"] * fresh + ["--retry-dead"] * retry_dead + ["--json"] * as_json
         return run_detached(words, local_place(loaded.job.output.dir))
-    run_job = partial(console.run_in_console, resume=words) if in_console else run_shown
+    run_job = console.run_in_console if in_console else run_shown
     return give(run_job(loaded, fresh=fresh, retry_dead=retry_dead), as_json=as_json)
 
 

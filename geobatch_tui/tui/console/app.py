@@ -16,6 +16,8 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.console import modes
 from geobatch_tui.tui.console.shell import Shell
 from geobatch_tui.tui.console.steering import Steering
+from geobatch_tui.tui.kit import doorkeeper
+from geobatch_tui.tui.kit.endings import Ending
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.console_messages import RunChanged
 from geobatch_tui.tui.parts.key_bar import KeyBar
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.screen import Screen
 
-    from geobatch_tui.tui.kit.endings import Ending
     from geobatch_tui.tui.run.link import RunLink
     from geobatch_tui.tui.run.model import Delta, View
 
@@ -142,8 +143,9 @@ class GeobatchApp(Steering):
             )
 
     def close_with(self, ending: Ending) -> None:
-        """Drain a run of this process, too."""
-        if self.link.host is not None:
+        """Drain a run of this process, too, unless it can go on without a terminal that is gone."""
+        goes_on = ending is Ending.LOST and doorkeeper.stands()
+        if self.link.host is not None and not goes_on:
             self.link.host.drain()
         super().close_with(ending)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,8 +15,8 @@ from geobatch_tui.ledger.place.owner import is_ours
 from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import safe
-from geobatch_tui.tui.kit import terminal
-from geobatch_tui.tui.kit.endings import Closed, Ending, Shown
+from geobatch_tui.tui.kit import doorkeeper, terminal
+from geobatch_tui.tui.kit.endings import GOES_ON, Ending, Shown
 from geobatch_tui.tui.run.host import HostedRun
 from geobatch_tui.tui.run.link import RunLink
 
@@ -23,10 +24,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.orchestration.state.outcome import RunResult
     from geobatch_tui.tui.console.shell import Shell
     from geobatch_tui.tui.kit.endings import Wish
 
 _LOG: Final = "console.err"
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The end of a console, and of the run that it hosted, unless that goes on.
+
+    Attributes:
+        result: of the run, or of the last where dead letters were tried again; None: it goes on.
+        host: the run that goes on, if it does.
+        lost: the terminal is gone: nothing can be written to it.
+        wish: what the operator wants to see next.
+    """
+
+    result: RunResult | None
+    host: HostedRun | None
+    lost: bool
+    wish: Wish | None = None
 
 
 def run_hosted(
@@ -36,14 +55,13 @@ def run_hosted(
     fresh: bool = False,
     retry_dead: bool = False,
 ) -> Closed:
-    """Run a job with the console in front; returns when both have ended.
-
-    A console that is left, or whose terminal is gone, drains the run. One that fails does not: the
-    run goes on without it.
+    """Run a job with the console in front; returns when both have ended, or when the console has,
+    and the run can go on without the terminal: its operator left it, or the terminal is gone.
 
     Args:
         loaded: the job.
-        go_on: follows a run whose console failed until it has ended; told what failed.
+        go_on: follows a run that stays on the terminal without a console, until it has ended; told
+            what failed, if the console did.
         fresh: as for :func:`geobatch_tui.run`.
         retry_dead: as for :func:`geobatch_tui.run`.
 
@@ -62,6 +80,7 @@ def run_hosted(
     host.wait_ready()
     link: RunLink | None = None
     shown = Shown()
+    leaves = False
     try:
         try:
             if not host.over:
@@ -69,19 +88,23 @@ def run_hosted(
                 shown = show_run(link)
         except Exception as error:  # noqa: BLE001 - boundary: a console may fail, its run goes on
             shown = Shown(failure=_keep_traceback(error, _log_of(host.directory)))
-        if shown.failure and shown.ending is None and not terminal.is_gone():
-            go_on(_last(host, link), shown.failure)
+        lost = shown.ending is Ending.LOST or terminal.is_gone()
+        last = _last(host, link)
+        leaves = not last.over and doorkeeper.stands() and (lost or shown.ending in GOES_ON)
+        stays = shown.ending is Ending.DETACH or (shown.failure and shown.ending is None)
+        if stays and not leaves and not lost:
+            go_on(last, shown.failure)
     finally:
         # Whatever happened, the run is never left half done. A console that stays open until it
         # has ended finds nothing to drain.
         last = _last(host, link)
-        last.drain()
-        last.wait()
-    result = last.result()
+        if not leaves:
+            last.drain()
+            last.wait()
     return Closed(
-        result,
-        detach=shown.ending is Ending.DETACH,
-        lost=shown.ending is Ending.LOST or terminal.is_gone(),
+        None if leaves else last.result(),
+        host=last if leaves else None,
+        lost=lost or terminal.is_gone(),
         wish=shown.wish,
     )
 

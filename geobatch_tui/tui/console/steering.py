@@ -11,6 +11,7 @@ from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.console.shell import Shell
+from geobatch_tui.tui.kit import doorkeeper
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.letters.listing import chunk_named
 from geobatch_tui.tui.letters.requests import rerun
@@ -159,25 +160,31 @@ class Steering(Shell, RunConsole):
             self.action_stop_now()
             return
         chunks = figures.plural(self.shown.counts["running"], "running chunk")
+        place = "without a terminal" if doorkeeper.stands() else "on this terminal, line by line"
         self.ask(
             "Leave",
-            "The run lives in this process.",
+            "What becomes of the run?",
             (
-                Choice("", "Stay", "keep watching"),
+                Choice(Ending.DETACH.value, "Leave it running", f"it goes on {place}"),
                 Choice(Ending.LEFT.value, "Drain and stop", f"finish {chunks}, resume later"),
-                Choice(
-                    Ending.DETACH.value,
-                    "Go on in the background",
-                    "drain, then resume without a terminal",
-                ),
+                Choice("", "Stay", "keep watching"),
             ),
-            lambda answer: self.drain_and_leave(Ending(answer)),
+            self._leave_by,
         )
 
+    def _leave_by(self, answer: str) -> None:
+        if answer == Ending.DETACH.value:
+            self.exit(Ending.DETACH)
+        else:
+            self.drain_and_leave(Ending(answer))
+
     def open(self, wish: Wish) -> None:
-        """Open another run in place of this one, unless this one lives in the console."""
+        """Open another run in place of this one, which goes on, if it can without the console."""
         if isinstance(wish, Watch) and wish.directory.absolute() == self.link.directory.absolute():
             self.switch_mode("run")
+        elif self.link.hosted and doorkeeper.stands():
+            self.wish = wish
+            self.exit(Ending.DETACH)
         elif self.link.hosted:
             self.notify(
                 "the run of this console goes on: leave it first (q), then open another",

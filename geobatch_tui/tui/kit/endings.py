@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from geobatch_tui.orchestration.state.outcome import RunResult
 
 
 class Ending(Enum):
     """The reason why a console closed."""
 
     LEFT = "left"
-    DETACH = "detach"  #: the run is to go on in the background once it has drained
+    DETACH = "detach"  #: the run of this process is to go on without it
     LOST = "lost"  #: the terminal is gone
+
+
+#: Endings after which a run of this process goes on without a terminal, if it can.
+GOES_ON: Final = frozenset({Ending.DETACH, Ending.LOST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,22 @@ class Watch:
 
     directory: Path
 
+    @property
+    def words(self) -> list[str]:
+        """The words of the command that opens it."""
+        return ["watch", str(self.directory.absolute())]
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """A wish to run a job in a console: of a job file, or of a directory that was run before."""
 
     job: Path
+
+    @property
+    def words(self) -> list[str]:
+        """The words of the command that opens it."""
+        return ["run", str(self.job.absolute())]
 
 
 Wish = Watch | Start
@@ -43,20 +55,3 @@ class Shown(NamedTuple):
     ending: Ending | None = None
     wish: Wish | None = None
     failure: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The end of a console and of the run that it hosted.
-
-    Attributes:
-        result: of the run, or of the last one where dead letters were tried again; it has ended.
-        detach: the operator wants it resumed in the background.
-        lost: the terminal is gone: nothing can be written to it.
-        wish: what the operator wants to see next.
-    """
-
-    result: RunResult
-    detach: bool
-    lost: bool
-    wish: Wish | None = None

@@ -11,7 +11,8 @@ from textual.color import Color
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.schema import updates as lu
-from geobatch_tui.tui.kit.endings import Ending
+from geobatch_tui.tui.kit import doorkeeper
+from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.kit.keymap import KEYS
 from geobatch_tui.tui.parts.help import HelpScreen
 from geobatch_tui.tui.parts.key_bar import KeyBar
@@ -279,10 +280,7 @@ class Host:
         self.drained += 1
 
 
-@pytest.mark.parametrize(
-    ("downs", "ending"), [(1, Ending.LEFT), (2, Ending.DETACH)], ids=["stop", "detach"]
-)
-async def test_leaving_a_run_of_ones_own_drains_it(console, script, downs, ending):
+async def test_draining_keeps_the_console_until_it_is_done(console, script):
     """The console stays until the run has drained, then ends as was chosen."""
     script.plan(1, 1, 1)
     host = Host()
@@ -291,7 +289,7 @@ async def test_leaving_a_run_of_ones_own_drains_it(console, script, downs, endin
         await pilot.press("q")
         await pilot.pause()
         assert host.drained == 0
-        await pilot.press(*["down"] * downs, "enter")
+        await pilot.press("down", "enter")
         await settle(pilot)
         assert host.drained == 1
         app.look_at_host()
@@ -299,33 +297,57 @@ async def test_leaving_a_run_of_ones_own_drains_it(console, script, downs, endin
         host.over = True
         app.look_at_host()
         await settle(pilot)
-    assert app.return_value is ending
+    assert app.return_value is Ending.LEFT
 
 
-async def test_staying_is_the_first_answer(console, script):
-    """Enter on the question changes nothing."""
+async def test_leaving_is_the_first_answer_and_stops_nothing(console, script):
+    """Escape, or the last answer, changes nothing; Enter leaves the run running, at once."""
     script.plan(1, 1, 1)
     host = Host()
     app = console(host=host)
     async with app.run_test() as pilot:
+        for keys in (["escape"], ["down", "down", "enter"]):
+            await pilot.press("q")
+            await pilot.pause()
+            await pilot.press(*keys)
+            await settle(pilot)
+            assert app.is_running
         await pilot.press("q")
         await pilot.pause()
         await pilot.press("enter")
         await settle(pilot)
-        assert app.is_running
-        assert host.drained == 0
+    assert host.drained == 0
+    assert app.return_value is Ending.DETACH
 
 
-async def test_a_lost_terminal_drains(console, script):
-    """HUP: the run of this process drains, the console closes."""
+@pytest.mark.parametrize("stands", [True, False], ids=["goes-on", "drains"])
+async def test_a_lost_terminal(console, script, monkeypatch, stands):
+    """HUP: the console closes; the run goes on, where a process can go on without its terminal."""
+    monkeypatch.setattr(doorkeeper, "stands", lambda: stands)
     script.plan(1, 1, 1)
     host = Host()
     app = console(host=host)
     async with app.run_test() as pilot:
         app.lose_terminal()
         await settle(pilot)
-    assert host.drained == 1
+    assert host.drained == (not stands)
     assert app.return_value is Ending.LOST
+
+
+async def test_another_run_is_opened_while_this_one_goes_on(console, script, tmp_path, monkeypatch):
+    """Where the process can leave its terminal; else that is said, and nothing happens."""
+    script.plan(1, 1, 1)
+    host = Host()
+    app = console(host=host)
+    async with app.run_test() as pilot:
+        app.open(Watch(tmp_path / "other"))
+        await settle(pilot)
+        assert app.is_running
+        monkeypatch.setattr(doorkeeper, "stands", lambda: True)
+        app.open(Watch(tmp_path / "other"))
+        await settle(pilot)
+    assert (app.return_value, app.wish) == (Ending.DETACH, Watch(tmp_path / "other"))
+    assert host.drained == 0
 
 
 async def test_end_and_crash_are_announced(console, script):

@@ -86,42 +86,61 @@ def test_a_run_in_the_console_gives_its_result(terminal, job, tmp_path):
     assert run(tmp_path)[0].state == "success"
 
 
+def ends_with(path, state, seconds=45):
+    """Wait until the newest run has ended so, without its lock."""
+    until = time.monotonic() + seconds
+    while run(path)[0].state != state or is_held(StateDir.open(path / "out").lock):
+        assert time.monotonic() < until, run(path)
+        time.sleep(0.1)
+
+
 def test_a_run_goes_on_in_the_background(terminal, job, tmp_path):
-    """Leaving for the background drains, then a process without a terminal goes on to the end."""
+    """Leaving gives the prompt back at once, and the same process goes on without a terminal:
+    nothing is drained, done twice or started anew."""
     job(chunks=800, milliseconds=10)
     shown = terminal("-m", "geobatch_tui", "run", "job.toml", "--fresh", **ENV)
     shown.wait_for(b"RUNNING")
     shown.read(1.0)
     shown.type(b"q")
-    shown.wait_for(b"The run lives in this process")
-    shown.type(b"\x1b[B\x1b[B\r")
+    shown.wait_for(b"What becomes of the run?")
+    shown.type(b"\r")
     assert shown.ended() == 0
+    assert run(tmp_path)[0].t1 is None
     said = shown.output.rpartition(LEAVE)[2]
-    assert b"in the background" in said
-    assert b"interrupted" not in said
-    until = time.monotonic() + 45
-    while run(tmp_path)[0].state != "success":
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    assert b"the run goes on" in said
+    pid = int(said.partition(b"kill -INT ")[2].split()[0])
+    assert pid not in {shown.pid, os.getpid()}
+    assert os.getsid(pid) == pid
+    assert Path(f"/proc/{pid}/fd/0").readlink() == Path(os.devnull)
+    shown.hang_up()
+    ends_with(tmp_path, "success")
     with LedgerReader(StateDir.open(tmp_path / "out").ledger) as reader:
-        assert [row.state for row in reader.runs()] == ["success", "interrupted"]
-        # What was done before is not done again, though the first command said --fresh.
-        assert sum(row.n_done for row in reader.runs()) == 800
+        assert [(row.state, row.n_done) for row in reader.runs()] == [("success", 800)]
 
 
-def test_a_lost_terminal_drains_the_run(terminal, job, tmp_path):
-    """HUP: chunks in flight are finished, the run ends resumable, and nothing spins."""
-    job(chunks=2000, milliseconds=30)
+def test_a_run_without_a_terminal_is_stopped_by_a_signal(terminal, job, tmp_path):
+    """By the one that is told on leaving: it drains, and can be resumed."""
+    job(chunks=4000, milliseconds=30)
+    shown = terminal("-m", "geobatch_tui", "run", "job.toml", **ENV)
+    shown.wait_for(b"RUNNING")
+    shown.type(b"q")
+    shown.wait_for(b"What becomes of the run?")
+    shown.type(b"\r")
+    assert shown.ended() == 0
+    os.kill(int(shown.output.rpartition(b"kill -INT ")[2].split()[0]), signal.SIGINT)
+    ends_with(tmp_path, "interrupted")
+
+
+def test_a_lost_terminal_loses_no_run(terminal, job, tmp_path):
+    """HUP: the run goes on to its end, and nothing spins."""
+    job(chunks=600, milliseconds=10)
     shown = terminal("-m", "geobatch_tui", "run", "job.toml", **ENV)
     shown.wait_for(b"RUNNING")
     while not run(tmp_path)[1]:
         shown.read(0.05)
     shown.hang_up()
-    assert shown.ended(30) == 130
-    found, done = run(tmp_path)
-    assert (found.state, found.reason) == ("interrupted", "drained")
-    assert 0 < done < 2000
-    assert not is_held(StateDir.open(tmp_path / "out").lock)
+    assert shown.ended(30) == 0
+    ends_with(tmp_path, "success")
 
 
 def test_a_terminal_that_does_not_read_holds_nothing_up(terminal, job, tmp_path):

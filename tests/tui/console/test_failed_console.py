@@ -39,7 +39,7 @@ def test_the_run_goes_on_and_its_code_is_the_commands(job, monkeypatch, capsys, 
 
     monkeypatch.setattr(launch, "show_run", fail)
     monkeypatch.setattr(launch.terminal, "is_gone", lambda: False)
-    result = cli.run_in_console(job, ["run", "job.toml"])
+    result = cli.run_in_console(job)
     assert (result.state, result.exit_code, result.counts["done"]) == ("success", 0, 20)
     said = capsys.readouterr().err
     log = tmp_path / "out/.geobatch/console.err"
@@ -50,16 +50,36 @@ def test_the_run_goes_on_and_its_code_is_the_commands(job, monkeypatch, capsys, 
 
 
 def test_an_operator_who_left_is_obeyed(job, monkeypatch):
-    """The console fails while it waits for the run to drain: the run is detached as asked."""
+    """The console fails while it is being left: the run goes on in this process, undrained."""
+    job = load_job("job.toml", overrides=["op.chunks=2000"])
 
     def fail(link):
         link.close()
-        link.host.drain()
         return launch.Shown(Ending.DETACH, failure="KeyError")
 
     monkeypatch.setattr(launch, "show_run", fail)
+    monkeypatch.setattr(launch.doorkeeper, "stands", lambda: True)
     closed = launch.run_hosted(job, lambda *_: pytest.fail("followed"))
-    assert closed.detach
+    assert closed.result is None
+    assert not closed.host.over
+    closed.host.cancel()
+    assert closed.host.result().exit_code == 130
+
+
+def test_without_anybody_to_wait_for_it_a_run_stays_on_the_terminal(job, monkeypatch, capsys):
+    """It is followed as without a console, to its end."""
+
+    def leave(link):
+        link.close()
+        return launch.Shown(Ending.DETACH)
+
+    monkeypatch.setattr(launch, "show_run", leave)
+    monkeypatch.setattr(launch.terminal, "is_gone", lambda: False)
+    result = cli.run_in_console(job)
+    assert (result.state, result.counts["done"]) == ("success", 20)
+    said = capsys.readouterr().err
+    assert "the run goes on; Ctrl-C drains it" in said
+    assert "failed" not in said
 
 
 def test_a_lost_terminal_is_no_reason_to_go_on(job, monkeypatch):
