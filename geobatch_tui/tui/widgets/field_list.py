@@ -98,7 +98,7 @@ class FieldList(ScrollLines):
         passing = passes or (_is_basic if self.basic else None)
         kept = fields if passing is None else [field for field in fields if passing(field)]
         few = passes is None and self.basic
-        self.border_title = f"Job · {len(kept)} of {len(fields)} keys" if few else "Job"
+        self.border_title = "Job · the usual keys" if few else "Job"
         sections = {
             name: list(members)
             for name, members in groupby(kept, key=lambda field: field.leaf.key.partition(".")[0])
