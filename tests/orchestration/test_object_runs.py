@@ -361,10 +361,3 @@ async def test_a_signed_url_is_read_and_its_signature_kept_nowhere(server, sourc
     assert dict(report.reasons).keys() == {"current"}
     await geobatch_tui.run(job(str(sources / "cog.tif"), tmp_path / "local", CONVERT))
     assert published(tmp_path / "local") == published(out)
-
-
-async def test_features_are_refused_by_name(server, tmp_path):
-    """Until they are read from stores too."""
-    planned = job(server.url("a.fgb"), tmp_path, {"name": "vector.convert"})
-    with pytest.raises(PreflightError, match="does not read URLs yet"):
-        await geobatch_tui.plan(planned)

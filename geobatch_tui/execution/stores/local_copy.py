@@ -45,24 +45,30 @@ def directory() -> Path:
     return place
 
 
-def _place(url: ObjectUrl, version: Version) -> Path:
-    """Return the path of the copy; its name is ours, but for a plain suffix."""
-    named = f"{url}\n{version.size}\n{version.mtime_ns}\n{version.tag}"
-    digest = hashlib.blake2b(named.encode(), digest_size=16).hexdigest()
+def _place(url: ObjectUrl, version: Version, *, named: bool = False) -> Path:
+    """Return the path of the copy; its name is ours, but for a plain suffix, or, if it is to be
+    ``named`` as the object, in a directory of ours."""
+    known = f"{url}\n{version.size}\n{version.mtime_ns}\n{version.tag}"
+    digest = hashlib.blake2b(known.encode(), digest_size=16).hexdigest()
+    if named:
+        folder = directory() / digest
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder / relative_name(url.name)
     suffix = Path(relative_name(url.name)).suffix.lower()
     plain = suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) < _SUFFIX else ""
     return directory() / f"{digest}{plain}"
 
 
-def local_copy(url: ObjectUrl, version: Version) -> Path:
-    """Return the path of a whole copy of an object; it is fetched if it is not there.
+def local_copy(url: ObjectUrl, version: Version, *, named: bool = False) -> Path:
+    """Return the path of a whole copy of an object, ``named`` as it is or not; it is fetched if it
+    is not there.
 
     Raises:
         SourceChangedError: it is another object now.
         DiskFullError: the disk has no room for it.
         SourceNotFoundError, RemoteIOError and its kin: it cannot be read.
     """
-    path = _place(url, version)
+    path = _place(url, version, named=named)
     if not path.is_file():
         with _alone(path):
             if not path.is_file():
@@ -123,3 +129,4 @@ def drop(url: ObjectUrl, version: Version) -> None:
     for suffix in ("", ".lock", ".aux.xml"):
         with contextlib.suppress(OSError):
             path.with_name(path.name + suffix).unlink()
+    shutil.rmtree(_place(url, version, named=True).parent, ignore_errors=True)

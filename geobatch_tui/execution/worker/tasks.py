@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from geobatch_tui.errors import MemoryBudgetError, OperationError
 from geobatch_tui.execution.ops import registry
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.runtime.meter import Meter
+    from geobatch_tui.execution.sources.staged_source import Reading
 
 #: Waiting tasks for which a worker fetches at once.
 MOST_FORESEEN = 8
@@ -79,12 +80,35 @@ def run_task(
 
 
 def _receipt(task: messages.Task, recorder: Recorder) -> messages.Receipt:
-    kind, receipt = _call(task, recorder.stage)
+    if _needs_file(task):
+        kind, receipt = _on_files(task, recorder.stage)
+    else:
+        kind, receipt = _call(task, recorder.stage)
     if not isinstance(receipt, kind):
         raise OperationError(
             f"the operation answered {type(receipt).__name__} where {kind.__name__} was asked for"
         )
     return receipt
+
+
+def _on_files(task: Reading, stage: Stage) -> tuple[type[messages.Receipt], messages.Receipt]:
+    """Run a task of features whose source is in a store: their libraries read files."""
+    from geobatch_tui.execution.sources import staged_source
+
+    with staged_source.staged(task) as staged:
+        kind, receipt = _call(staged.task, stage)
+        return kind, staged.told(receipt)
+
+
+def _needs_file(task: messages.Task) -> TypeGuard[Reading]:
+    match task:
+        case messages.ChunkTask() | messages.FinaliseTask():
+            op = task.item.op
+        case messages.ProbeTask() | LayersTask():
+            op = task.op
+        case _:
+            return False
+    return is_remote(task) and registry.get_operation(op).data == "vector"
 
 
 def _call(task: messages.Task, stage: Stage) -> tuple[type[messages.Receipt], messages.Receipt]:

@@ -7,10 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import PreflightError
-from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.sources.source_list import write_source_list
-from geobatch_tui.execution.stores.object_url import is_url, shown
 from geobatch_tui.execution.stores.output_prefix import OutputPrefix, is_prefix, local_place
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.text import safe
@@ -46,8 +44,6 @@ def inputs_of(job: Job) -> list[Input]:
     _refuse_members(inputs, _combining(job))
     if is_prefix(job.output.dir):
         inputs = without_outputs(inputs, OutputPrefix.of(job.output.dir), job.source.inputs)
-    if get_operation(job.op.name).data == "vector":
-        _refuse_urls(job.op.name, inputs)
     return inputs
 
 
@@ -68,16 +64,6 @@ def _refuse_members(inputs: Sequence[Input], step: Any) -> None:
         "one raster by the step stack alone",
         hint='begin the chain with [[step]] name = "stack", without by; or name one asset',
     )
-
-
-def _refuse_urls(name: str, inputs: Sequence[Input]) -> None:
-    """Raise PreflightError where an operation is given objects of stores and reads only files."""
-    paths = (path for one in inputs for path in (one.path, *one.members))
-    if remote := [path for path in paths if is_url(path)]:
-        raise PreflightError(
-            f"{name} does not read URLs yet: {shown(remote[0])}",
-            hint="fetch the files to a local disk first",
-        )
 
 
 def combined(job: Job, inputs: Sequence[Input], directory: Path) -> list[Input]:
