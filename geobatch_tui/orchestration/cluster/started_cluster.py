@@ -104,6 +104,7 @@ async def started(place: DaskSection, security: Any) -> AsyncIterator[StartedClu
         cluster = StartedCluster(made, place.least)
         if place.cluster != LOCAL:
             await cluster.scale(place.least)
+            await made  # raises what the batch system said of the first jobs
     except Exception as error:
         if made is not None:
             await StartedCluster(made, 0).close()
