@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.stores import store_settings
-from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.execution.stores.store_settings import SECRETS
 from geobatch_tui.ledger.schema.updates import Noted
 from geobatch_tui.orchestration.cluster.view_proof import Token, sample
@@ -63,11 +62,6 @@ async def joined(
         yield None
         return
     require_distributed()
-    if is_url(job.output.dir):
-        raise PreflightError(
-            "a cluster does not write outputs to a store yet",
-            hint="set output.dir to a directory that all nodes see, and copy outputs from there",
-        )
     from geobatch_tui.orchestration.cluster.dask_cluster import DaskCluster
 
     async with DaskCluster.joined(job.dask, job.op.name, say) as cluster:

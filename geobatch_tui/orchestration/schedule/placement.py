@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,8 @@ class Placement:
         self.admission = Admission(config.budget_bytes, config.max_handles)
         self.prediction = Prediction(config.worker_baseline, config.measured)
         self.durations = Durations(config.max_prefetch, config.lease)
+        #: Strips in which workers are, and how many.
+        self._strips: Counter[int] = Counter()
         #: Units with workers, running or prefetched.
         self.sent = 0
         #: The one of them that is to run alone.
@@ -108,6 +111,7 @@ class Placement:
     def lost(self, worker: Worker, now: float) -> None:
         """Drop a worker that was up; its queue is left to the caller."""
         self.admission.forget(worker.reservation)
+        self._follow(worker, None)
         self.sent -= len(worker.queue)
         for entry in worker.queue:
             self._ended(entry)
@@ -235,8 +239,7 @@ class Placement:
 
     def _next(self, worker: Worker) -> Entry | None:
         """Return the ready unit that comes next for a worker: it goes on in its strip."""
-        others = (other for other in self.crew.up.values() if other is not worker)
-        return self.backlog.first(worker.strip, {other.strip for other in others})
+        return self.backlog.first(worker.strip, self._strips)
 
     def _admit(self, worker: Worker, entry: Entry) -> bool:
         """Reserve the needs of a unit. The only unit is always admitted, or it never would be."""
@@ -268,8 +271,20 @@ class Placement:
         if self.prediction.runs_alone(unit):
             self.prediction.began_alone()
             self._alone = entry
-        worker.strip = unit.strip
+        self._follow(worker, unit.strip)
         self._decide(u.Dispatch(worker.number, unit, unit.attempts + 1, worker.lane))
+
+    def _follow(self, worker: Worker, strip: int | None) -> None:
+        """Note in which strip a worker is: a look at all of them would cost, where there are
+        thousands."""
+        if strip != worker.strip:
+            if worker.strip is not None:
+                self._strips[worker.strip] -= 1
+                if not self._strips[worker.strip]:
+                    del self._strips[worker.strip]
+            if strip is not None:
+                self._strips[strip] += 1
+            worker.strip = strip
 
     def _staff(self, now: float) -> None:
         """Start workers for ready units, and see that the lane gets a fresh one."""

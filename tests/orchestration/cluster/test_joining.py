@@ -46,15 +46,6 @@ async def test_without_the_extra(tmp_path, monkeypatch):
     assert 'pip install "geobatch-tui[dask]"' in raised.value.hint
 
 
-async def test_outputs_in_stores_are_refused(tmp_path):
-    """Before anything is started: nodes would not see the directory that stands for the store."""
-    values = job(tmp_path)
-    output = values.output.model_copy(update={"dir": "s3://bucket/prefix"})
-    with pytest.raises(PreflightError, match="does not write outputs to a store yet"):
-        async with joining.joined(values.model_copy(update={"output": output})):
-            pass
-
-
 async def test_a_kept_job_joins_no_cluster_of_others(tmp_path, monkeypatch):
     """Who runs a scheduler can run code in the engine: what lies in a directory names none, unless
     a job file of this user did so there last."""
