@@ -1,10 +1,11 @@
 """Weighs a Dask cluster on this machine against the process pool: wall time, and what Dask costs.
 
-Usage: ``uv run python benchmarks/cluster.py [--rounds 3] [--noop 100000] [wall | noop ...]``
+Usage: ``uv run python benchmarks/cluster.py [--rounds 3] [--noop 100000] [wall | start | noop]``
 
 ``wall``: relief to EPSG:3035 in chunks of 512, by two worker processes, and by two Dask workers of
-one process each that run already; the outputs must have the same bytes. ``noop``: chunks that do
-nothing, committed a second, on the same two Dask workers.
+one process each that run already; the outputs must have the same bytes. ``start``: seconds from
+the start of the command to the first chunk. ``noop``: chunks that do nothing, committed a second,
+on the same two Dask workers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 from data import path_of
 from jobs import reproject, write_job
 from measure import MB, checked, geobatch, median, table
-from noop import OPS, rate
+from noop import OPS, done_times, rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROWS = ("wall", "noop")
+ROWS = ("wall", "start", "noop")
 
 
 @contextmanager
@@ -81,21 +83,38 @@ def wall(address: str, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
+def start(address: str, rounds: int) -> list[dict[str, Any]]:
+    """One line an executor: seconds to the first chunk, and CPU of the engine, median of rounds."""
+    lines = []
+    for executor in ("process", "dask"):
+        found, cpu = [], []
+        for _ in range(rounds):
+            with tempfile.TemporaryDirectory() as scratch:
+                job = empty_job(Path(scratch), 10, tables(executor, address))
+                began = time.time()
+                cpu.append(checked(geobatch("run", str(job), "--headless", "--json"), OPS).cpu)
+                found.append(
+                    min(done_times(Path(scratch, "out", ".geobatch", "log.jsonl"))) - began
+                )
+        lines.append({"executor": executor, "first chunk s": median(found), "CPU s": median(cpu)})
+    return lines
+
+
+def empty_job(scratch: Path, chunks: int, more: dict[str, dict[str, Any]]) -> Path:
+    """A job of chunks that do nothing."""
+    source = scratch / "a.txt"
+    source.write_text("anything\n")
+    op = {"name": "test.noop", "chunks": chunks}
+    return write_job(scratch / "job.toml", [source], scratch / "out", op, **more)
+
+
 def noop(address: str, chunks: int) -> list[dict[str, Any]]:
     """One line an executor: chunks committed a second."""
     lines = []
     for executor in ("process", "dask"):
         with tempfile.TemporaryDirectory() as scratch:
-            source = Path(scratch, "a.txt")
-            source.write_text("anything\n")
             out = Path(scratch, "out")
-            job = write_job(
-                Path(scratch, "job.toml"),
-                [source],
-                out,
-                {"name": "test.noop", "chunks": chunks},
-                **tables(executor, address),
-            )
+            job = empty_job(Path(scratch), chunks, tables(executor, address))
             done = checked(geobatch("run", str(job), "--headless", "--json"), OPS)
             if json.loads(done.stdout)["counts"]["done"] != chunks:
                 raise SystemExit(f"not all of {chunks} chunks are done")
@@ -121,7 +140,10 @@ def main() -> None:
     given = parser.parse_args()
     with cluster() as address:
         for row in given.rows or ROWS:
-            lines = wall(address, given.rounds) if row == "wall" else noop(address, given.noop)
+            if row == "noop":
+                lines = noop(address, given.noop)
+            else:
+                lines = {"wall": wall, "start": start}[row](address, given.rounds)
             print(table(lines), flush=True)
 
 

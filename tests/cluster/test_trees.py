@@ -250,9 +250,8 @@ def other_node(made, shell: str, out: Path, name: str) -> subprocess.Popen:
     """Start a Dask worker that sees ``out`` otherwise."""
     dask = [sys.executable, "-m", "distributed.cli.dask_worker", made.scheduler_address]
     dask += ["--nthreads", "1", "--dashboard-address", "127.0.0.1:0", "--no-nanny", "--name", name]
-    return subprocess.Popen(
-        ["unshare", "-rm", "sh", "-c", f'{shell} && exec "$@"', str(out), *dask]
-    )
+    command = ["unshare", "-rm", "sh", "-c", f'{shell} && exec "$@"', str(out), *dask]
+    return subprocess.Popen(command, cwd=out.parent)  # where no other geobatch lies
 
 
 async def test_nodes_that_may_not_work(tmp_path):
