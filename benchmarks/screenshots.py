@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import distributed
 import tifffile
 from measure import ROOT
 
@@ -74,7 +76,7 @@ async def picture(app: Any, name: str, size: tuple[int, int], keys: Sequence[str
 def fine_job(place: Path, size: tuple[int, int]) -> Path:
     """The demo in fine pixels, so that it lasts, with a damaged tile in one of its files."""
     home = place / f"fine-{size[0]}"
-    shutil.copytree(place / "data", home / "data")
+    shutil.copytree(Path("data"), home / "data")
     torn = home / "data" / "alps.tif"
     with tifffile.TiffFile(torn) as file:
         page = file.pages[0]
@@ -82,7 +84,7 @@ def fine_job(place: Path, size: tuple[int, int]) -> Path:
     content = bytearray(torn.read_bytes())
     content[begin : begin + count] = bytes(count)
     torn.write_bytes(content)
-    return Path(shutil.copy(place / "demo.toml", home / "demo.toml"))
+    return Path(shutil.copy("demo.toml", home / "demo.toml"))
 
 
 async def live(place: Path, size: tuple[int, int]) -> None:
@@ -98,8 +100,7 @@ async def live(place: Path, size: tuple[int, int]) -> None:
     link.poll()
     app = GeobatchApp(link, period=0.25)
     async with app.run_test(size=size) as pilot:
-        while app.shown.settled < 0.4 * max(1, app.shown.counts["total"]):
-            await pilot.pause(0.1)
+        await settled(app, pilot, 0.4)
         save(app, "run", size)
         await pilot.press("2")
         await pilot.pause(1.5)
@@ -115,6 +116,43 @@ async def live(place: Path, size: tuple[int, int]) -> None:
         await pilot.pause(8)  # the window is read by a worker that starts now
         save(app, "dead", size)
     link.close()
+
+
+async def clustered(place: Path, size: tuple[int, int]) -> None:
+    """A run on three nodes, one of which is killed meanwhile, in the console."""
+    job = fine_job(place / "clustered", size)
+    out = job.parent / "out"
+    with distributed.LocalCluster(
+        n_workers=3,
+        threads_per_worker=2,
+        memory_limit="3GiB",
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+    ) as cluster:
+        values = [f"output.dir={out}", f"op.resolution={FINE}", "engine.executor=dask"]
+        values.append(f"dask.cluster={cluster.scheduler_address}")
+        loaded = load_job(job, overrides=values)
+        host = HostedRun(out, lambda control: geobatch_tui.run(loaded, control=control))
+        host.start()
+        host.wait_ready()
+        link = RunLink(out, host=host)
+        link.poll()
+        app = GeobatchApp(link, period=0.25)
+        async with app.run_test(size=size) as pilot:
+            await settled(app, pilot, 0.25)
+            os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+            await settled(app, pilot, 0.5)
+            await pilot.pause(2)
+            save(app, "cluster", size)
+            while not host.over:
+                await pilot.pause(0.2)
+        link.close()
+
+
+async def settled(app: Any, pilot: Any, share: float) -> None:
+    """Wait until so much of the run is settled."""
+    while app.shown.settled < share * max(1, app.shown.counts["total"]):
+        await pilot.pause(0.1)
 
 
 def save(app: Any, name: str, size: tuple[int, int]) -> None:
@@ -139,6 +177,7 @@ def main() -> None:
     asyncio.run(history(place))
     for size in SIZES:
         asyncio.run(live(place, size))
+        asyncio.run(clustered(place, size))
         asyncio.run(picture(HomeApp(watching=False), "history", size, ("space", "down")))
         asyncio.run(picture(HomeApp(watching=False), "job", size, ("down", "up", "d")))
         link = RunLink(place / "out" / "demo")

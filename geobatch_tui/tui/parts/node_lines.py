@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from geobatch_tui.tui.run.model import NodeRow, View, WorkerRow
 
-#: Cells from which on the columns have a head, and leases have one of their own.
+#: Cells from which on the columns have a head, leases one of their own, and a narrow line a rate.
 WIDE: Final = 64
 _LEASES_FROM: Final = 72
+_RATE_FROM: Final = 36
 #: Shares of its memory from which on a node is marked: where nothing more is admitted, and where
 #: its largest process is about to be ended.
 _HIGH, _FULL = 0.70, 0.85
@@ -68,7 +69,8 @@ def _line(node: NodeRow, width: int) -> Content:
     style = "bold $error" if share >= _FULL else "bold $warning" if share >= _HIGH else ""
     leaving = node.state == "leaving"
     if width < WIDE:
-        per_minute = f" {figures.amount(node.chunks_per_min):>5}/min"
+        rate = f" {figures.amount(node.chunks_per_min):>5}/min"
+        per_minute = rate if width >= _RATE_FROM else ""
         memory = f" {figures.percent(node.rss_bytes, node.memory_bytes or 1):>4}"
         host = max(1, width - 5 - 8 - len(per_minute) - len(memory))
         return Content.assemble(

@@ -47,6 +47,8 @@ def test_a_line_a_node():
     assert head.split() == ["node", "host", "busy", "ch/min", "cpu", "memory", "leases"]
     (line,) = texts(shown(36, 3, node(1)))
     assert line.split() == ["n1", "host-1", "15/16", "1.2k/min", "31.2%"]
+    (line,) = texts(shown(30, 3, node(1)))
+    assert line.split() == ["n1", "host-1", "15/16", "31.2%"]
 
 
 @pytest.mark.parametrize(("share", "style"), [(0.5, ""), (0.75, "$warning"), (0.9, "$error")])
