@@ -20,7 +20,7 @@ OPENING = (
     *("ctrl+s", "ctrl+n", "ctrl+l", "ctrl+r", "ctrl+c", "ctrl+q", "P", "e"),
 )
 ANSWERS = ("enter", "escape", "down", "up", "pageup", "pagedown", "tab", "home", "end", "shift+tab")
-SCREENS = ("1", "2", "3", "4", "5", "6", "left_square_bracket", "right_square_bracket")
+SCREENS = ("1", "2", "3", "4", "5", "6", "7", "left_square_bracket", "right_square_bracket")
 OTHERS = (
     *("left", "right", "h", "j", "k", "l", "G", "space", "v", "a", "g", "s", "z", "n", "N", "o"),
     *("m", "less_than_sign", "greater_than_sign", "f", "w", "u", "y", "p", "plus", "minus", "t"),

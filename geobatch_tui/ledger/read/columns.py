@@ -172,6 +172,11 @@ class ColumnReader:
             )
         )
 
+    def attempts_since(self, t: float) -> list[tuple[int, float]]:
+        """Read chunk and UNIX time of each failed attempt from ``t`` on."""
+        sql = "SELECT chunk_id, t FROM attempt WHERE t >= ? ORDER BY attempt_id"
+        return [(chunk_id, at) for chunk_id, at in self._rows(sql, (t,))]
+
     def busy(self) -> dict[int, int]:
         """Read the states of the chunks that are running or wait for a retry, by id."""
         return dict(self._rows(f"SELECT chunk_id, state FROM chunk WHERE {BUSY_CHUNK}"))

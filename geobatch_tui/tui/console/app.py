@@ -56,6 +56,7 @@ class GeobatchApp(Steering):
     BINDINGS: ClassVar[list[BindingType]] = [
         *(bind(f"mode.{mode.name}", f"switch_mode('{mode.name}')") for mode in modes.MODES),
         bind("job.pause", "pause"),
+        bind("replay", "replay", show=False),
         bind("freeze", "freeze"),
         bind("workers.more", "workers(1)", show=False),
         bind("workers.less", "workers(-1)", show=False),
@@ -150,6 +151,12 @@ class GeobatchApp(Steering):
         super().close_with(ending)
 
     # --- the view -------------------------------------------------------------------------------
+
+    def action_replay(self) -> None:
+        """Watch the run again."""
+        from geobatch_tui.tui.replay.replay_screen import ReplayScreen
+
+        self.push_screen(ReplayScreen())
 
     def action_freeze(self) -> None:
         """Hold the picture still, or let it go on; the run and its data go on anyway."""

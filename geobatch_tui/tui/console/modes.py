@@ -46,6 +46,12 @@ def _config() -> type[Screen[None]]:
     return ConfigScreen
 
 
+def _units() -> type[Screen[None]]:
+    from geobatch_tui.tui.units.unit_screen import UnitsScreen
+
+    return UnitsScreen
+
+
 OF_ALL_RUNS: Final = (ConsoleMode("history", _history), ConsoleMode("config", _config))
 """What a console without a run has, too."""
 
@@ -55,4 +61,5 @@ MODES: Final = (
     ConsoleMode("dead", _dead),
     ConsoleMode("log", _log),
     *OF_ALL_RUNS,
+    ConsoleMode("units", _units),
 )

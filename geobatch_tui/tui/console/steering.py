@@ -16,7 +16,7 @@ from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.letters.listing import chunk_named
 from geobatch_tui.tui.letters.requests import rerun
 from geobatch_tui.tui.parts.console_app import Destination, RunConsole
-from geobatch_tui.tui.parts.console_messages import ShowOnMap
+from geobatch_tui.tui.parts.console_messages import ShowLetter, ShowOnMap
 from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.jump import matching
 
@@ -94,6 +94,13 @@ class Steering(Shell, RunConsole):
             ),
             hints=True,
         )
+
+    def on_show_letter(self, message: ShowLetter) -> None:
+        """Show a dead letter, as another screen asks for."""
+        from geobatch_tui.tui.widgets.letter_list import LetterList
+
+        message.stop()
+        self.show_mode("dead", lambda screen: screen.query_one(LetterList).go(message.dead_id))
 
     def on_show_on_map(self, message: ShowOnMap) -> None:
         """Show chunks or items on the map, as another screen asks for."""

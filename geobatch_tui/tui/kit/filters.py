@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import eq, ge, gt, le, lt
 from typing import Final
 
@@ -56,9 +56,14 @@ class Term:
 
     def matches(self, row: Row) -> bool:
         """Whether the condition holds; a field that the row does not have never matches."""
-        return self._holds(row) is not self.negated
+        return self.holds(row) is not self.negated
 
-    def _holds(self, row: Row) -> bool:
+    def of_field(self, field: str) -> Term:
+        """Return the same condition on one field."""
+        return replace(self, field=field, negated=False)
+
+    def holds(self, row: Row) -> bool:
+        """Whether the condition holds, but for its negation."""
         if not self.field:
             return any(
                 isinstance(text, str) and self.value in text.lower() for text in row.values()

@@ -41,6 +41,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "mode.log": Key("4", "Log", "The log of the run"),
     "mode.history": Key("5", "History", "Earlier runs"),
     "mode.config": Key("6", "Config", "The job's configuration"),
+    "mode.units": Key("7", "Units", "Chunks and items, sorted by what they cost"),
     "palette": Key("colon,ctrl+p", "Commands", "Find any command by its name", ":"),
     "jump": Key("ctrl+o", "Jump", "Go to a screen, a run or a chunk", "^o"),
     "trail.back": Key("left_square_bracket", "Back", "The screen before", "["),
@@ -57,6 +58,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "mark.all": Key("a", "All", "Mark all that are shown"),
     "group": Key("g", "Group", "Group, or list one by one"),
     "sort": Key("s", "Sort", "Sort by the next column"),
+    "sort.reverse": Key("b", "Backwards", "Sort the other way round"),
     "retry": Key("R", "Retry", "Try dead letters again", "R"),
     "retry.with": Key("A", "Retry with", "Try again with changes", "A"),
     "split": Key("S", "Split", "Split 2x2 and try again", "S"),
@@ -76,6 +78,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "step.down": Key("right_curly_bracket,shift+down", "Down", "Move the step down", "}"),
     "step.result": Key("r", "Result", "What the step gives, of one chunk"),
     "undo": Key("ctrl+z", "Undo", "Take the last edit back", "^z"),
+    "replay": Key("t", "Replay", "Watch the run again, in twenty seconds"),
     "run.start": Key("ctrl+r", "Run", "Run this job, or go on with it", "^r"),
     "map.show": Key("o", "On map", "Show it on the map"),
     "map.mode": Key("m", "Mode", "What the map shows"),
@@ -180,9 +183,12 @@ def conflicts(changes: Mapping[str, str]) -> list[str]:
     return [
         f"the key {safe(key, limit=40)} means {' and '.join(names)}"
         for key, names in users.items()
-        if len(names) > 1
+        if len(names) > 1 and not set(names) <= _APART
     ]
 
+
+#: They may have one key, as they are never on one screen.
+_APART: Final = frozenset({"job.toml", "replay"})
 
 _NAMES: Final = {
     ":": "colon",

@@ -81,6 +81,12 @@ def said(entry: Json) -> str:
     place = entry.get("chunk") or entry.get("item")
     if place:
         words.insert(0, str(place))
+    if event == "chunk.done":
+        words += [
+            f"{word} {entry[name]}"
+            for word, name in (("by worker", "worker"), ("from", "crs_source"))
+            if entry.get(name) not in (None, "")
+        ]
     if entry.get("error_message") and str(entry["error_message"]) not in words[-1]:
         words.append(f"{entry.get('error_class') or 'error'}: {entry['error_message']}")
     return " ".join(harmless(word) for word in words)

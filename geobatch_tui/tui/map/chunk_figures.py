@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from array import array
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.tui.map.picture.place import Place
+from geobatch_tui.tui.run.ranking import Ranking, Spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +26,19 @@ def all_figures(source: Source, mode: Mode) -> tuple[Scale, bytes]:
     values = source.figures(mode.figure)
     scale = mode.scale(values)
     return scale, mode.steps(values, scale)
+
+
+def next_outlier(source: Source, mode: Mode, here: int | None, direction: int) -> int | None:
+    """Return the chunk whose figure stands out and is the next smaller than that of ``here``, or
+    the next larger; from the last on, and from any other chunk, the largest; None: none does."""
+    ranking = Ranking(array("f", source.figures(mode.figure)))
+    first, end = Spread(ranking).outliers, len(ranking)
+    if first == end:
+        return None
+    rank = None if here is None else ranking.rank_of(here)
+    if rank is None or rank < first:
+        return ranking[end - 1]
+    return ranking[first + (rank - direction - first) % (end - first)]
 
 
 def places_of(source: Source, item_ids: Iterable[int]) -> dict[int, Place]:

@@ -14,7 +14,7 @@ from textual.worker import Worker, WorkerState
 
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.map.canvas import Canvas, boxes_of
-from geobatch_tui.tui.map.chunk_figures import Wants, all_figures, places_of
+from geobatch_tui.tui.map.chunk_figures import Wants, all_figures, next_outlier, places_of
 from geobatch_tui.tui.map.picture.codes import MODES
 from geobatch_tui.tui.map.picture.ground import GroundScene
 
@@ -46,8 +46,8 @@ class ChunkMap(Canvas):
         bind("detail.more", "zoom(1)"),
         bind("mark", "mark", show=False),
         bind("mark.range", "range"),
-        bind("next", "dead(1)"),
-        bind("previous", "dead(-1)", show=False),
+        bind("next", "next(1)", does="The next dead chunk, or the next that stands out"),
+        bind("previous", "next(-1)", show=False),
         bind("open", "open"),
         bind("back", "back", show=False),
         Binding("left,h", "step(-1, 0)", "Left", show=False),
@@ -203,6 +203,13 @@ class ChunkMap(Canvas):
         self._entitle()
         self.renew()
 
+    def point_at(self, position: int) -> None:
+        """Put the cursor on a chunk, on the ground if its place is known."""
+        if self.pictures.loaded and self.size.width:
+            self.pictures.point_at(position)
+            self._entitle()
+            self.renew()
+
     def action_step(self, dx: int, dy: int) -> None:
         scene = self.pictures.top
         before = boxes_of(scene)
@@ -235,13 +242,25 @@ class ChunkMap(Canvas):
     def action_mode(self) -> None:
         self.show_mode(MODES[(MODES.index(self.mode) + 1) % len(MODES)])
 
-    def action_dead(self, direction: int) -> None:
-        """Go to the next dead chunk, in the order of the run."""
-        if self.pictures.dead(back=direction < 0):
+    def action_next(self, direction: int) -> None:
+        """Go to the next dead chunk, in the order of the run; where a figure is shown, to the next
+        that stands out, from the largest down."""
+        if self.mode.figure and self.mode.name != "worker":
+            self._go_to_outlier(self.mode, direction)
+        elif self.pictures.dead(back=direction < 0):
             self._entitle()
             self.renew()
         else:
             self.notify("no chunk is dead", title="map", markup=False)
+
+    @work(exclusive=True, group="outliers", exit_on_error=False)
+    async def _go_to_outlier(self, mode: Mode, direction: int) -> None:
+        here = self.pictures.top.worst()
+        found = await asyncio.to_thread(next_outlier, self._source, mode, here, direction)
+        if found is None:
+            self.notify(f"no {mode.name} stands out", title="map", markup=False)
+        elif mode is self.mode:
+            self.point_at(found)
 
     def action_open(self) -> None:
         """Open the item under the cursor; in its grid, the chunk."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from textual.app import App
 
 from geobatch_tui.tui.kit.endings import Ending
+from geobatch_tui.tui.kit.keymap import Keymap
 from geobatch_tui.tui.run.model import View
 
 if TYPE_CHECKING:
@@ -44,12 +45,14 @@ class Console(App[Ending]):
         read_only: whether it changes nothing.
         shown: the run that is on the screen.
         unsaved: whether the form has edits that are in no file.
+        user_keys: keys that the user moved.
     """
 
     PAGES: ClassVar[Sequence[ConsoleMode]] = ()
     read_only = False
     shown = View()
     unsaved = False
+    user_keys = Keymap({})
 
     def open(self, wish: Wish) -> None:
         """Close this console, and open what is wished for."""

@@ -40,6 +40,13 @@ class RetryRequested(Message):
 
 
 @dataclass
+class ShowLetter(Message):
+    """A request to show a dead letter among all of them."""
+
+    dead_id: int
+
+
+@dataclass
 class ShowOnMap(Message):
     """A request to show chunks and items on the map.
 

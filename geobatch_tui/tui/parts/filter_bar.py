@@ -102,7 +102,18 @@ class FilterBar(Horizontal):
 
     def clear(self) -> None:
         """Drop the filter."""
-        self.query_one(Input).value = ""
+        self.put("")
+
+    def put(self, text: str) -> None:
+        """Filter by a text that was not typed."""
+        self.query_one(Input).value = text
+
+    def use(self, fields: Mapping[str, str]) -> None:
+        """Filter by other fields from now on."""
+        self._fields = fields
+        field = self.query_one(Input)
+        field.suggester = FieldSuggester(fields)
+        self.chosen = parse(field.value, fields)
 
     def action_leave(self) -> None:
         """Drop the filter, then leave the field."""

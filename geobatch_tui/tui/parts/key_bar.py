@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _ALWAYS: Final = ("help", "detach")
 _LATER: Final = ("palette",)
 _BAR: Final = "│ "
+_NEAR: Final = 3  #: keys of the screen that names of modes give way to
+_ROOM: Final = 36  #: cells that they give way by, at most
 
 
 class Entry(NamedTuple):
@@ -57,9 +59,10 @@ class KeyBar(Lines):
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
         del height
         modes, others, always = self._entries(paused=view.state == "paused")
-        names = sum(entry.width for entry in (*modes, *always)) + 3 <= width
         room = width - 1 - len(_BAR) - sum(entry.width for entry in always)
-        room -= sum(entry.width if names else cell_len(entry.key) + 1 for entry in modes)
+        wanted = sum(entry.width for entry in others[:_NEAR])
+        names = sum(entry.width for entry in modes) + min(wanted, _ROOM) <= room
+        room -= sum(self._width(entry, names=names) for entry in modes)
         chosen: list[Entry] = []
         for entry in others:
             if entry.width <= room:
@@ -67,21 +70,29 @@ class KeyBar(Lines):
                 room -= entry.width
         return [self._line(modes, [*chosen, *always], names=names)]
 
+    def _is_here(self, entry: Entry) -> bool:
+        return entry.binding.id == f"mode.{self.app.current_mode}"
+
+    def _width(self, entry: Entry, *, names: bool) -> int:
+        """Return the cells of a mode: where there is little room, only that which is shown has its
+        name."""
+        return entry.width if names or self._is_here(entry) else cell_len(entry.key) + 1
+
     def _line(self, modes: Sequence[Entry], others: Sequence[Entry], *, names: bool) -> Content:
-        """Return the line, and note where each key stands on it. Without ``names`` modes have
-        none."""
+        """Return the line, and note where each key stands on it. Without ``names`` only the mode
+        that is shown has one."""
         pieces: list[tuple[str, str]] = [(" ", "")]
         self._places = []
         x = 1
         for group in (modes, others):
-            if group is others:
+            if group is others and modes:
                 pieces.append((_BAR, "$quiet"))
                 x += len(_BAR)
             for entry in group:
-                here = entry.binding.id == f"mode.{self.app.current_mode}"
+                here = group is modes and self._is_here(entry)
                 key_style = "bold $footer-key-foreground" if entry.enabled else "$quiet"
                 name_style = "bold underline" if here else "" if entry.enabled else "$quiet"
-                name = entry.name if names or group is others else ""
+                name = entry.name if names or here or group is others else ""
                 pieces += [(entry.key, key_style), (" " if name else "", ""), (name, name_style)]
                 pieces.append(("  " if name else " ", ""))
                 size = entry.width if name else cell_len(entry.key) + 1

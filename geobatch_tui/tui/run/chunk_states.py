@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from dataclasses import replace
 from functools import lru_cache
@@ -13,6 +12,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.run.model import ItemView
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from geobatch_tui.execution.protocol.messages import Json
@@ -75,13 +75,17 @@ class Chunks:
             self.states.count(state) == counts[name] for state, name in _COUNTED
         )
 
-    def figures(self, reader: LedgerReader, name: str) -> array[float]:
-        """Read a figure of every chunk, in the order of ``states``."""
-        parts = [reader.figures(name, first, count) for first, count in _spans(self.items)]
-        found: array[float] = array(parts[0].typecode if parts else "f")
-        for part in parts:
-            found.extend(part)
-        return found
+    def table(self, reader: LedgerReader, names: Sequence[str]) -> list[array[float]]:
+        """Read figures of every chunk, a column each, in the order of ``states``."""
+        found: list[array[float]] = []
+        for first, count in _spans(self.items):
+            part = reader.table(names, first, count)
+            if not found:
+                found = part
+                continue
+            for column, more in zip(found, part, strict=True):
+                column.extend(more)
+        return found or reader.table(names, 0, 0)
 
     def load(self, reader: LedgerReader) -> None:
         """Read all items and states anew."""

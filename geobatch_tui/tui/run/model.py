@@ -102,6 +102,13 @@ class Sample:
     held: bool = False
 
 
+class Mark(NamedTuple):
+    """A chunk that was given up (``dead``) or is tried again (``retry``); ``t`` is UNIX time."""
+
+    t: float
+    kind: str
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
     """A worker. ``label`` and ``seconds`` tell of the unit that it is at; both empty: idle.
@@ -196,6 +203,9 @@ class View:
         finishing: outputs whose chunks are done and that are not published yet.
         suspended: why nothing new is admitted, or "".
         hosts: stores that it reads from and writes to, those that are away first.
+        budget_bytes: memory that all workers may take; 0: not known.
+        pid: the process that holds the run, on ``host``; 0: none does.
+        marks: what went wrong lately, oldest first.
     """
 
     run: RunRow | None = None
@@ -222,6 +232,9 @@ class View:
     rss_bytes: int = 0
     groups: tuple[DeadGroup, ...] = ()
     hosts: tuple[HostReport, ...] = ()
+    budget_bytes: int = 0
+    pid: int = 0
+    marks: tuple[Mark, ...] = ()
 
     @property
     def name(self) -> str:

@@ -52,6 +52,7 @@ def latest(progress: Json) -> Json:
         "finishing": int(progress.get("finishing") or 0),
         "suspended": safe(str(progress.get("suspended") or "")),
         "rss_bytes": int(progress.get("rss_bytes") or 0),
+        "budget_bytes": int(progress.get("budget_bytes") or 0),
         "workers": _workers(progress),
         "hosts": tuple(HostReport.of(host) for host in progress.get("hosts") or ()),
         "nodes": tuple(map(_node, progress.get("nodes") or ())),

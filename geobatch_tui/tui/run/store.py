@@ -17,7 +17,7 @@ from geobatch_tui.orchestration.state.run_view import is_live, state_now
 from geobatch_tui.orchestration.state.session import state_of_run
 from geobatch_tui.tui.run.cause_groups import grouped, normalised
 from geobatch_tui.tui.run.chunk_states import Chunks, lattice_of
-from geobatch_tui.tui.run.model import Delta, ItemView, LetterView, Sample, View
+from geobatch_tui.tui.run.model import Delta, ItemView, LetterView, Mark, Sample, View
 from geobatch_tui.tui.run.progress_rates import latest, sample
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _PAGE: Final = 4096
 _MANY: Final = 50_000  #: events; above, reading all states anew is cheaper
 _HISTORY: Final = 3600
+_MARKS: Final = 1000
 _MENDS: Final = 3
 
 _RESTARTING: Final = frozenset({"run_started", "recovered", "requeued"})
@@ -74,6 +75,7 @@ class RunStore:
         self._groups: tuple[DeadGroup, ...] = ()
         self._alerts: list[tuple[str, str, str]] = []
         self._history: deque[Sample] = deque(maxlen=_HISTORY)
+        self._marks: deque[Mark] = deque(maxlen=_MARKS)
 
     @property
     def states(self) -> bytearray:
@@ -126,16 +128,23 @@ class RunStore:
     def figures(self, name: str) -> array[float]:
         """A figure of ``columns.FIGURES`` of every chunk, in the order of ``states``. Read anew at
         each call: 10^6 chunks take about a second, so call it from a thread."""
-        return self.reading(lambda reader: self._chunks.figures(reader, name))
+        return self.table((name,))[0]
+
+    def table(self, names: Sequence[str]) -> list[array[float]]:
+        """Read several figures as :meth:`figures` does, a column each."""
+        return self.reading(lambda reader: self._chunks.table(reader, names))
+
+    def table_at(
+        self, positions: Iterable[int], names: Sequence[str]
+    ) -> dict[int, tuple[float, ...]]:
+        """Read several figures of single chunks, by position."""
+        ids = {self.chunk_id(position): position for position in positions}
+        found = self.reading(lambda reader: reader.table_of(names, list(ids)))
+        return {ids[chunk_id]: row for chunk_id, row in found.items()}
 
     def figures_at(self, positions: Iterable[int], name: str) -> dict[int, float]:
         """Read a figure of single chunks, by position."""
-        ids = {position: self.chunk_id(position) for position in positions}
-        return self.reading(
-            lambda reader: {
-                position: reader.figures(name, chunk_id, 1)[0] for position, chunk_id in ids.items()
-            }
-        )
+        return {position: row[0] for position, row in self.table_at(positions, (name,)).items()}
 
     def reading[T](self, read: Callable[[LedgerReader], T]) -> T:
         """Read from the ledger by a function of the caller's, in turn with polls."""
@@ -201,6 +210,8 @@ class RunStore:
             self._read_letters(self.letters)
         self._history.extend(_samples(events))
         self._alerts += [_told(event.data) for event in events if event.kind == ALERT]
+
+        self._marks.extend(_marks(events))
         return reshaped, changed
 
     def _events(self, last: int) -> list[EventRow]:
@@ -218,10 +229,13 @@ class RunStore:
         self._read_letters({})
         self._seq = max(0, last - _MANY)
         self._history.clear()
+        self._marks.clear()
         for event in self._events(last):
             if event.kind == "run_started":
                 self._history.clear()
+                self._marks.clear()
             self._history.extend(_samples((event,)))
+            self._marks.extend(_marks((event,)))
         self._seq = last
         self._loaded = True
         return True, ()
@@ -279,6 +293,8 @@ class RunStore:
             live=live,
             now=self._clock(),
             host=safe(holder.host) if holder else "",
+            pid=holder.pid if holder else 0,
+            marks=tuple(self._marks),
             counts=_numbers(reader.counts()),
             items=_numbers(reader.item_counts()),
             current=int(planned.get("current", 0)),
@@ -318,6 +334,10 @@ def _told(data: Json) -> tuple[str, str, str]:
     """Return event, title and text of an alert."""
     event, title, text = (harmless(str(data.get(key) or "")) for key in ("event", "title", "text"))
     return event, title, text
+
+
+def _marks(events: Iterable[EventRow]) -> list[Mark]:
+    return [Mark(event.t, event.kind) for event in events if event.kind in {"dead", "retry"}]
 
 
 def _newest(letters: Mapping[int, LetterView]) -> tuple[int, float]:

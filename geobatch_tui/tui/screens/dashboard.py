@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
-from textual.containers import Horizontal, Vertical
+from textual.containers import Container, Vertical
 
+from geobatch_tui.tui.glance.item_progress import ItemProgress
+from geobatch_tui.tui.glance.resource_line import ResourceLine
+from geobatch_tui.tui.glance.shape import Shape, Wanted, shape_of
+from geobatch_tui.tui.glance.throughput import Throughput
+from geobatch_tui.tui.glance.what_now import WhatNow
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.map.chunk_map import ChunkMap
 from geobatch_tui.tui.parts.key_bar import KeyBar
@@ -17,12 +22,13 @@ from geobatch_tui.tui.widgets.causes import Causes
 from geobatch_tui.tui.widgets.hosts import Hosts
 from geobatch_tui.tui.widgets.log_tail import LogPanel
 from geobatch_tui.tui.widgets.overview import Overview
-from geobatch_tui.tui.widgets.throughput import Throughput
 from geobatch_tui.tui.widgets.workers import Workers
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
+
+    from geobatch_tui.tui.run.model import Delta, View
 
 
 class RunScreen(Page):
@@ -35,20 +41,62 @@ class RunScreen(Page):
         bind("export", "report", show=False, name="Report", does="Write a report of the run"),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._shape: Shape | None = None
+
     def compose(self) -> ComposeResult:
         """Yield the panels; the style sheet places them by the size of the terminal."""
+        link = self.app.link
         overview = Overview(id="overview")
         overview.place = self.app.place
         yield overview
-        with Horizontal(id="middle"):
-            yield ChunkMap(self.app.link.store, id="overview-map")
-            with Vertical(id="side"):
-                yield Workers(id="workers")
+        yield ResourceLine(link.directory, id="resources")
+        with Container(id="middle"):
+            with Container(id="left"):
+                yield ChunkMap(link.store, id="overview-map")
+                with Vertical(id="now"):
+                    yield WhatNow(id="what-now")
+                    yield Workers(id="workers")
+                    yield ItemProgress(link.store, id="items")
+            with Vertical(id="right"):
                 yield Throughput(id="throughput")
-        yield Hosts(id="hosts")
-        yield Causes(id="causes")
-        yield LogPanel(self.app.link.tail, id="log")
+                yield Hosts(id="hosts")
+                yield Causes(id="causes")
+                yield LogPanel(link.tail, id="log")
         yield KeyBar()
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        advice = self.query_one(WhatNow)
+        advice.read_only, advice.keys = self.app.read_only, self.app.user_keys.changes
+
+    def on_resize(self) -> None:
+        self._arrange(self.app.shown)
+
+    def take(self, delta: Delta) -> None:
+        """Give each panel the room that it can fill, then show the delta."""
+        self._arrange(delta.view)
+        super().take(delta)
+
+    def _arrange(self, view: View) -> None:
+        """Set the heights of panels by what they hold; nothing is laid out anew where that is what
+        it was."""
+        wanted = Wanted(
+            workers=len(view.workers) + len(view.nodes),
+            items=self.query_one(ItemProgress).wanted(view),
+            causes=len(view.groups),
+            advice=self.query_one(WhatNow).wanted(view),
+        )
+        shape = shape_of(wanted, *self.size)
+        if shape == self._shape:
+            return
+        self._shape = shape
+        for name, height in shape.heights.items():
+            panel = self.query_one(f"#{name}")
+            panel.display = height is None or height > 0
+            panel.set_class(height == 1, "-empty")
+            panel.styles.height = "1fr" if height is None else height
 
     @on(ChunkMap.ChunkSelected)
     async def _to_the_map(self) -> None:

@@ -253,4 +253,5 @@ class MapScreen(Page):
 def _figures(store: RunStore, position: int) -> dict[str, float]:
     """Read the figures of a chunk, by the ledger's names."""
     named = [*(mode.figure for mode in MODES if mode.figure), "undefined"]
-    return {name: store.figures_at((position,), name)[position] for name in named}
+    row = store.table_at((position,), named).get(position, (0.0,) * len(named))
+    return dict(zip(named, row, strict=True))

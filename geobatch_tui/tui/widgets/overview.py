@@ -108,12 +108,7 @@ class Overview(Lines):
             items = view.items
             return [(f"{items['published']} of {items['total']} published", "$quiet")]
         unit = UNITS[self.unit % len(UNITS)]
-        return [
-            (text_of(unit, rate_of(unit, sample), view.unit_name), "bold"),
-            (f"   in {figures.size(sample.bytes_in_per_s, 7)}/s", "$quiet"),
-            (f"  out {figures.size(sample.bytes_out_per_s, 7)}/s", "$quiet"),
-            (f"  rss {figures.size(view.rss_bytes, 7)}", "$quiet"),
-        ]
+        return [(text_of(unit, rate_of(unit, sample), view.unit_name), "bold")]
 
 
 def _bar(view: View, width: int) -> Content:

@@ -11,6 +11,7 @@ from textual.color import Color
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.tui.glance.throughput import Throughput
 from geobatch_tui.tui.kit import doorkeeper
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.kit.keymap import KEYS
@@ -19,7 +20,6 @@ from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.palette import KeyCommands
 from geobatch_tui.tui.widgets.causes import Causes
 from geobatch_tui.tui.widgets.overview import Overview
-from geobatch_tui.tui.widgets.throughput import Throughput
 
 EVIL = (
     "[red]a[/red]",

@@ -193,12 +193,19 @@ class Pictures:
         found = self.planes.find(ChunkState.DEAD, -1 if here is None else here, back=back)
         if found is None:
             return False
-        item_id = self._source.item_at(found).item_id
-        if isinstance(self.top, GroundScene) and item_id in self.top.placed:
-            self.top.go(found)
-        else:
-            self.show(found)
+        self.point_at(found)
         return True
+
+    def point_at(self, position: int) -> None:
+        """Put the cursor on a chunk: where the ground is shown, there, unless its place is not
+        known."""
+        if not 0 <= position < len(self.planes.flags):
+            return
+        item_id = self._source.item_at(position).item_id
+        if isinstance(self.top, GroundScene) and item_id in self.top.placed:
+            self.top.go(position)
+        else:
+            self.show(position)
 
 
 def _alike(before: Sequence[ItemView], after: Sequence[ItemView]) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from geobatch_tui.ledger.read.reader import RunRow
+from geobatch_tui.tui.glance.throughput import Throughput, each_second
 from geobatch_tui.tui.run.model import Sample, View
-from geobatch_tui.tui.widgets.throughput import Throughput, each_second
 
 RUN = RunRow(
     epoch=1,
