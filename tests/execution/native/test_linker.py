@@ -68,15 +68,14 @@ def test_compiling_is_told(cached, monkeypatch, kept):
 
 def test_linked_code_gives_what_numba_gives(monkeypatch):
     """Through the linker and through numba, in the bits."""
-    band = (np.random.default_rng(2).random((41, 54)) * 200).astype("float32")
-    band[3, 4:9], band[30] = np.nan, -1
+    heights = (np.random.default_rng(2).random((41, 54)) * 200).astype("float32")
+    heights[3, 4:9], heights[30] = np.nan, -1
     found = []
     for linked in (True, False):
         if not linked:
             monkeypatch.setattr(linker, "object_folder", lambda: None)
-        out = np.zeros((21, 27), "float32")
-        nodata, seen = np.array([-1, 0], "float32"), np.zeros((1, 1), np.uint8)
-        fresh(pixel_loops.average_floats)(band, seen, False, nodata, True, out)
+        out = np.zeros((39, 52), "float32")
+        fresh(pixel_loops.position)(heights, True, out)
         found.append(out)
     np.testing.assert_array_equal(found[0].view(np.uint8), found[1].view(np.uint8))
     assert np.isfinite(found[0]).all()

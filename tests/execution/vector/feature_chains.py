@@ -191,10 +191,11 @@ def fitting(first: str, second: str) -> list[dict[str, Any]]:
     return [EXAMPLES[first], step]
 
 
-def refusal(opened: Opened, steps: list[dict[str, Any]]) -> type[GeobatchError] | None:
-    """Return the error that planning these steps ends with; None if it ends well."""
+def planned(
+    opened: Opened, steps: list[dict[str, Any]]
+) -> tuple[LayerPlan, ...] | type[GeobatchError]:
+    """Return the chain of these steps, or the error that planning them ends with."""
     try:
-        opened.chain(steps)
+        return opened.chain(steps)
     except GeobatchError as error:
         return type(error)
-    return None

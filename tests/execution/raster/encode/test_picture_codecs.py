@@ -36,8 +36,8 @@ def smooth(plan):
     return np.stack(bands).astype(plan.dtype)
 
 
-def hole():
-    valid = np.ones((400, 500), np.bool_)
+def hole(plan):
+    valid = np.ones((plan.height, plan.width), np.bool_)
     valid[40:200, 30:300] = False
     return valid
 
@@ -66,13 +66,13 @@ CASES = [
 def plan_of(encoding, count, dtype, validity):
     nodata = 7 if validity == "nodata" else None
     return make_plan(
-        500, 400, count=count, dtype=dtype, validity=validity, nodata=nodata, **encoding
+        330, 290, count=count, dtype=dtype, validity=validity, nodata=nodata, **encoding
     )
 
 
 def pixels_of(plan):
     """Smooth ones, invalid in places, of floats NaN in one band or all."""
-    pixels, valid = smooth(plan), hole()
+    pixels, valid = smooth(plan), hole(plan)
     if plan.validity == "mask":
         pixels[:, ~valid] = 0
     if plan.validity == "alpha":
@@ -114,7 +114,7 @@ def test_files_hold_the_pixels_whatever_the_chunks(
     if validity == "alpha":
         np.testing.assert_array_equal(found[-1] == 0, pixels[-1] == 0)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(pixels))
-    counts = seen if validity == "alpha" else hole() | (validity != "mask")
+    counts = seen if validity == "alpha" else hole(plan) | (validity != "mask")
     off = np.abs(found.astype(np.float64) - pixels)[:, counts]
     assert np.nanmax(off) <= limit
 
@@ -159,10 +159,10 @@ def test_alpha_becomes_a_mask_in_jpeg(tmp_path):
     ).stored()
     assert (plan.count, plan.validity) == (3, "mask")
     pixels = smooth(plan)
-    made = build(tmp_path, plan, pixels, hole())
+    made = build(tmp_path, plan, pixels, hole(plan))
     with rasterio.open(made.part_path) as dataset:
         assert dataset.colorinterp == (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-        np.testing.assert_array_equal(dataset.dataset_mask() != 0, hole())
+        np.testing.assert_array_equal(dataset.dataset_mask() != 0, hole(plan))
 
 
 def test_tags_of_jpeg(tmp_path):
