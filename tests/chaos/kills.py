@@ -230,20 +230,22 @@ def kill_at(fixture: Fixture, name: str, passage: int = 1) -> Verdict:
 def kill_at_each(fixture: Fixture, names: list[str]) -> Verdict:
     """Die at the first passage of each named place in turn, each run going on where the last one
     died, so that a job needs an item for each place that has to do with publishing. One that gets
-    to its end without passing its place is done again from nothing."""
+    to its end without passing its place is done again from nothing. All places are in the engine:
+    but for the run that all are compared with, threads compute."""
     verdict = Verdict("kill at each place")
     reference = fixture.reference().tree
     fixture.forget()
     laps = 0
     for name in sorted(names, key=lambda name: name.endswith("archive")):  # the end of a run last
-        ended = fixture.run(env={"GEOBATCH_FAILPOINT": f"{name}:1"})
+        there = {"GEOBATCH_FAILPOINT": f"{name}:1"}
+        ended = fixture.run(env=there, threads=True)
         if ended.code == 0:
             laps += 1
             _finished(fixture, verdict, ended, reference, f"lap {laps}, to {name}")
             fixture.forget()
-            ended = fixture.run(env={"GEOBATCH_FAILPOINT": f"{name}:1"})
+            ended = fixture.run(env=there, threads=True)
         verdict.expect(ended.code == -9, f"{name}: exit {ended.code}: {ended.stderr[-1500:]}")
         _after_kill(fixture, verdict, reference, name)
-    _finished(fixture, verdict, fixture.run(), reference, "last lap")
+    _finished(fixture, verdict, fixture.run(threads=True), reference, "last lap")
     verdict.figures = {"places": len(names), "laps": laps + 1}
     return verdict
