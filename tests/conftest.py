@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from bisect import bisect
+from contextlib import suppress
+from itertools import accumulate, count
 from pathlib import Path
 
 import pytest
@@ -29,33 +33,84 @@ settings.load_profile("patient")
 # Runs of tests are nothing that the user ran.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="geobatch-state-")
 
+TESTS = Path(__file__).parent
+#: Folders of tests lie in memory, if there is room: a sync of a disk takes milliseconds, and a run
+#: of three chunks asks for dozens.
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+#: Rooms whose folders lie on the disk, as outputs do; so do those of tests that are marked "disk".
+ON_DISK = {"chaos", "cli"}
+NUMBERS = count(1)
+
 
 def pytest_xdist_auto_num_workers() -> int:
     """Processes that run tests: tests wait a third of the time, for processes of their own."""
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_configure(config):
+    # The many kills of slow tests are to hit syncs of a disk, too.
+    fast = config.option.markexpr == "not slow"
+    if fast and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    if hasattr(config, "workerinput") and [Path(arg).absolute() for arg in config.args] == [TESTS]:
+        config.args[:] = map(str, files_from(**config.workerinput))
+
+
+def files_from(workerid, workercount, **_):
+    """Files of tests in the order in which a process imports them. Each imports all, and begins
+    with others: where no bytecode is kept yet, what one has compiled the others only read, and they
+    do not all compile the same file at the same time."""
+    files = sorted(TESTS.rglob("test_*.py"))
+    ends = list(accumulate(path.stat().st_size for path in files))
+    first = bisect(ends, ends[-1] * int(workerid.removeprefix("gw")) // workercount)
+    return files[first:] + files[:first]
+
+
 def pytest_collection_modifyitems(items):
     """Files are shared out in the order of their tests. Those of chaos, few and long, come first;
     then each room's from its largest to its smallest, spread over the run: tests of the console
     wait for most of their time, and others compute meanwhile."""
-    tests = Path(__file__).parent
     rooms = {}
     for path in dict.fromkeys(item.path for item in items):
-        rooms.setdefault(path.relative_to(tests).parts[0], {})[path] = path.stat().st_size
+        rooms.setdefault(path.relative_to(TESTS).parts[0], {})[path] = path.stat().st_size
     places = {}
     for room, sizes in rooms.items():
         before = 0
-        for path in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        for path in sorted(sizes, key=lambda path: (-sizes[path], path)):
             places[path] = 0 if room == "chaos" else before / sum(sizes.values())
             before += sizes[path]
-    items.sort(key=lambda item: places[item.path])
+    items.sort(key=lambda item: (places[item.path], item.path))
 
 
 def pytest_collection_finish(session):
     """What was collected stays, so the garbage collector passes it over: each of its looks at all
     objects would take half a second."""
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def disk():
+    """A folder on the disk for tests of this process; it goes if all of them passed."""
+    place = Path(tempfile.mkdtemp(prefix="geobatch-tests-"))
+    yield place
+    with suppress(OSError):
+        place.rmdir()
+
+
+@pytest.fixture
+def tmp_path(request, tmp_path_factory):
+    """A folder of the test: in memory, where workers may write anywhere, or on the disk. If the
+    test passes it goes; no other gets its name, by which GDAL and workers know what they opened."""
+    room = request.path.relative_to(TESTS).parts[0]
+    disk = room in ON_DISK or request.node.get_closest_marker("disk") is not None
+    base = request.getfixturevalue("disk") if disk else tmp_path_factory.getbasetemp()
+    place = base / f"{request.node.originalname[:30]}-{next(NUMBERS)}"
+    place.mkdir(0o700)
+    failed = request.session.testsfailed
+    yield place
+    if request.session.testsfailed == failed:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture

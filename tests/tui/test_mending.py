@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
 from pseudo_terminal import Terminal
 
 from geobatch_tui.cli.commands.demo import JOB, copy_to
@@ -11,6 +12,7 @@ from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.read.reader import LedgerReader
 
 
+@pytest.mark.disk
 def test_a_broken_file_is_seen_mended_and_retried(tmp_path):
     """The file that is cut off arrives with its picture; once it is whole, R makes it done, and the
     command ends with 0."""

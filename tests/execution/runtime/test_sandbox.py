@@ -11,6 +11,8 @@ import pytest
 
 from geobatch_tui.execution.runtime import sandbox
 
+pytestmark = pytest.mark.disk
+
 needs_landlock = pytest.mark.skipif(not sandbox.landlock(), reason="this kernel has no Landlock")
 
 SCRIPT = """

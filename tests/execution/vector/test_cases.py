@@ -357,7 +357,7 @@ def test_a_field_that_changes_its_type(suffix, form, tmp_path):
     assert [str(one) for one in made["any"]] == [str(one) for one in mixed]
 
 
-def test_sources_of_one_job_with_other_fields(tmp_path):
+def test_sources_of_one_job_with_other_fields(tmp_path, here):
     """Case 49: each has its own schema in its own output; no value is lost, or takes the type that the
     field has in the other."""
     one = vectordata.layer(30).drop(columns="day")
@@ -371,8 +371,7 @@ def test_sources_of_one_job_with_other_fields(tmp_path):
         f'[output]\ndir = "{tmp_path / "out"}"\nformat = "GeoParquet"\n'
         "[engine]\nmax_workers = 1\nchunk_features = 8\n"
     )
-    command = [sys.executable, "-m", "geobatch_tui", "run", str(job), "--json"]
-    subprocess.run(command, capture_output=True, check=True)
+    here("run", job, "--json", check=0)
     fields = {
         name: {
             field.name: str(field.type)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
 import warnings
 
 import geopandas as gpd
@@ -517,7 +516,7 @@ def test_a_source_without_features_gives_an_output_without_any(suffix, form, tmp
             assert "whole" in info["fields"]
 
 
-def test_a_source_without_features_has_a_place_in_a_run(tmp_path):
+def test_a_source_without_features_has_a_place_in_a_run(tmp_path, here):
     """Nothing is dead."""
     for name, count in (("one", 0), ("two", 5)):
         frame = vectordata.layer(5).iloc[:count]
@@ -527,9 +526,7 @@ def test_a_source_without_features_has_a_place_in_a_run(tmp_path):
         f'[source]\ninputs = ["{tmp_path}/*.gpkg"]\n[op]\nname = "vector.convert"\n'
         f'[output]\ndir = "{tmp_path / "out"}"\nformat = "GPKG"\n[engine]\nmax_workers = 1\n'
     )
-    command = [sys.executable, "-m", "geobatch_tui", "run", str(job), "--json"]
-    made = subprocess.run(command, capture_output=True, check=True)
-    counts = json.loads(made.stdout)["counts"]
+    counts = json.loads(here("run", job, "--json", check=0).stdout)["counts"]
     assert (counts["done"], counts["dead"]) == (2, 0)
     assert pyogrio.read_info(tmp_path / "out" / "one.gpkg")["features"] == 0
     assert pyogrio.read_info(tmp_path / "out" / "two.gpkg")["features"] == 5

@@ -18,6 +18,8 @@ import pytest
 import shapely
 import vectordata
 
+pytestmark = pytest.mark.disk
+
 HERE = Path(__file__).parent
 
 

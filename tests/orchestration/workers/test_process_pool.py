@@ -29,9 +29,12 @@ from geobatch_tui.orchestration.workers.pool import Answered, Lost
 from geobatch_tui.orchestration.workers.process_pool import ProcessPool
 from geobatch_tui.testing import OPS
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="reads /proc, as the pool does on Linux"
-)
+pytestmark = [
+    pytest.mark.disk,
+    pytest.mark.skipif(
+        not Path("/proc/self/statm").exists(), reason="reads /proc, as the pool does on Linux"
+    ),
+]
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from __future__ import annotations
 import pytest
 from hardships import Job, comes_in_crowds, hangs_up, is_killed, noise, stops_reading
 
+pytestmark = pytest.mark.disk
+
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory):

@@ -35,6 +35,7 @@ def grid(tmp_path, monkeypatch):
     return path
 
 
+@pytest.mark.disk
 def test_coordinates_go_through_the_grid(grid, tmp_path):
     """Each vertex is where PROJ sends it by the grid, far from where it is without one."""
     rng = np.random.default_rng(1)
