@@ -104,6 +104,7 @@ def page_of(facts: RunFacts, maps: Maps | None, *, markdown: bool = False) -> st
         "began": _moment(facts.view.run.t0) if facts.view.run else "",
         "percent": figures.percent(facts.view.settled, facts.view.counts["total"]),
         "stall": _stall(timeline),
+        "smooth": report_plots.is_smoothed(timeline),
     }
     if markdown:
         values |= {"spark": _spark(timeline), "bars": _bars(facts.durations)}
@@ -178,8 +179,8 @@ def _steps(facts: RunFacts) -> list[Step]:
     if view.dead_letters:
         letters = figures.plural(view.dead_letters, "dead letter")
         found += [
-            Step(f"look at the {letters}", command_line("geobatch dead-letters", facts.directory)),
-            Step("try them again", command_line("geobatch retry", facts.directory)),
+            Step(f"look at {letters}", command_line("geobatch dead-letters", facts.directory)),
+            Step("try again", command_line("geobatch retry", facts.directory)),
         ]
     if not found:
         found.append(Step("check the outputs", command_line("geobatch verify", facts.directory)))

@@ -43,10 +43,14 @@ def throughput(timeline: Timeline) -> str:
         outline += [(index * step, rate), ((index + 1) * step, rate)]
     chart = _chart(timeline.period, 220, max(rates, default=0.0))
     chart.add("chunks/s", outline, fill=True)
-    half = round(_SMOOTH / step / 2)
-    if 0 < half < len(rates) / 4:
-        chart.add("mean", [*_means(rates, half, step)])
+    if is_smoothed(timeline):
+        chart.add("mean", [*_means(rates, round(_SMOOTH / step / 2), step)])
     return _svg(chart)
+
+
+def is_smoothed(timeline: Timeline) -> bool:
+    """Whether a run is long enough for a mean over minutes to say more than its bins."""
+    return 0 < round(_SMOOTH / timeline.period.step / 2) < len(timeline.done) / 4
 
 
 def _means(rates: Sequence[float], half: int, step: float) -> Iterator[tuple[float, float]]:
