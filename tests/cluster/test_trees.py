@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import dask
 import distributed
 import moto_store
 import pytest
@@ -49,15 +50,19 @@ def operations():
 
 
 @contextlib.contextmanager
-def cluster(workers: int, **options):
-    with distributed.LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        memory_limit=2**31,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        **options,
-    ) as made:
+def cluster(workers: int):
+    # A local cluster gives up a nanny whose worker is not back in time, on a machine with much to do.
+    patience = {"distributed.deploy.lost-worker-timeout": "300s"}
+    with (
+        dask.config.set(patience),
+        distributed.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=2**31,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+        ) as made,
+    ):
         made.wait_for_workers(workers, timeout=300)
         yield made
 
