@@ -186,7 +186,9 @@ class DaskPool(Roster[Slot]):
         nodes = [node for node in self._members.nodes.values() if not node.leaving]
         slots = sum(node.slots for node in nodes)
         workers = min(slots, self._most) if self._most else slots
-        self._callback(Resized(workers, workers * self._share, self._handles * len(nodes)))
+        rooms = {node.name: node.memory for node in self._members.nodes.values()}
+        handles = self._handles * len(nodes)
+        self._callback(Resized(workers, workers * self._share, handles, rooms))
         self._place_soon()
 
     def _told(self, event: tuple[float, Any]) -> None:

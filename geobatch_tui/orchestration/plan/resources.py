@@ -17,6 +17,7 @@ from geobatch_tui.orchestration.plan.machine import cores, memory_limit, open_fi
 from geobatch_tui.orchestration.plan.measured_memory import recall
 from geobatch_tui.orchestration.plan.plan_report import WORKER_BYTES
 from geobatch_tui.orchestration.plan.recipe import Recipe
+from geobatch_tui.orchestration.schedule.backlog import depth_of
 from geobatch_tui.orchestration.schedule.scheduler import Scheduler, SchedulerConfig
 
 if TYPE_CHECKING:
@@ -148,14 +149,14 @@ class Resources:
         return state(wanted=self.confined, executor=self.executor)
 
 
-#: Units that a worker of a cluster holds at most, and that are queued for each, or for all.
-MOST_LEASED, QUEUED, MOST_QUEUED = 2048, 1024, 65_536
+#: Units that a worker of a cluster holds at most.
+MOST_LEASED = 2048
 
 
 def _deep(workers: int) -> dict[str, int]:
     """Return the depth of queues from which leases are made."""
-    high = min(QUEUED * workers, MOST_QUEUED)
-    return {"max_prefetch": MOST_LEASED, "refill_low": high // 4, "refill_high": high}
+    low, high = depth_of(workers)
+    return {"max_prefetch": MOST_LEASED, "refill_low": low, "refill_high": high}
 
 
 def written_by_workers(job: Job, inputs: Sequence[Input]) -> list[str]:

@@ -157,6 +157,16 @@ class _State(Enum):
     DRY = 2  #: asked, and got nothing
 
 
+#: Units that are queued for each worker of a cluster, from which its leases are made, or for all.
+QUEUED, MOST_QUEUED = 1024, 65_536
+
+
+def depth_of(workers: int) -> tuple[int, int]:
+    """Return how few queued units are too few on a cluster, and how many are enough."""
+    high = min(QUEUED * workers, MOST_QUEUED)
+    return high // 4, high
+
+
 class Refilling:
     """Decides when to ask for more units: once when fewer than ``low`` are queued, for so many that
     ``high`` is reached; and after an empty answer only when something has changed, or shell and
@@ -166,6 +176,10 @@ class Refilling:
         self._low = low
         self._high = max(high, low)
         self._state = _State.CONTENT
+
+    def deepen(self, low: int, high: int) -> None:
+        """Ask for more from now on: there are more workers than there were."""
+        self._low, self._high = max(low, self._low), max(high, self._high)
 
     def answered(self, count: int) -> None:
         self._state = _State.CONTENT if count else _State.DRY

@@ -21,11 +21,13 @@ class Worker:
     ``queue``: units that it has not answered; the first runs since ``since``. ``fresh``: it was
     never given a unit. ``lane``: it serves the lane, once. ``leaving``: it was asked to end.
     ``condemned``: the unit for which it is being killed, and ``limit`` the time that this unit
-    overran, in seconds. ``strip``: that of the last unit that it was given.
+    overran, in seconds. ``strip``: that of the last unit that it was given. ``node``: that of a
+    cluster.
     """
 
-    def __init__(self, number: int, *, fresh: bool = True) -> None:
+    def __init__(self, number: int, *, fresh: bool = True, node: str = "") -> None:
         self.number = number
+        self.node = node
         self.queue: deque[Entry] = deque()
         self.since = 0.0
         self.fresh = fresh
@@ -59,14 +61,14 @@ class Crew:
         """Number of workers that are up or starting: none may be started above the target."""
         return len(self.up) + self.starting
 
-    def arrive(self, number: int, *, fresh: bool) -> bool:
-        """Enter a worker that is ready. Return False if the message is stale."""
+    def arrive(self, number: int, *, fresh: bool, node: str = "") -> Worker | None:
+        """Enter a worker that is ready, and return it. None: the message is stale."""
         if number in self.up or number in self._gone:
-            return False
+            return None
         if fresh:
             self.starting = max(self.starting - 1, 0)
-        self.up[number] = self.idle[number] = Worker(number, fresh=fresh)
-        return True
+        worker = self.up[number] = self.idle[number] = Worker(number, fresh=fresh, node=node)
+        return worker
 
     def expects(self, number: int, *, asked: bool) -> bool:
         """Whether a loss is news: of a worker that is up or starts. Workers that start have no

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from geobatch_tui.execution.protocol.messages import Failure, WorkerCause
 
 
@@ -174,11 +176,13 @@ class StoreBack:
 @dataclass(frozen=True, slots=True)
 class Resized:
     """The machines that workers run on are others now. ``workers``: how many there is room for;
-    ``budget`` in bytes for all, ``handles``: open files of all. Pools of a cluster tell it."""
+    ``budget`` in bytes for all, ``handles``: open files of all; ``nodes``: bytes for the workers of
+    each. Pools of a cluster tell it."""
 
     workers: int
     budget: int
     handles: int
+    nodes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Verb(StrEnum):

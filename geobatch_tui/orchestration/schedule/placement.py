@@ -12,6 +12,7 @@ from geobatch_tui.orchestration.schedule.backlog import Backlog, Entry
 from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
 from geobatch_tui.orchestration.schedule.crew import Crew, Lane, Worker
 from geobatch_tui.orchestration.schedule.durations import Durations
+from geobatch_tui.orchestration.schedule.node_rooms import NodeRooms
 from geobatch_tui.orchestration.schedule.suspensions import Gate
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Placement:
         self.crew = Crew()
         self.gate = Gate(decide)
         self.admission = Admission(config.budget_bytes, config.max_handles)
+        self.rooms = NodeRooms()
         self.prediction = Prediction(config.worker_baseline, config.measured)
         self.durations = Durations(config.max_prefetch, config.lease)
         #: Strips in which workers are, and how many.
@@ -86,6 +88,13 @@ class Placement:
 
     # --- what happened to workers --------------------------------------------------------------
 
+    def arrive(self, event: u.WorkerUp) -> bool:
+        """Enter a worker that is ready. Return False if the message is stale."""
+        worker = self.crew.arrive(event.worker, fresh=event.fresh, node=event.node)
+        if worker is not None:
+            self.rooms.came(worker)
+        return worker is not None
+
     def answered(self, worker: Worker, key: u.Key, now: float) -> Entry | None:
         """Take a unit off its worker, which is then free. None if the answer is stale."""
         if not worker.queue or worker.queue[0].key != key:
@@ -94,7 +103,9 @@ class Placement:
         worker.since = now
         self.sent -= 1
         self._ended(entry)
+        before = worker.reservation.bytes
         self.admission.give_back(worker.reservation, entry.size, entry.handles)
+        self.rooms.changed(worker, before)
         if worker.lane:
             self._lane.closed(now)
             self.retire(worker)
@@ -111,6 +122,7 @@ class Placement:
     def lost(self, worker: Worker, now: float) -> None:
         """Drop a worker that was up; its queue is left to the caller."""
         self.admission.forget(worker.reservation)
+        self.rooms.left(worker)
         self._follow(worker, None)
         self.sent -= len(worker.queue)
         for entry in worker.queue:
@@ -132,6 +144,7 @@ class Placement:
         """Take up new limits: nodes of a cluster came or went."""
         self.target = max(event.workers, 1)
         self.admission.budget, self.admission.max_handles = event.budget, event.handles
+        self.rooms.resize(event.nodes)
 
     def kill(self, worker: Worker, cause: WorkerCause) -> None:
         self.crew.condemn(worker, cause)
@@ -185,11 +198,28 @@ class Placement:
         if backlog.lane and self._lane.worker is None and not self._serve_lane(now):
             return
         while idle and backlog.ready:
-            # The one that worked last is warm, and fresh ones are left for the lane.
-            if not self._send(next(reversed(idle.values())), now):
+            sender = self._with_room()
+            if sender is None or not self._send(sender, now):
                 return
         if worker is not None and worker.queue and backlog.ready and worker.usable:
             self._prefetch(worker, now)
+
+    def _with_room(self) -> Worker | None:
+        """Return the idle worker that is next: the one that worked last is warm, and fresh ones are
+        left for the lane; on a cluster one on whose node the next unit fits."""
+        full = set()
+        for worker in reversed(self.crew.idle.values()):
+            if worker.node in full:
+                continue
+            entry = self._next(worker) if worker.node else None
+            if entry is None or self._fits_node(worker, entry):
+                return worker
+            full.add(worker.node)
+        return None
+
+    def _fits_node(self, worker: Worker, entry: Entry) -> bool:
+        self._measure(entry)
+        return self.rooms.fits(worker, entry.size, self.prediction.baseline)
 
     def _serve_lane(self, now: float) -> bool:
         """Give the lane its worker. False: hold all others back until its unit fits."""
@@ -251,7 +281,11 @@ class Placement:
             entry.size, entry.handles, held, self.crew.live * self.prediction.baseline
         ):
             return False
+        if not self._fits_node(worker, entry):
+            return False
+        before = held.bytes
         self.admission.take(held, entry.size, entry.handles)
+        self.rooms.changed(worker, before)
         return True
 
     def _measure(self, entry: Entry) -> None:

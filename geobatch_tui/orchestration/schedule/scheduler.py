@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.backlog import Entry, Refilling
+from geobatch_tui.orchestration.schedule.backlog import Entry, Refilling, depth_of
 from geobatch_tui.orchestration.schedule.backoff import RetryBudget
 from geobatch_tui.orchestration.schedule.breaker import Breaker, CrashLoop, exceeds
 from geobatch_tui.orchestration.schedule.placement import Placement, SchedulerConfig
@@ -152,6 +152,7 @@ class Scheduler:
                 self._obey(verb)
             case u.Resized():
                 self.place.resize(event)
+                self._refilling.deepen(*depth_of(event.workers))
             case u.SetWorkers(count):
                 self.place.target = max(count, 1)
 
@@ -170,7 +171,7 @@ class Scheduler:
                 self.place.backlog.append(entry)
 
     def _up(self, event: u.WorkerUp) -> None:
-        if self.place.crew.arrive(event.worker, fresh=event.fresh):
+        if self.place.arrive(event):
             self._stillborn.alive()
             self.place.prediction.warmed_up(event.rss)
 

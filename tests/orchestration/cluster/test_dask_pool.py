@@ -181,7 +181,9 @@ async def started(rig, *slots, count=1):
 async def test_room_is_told_and_used(rig):
     """The scheduler hears how large the cluster is; workers go where there is most room."""
     made, numbers = await started(rig, 2, 4, count=7)
-    assert made.driver.sizes[-1] == u.Resized(6, 600 * MIB, 64)
+    assert made.driver.sizes[-1] == u.Resized(
+        6, 600 * MIB, 64, {"n0": 1000 * MIB, "n1": 1000 * MIB}
+    )
     given = {x[1]: x[3] for x in made.cluster.asked if x[0] == "start"}
     assert sorted(map(len, given.values())) == [2, 4]
     assert len(made.driver.ready) == 6
