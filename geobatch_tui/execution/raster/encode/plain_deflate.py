@@ -22,28 +22,30 @@ if TYPE_CHECKING:
 
 #: A stream of zlib whose encoder was in a hurry, in a window of 32 KiB.
 _HEAD = b"\x78\x01"
-#: Tiles of fewer bytes are tried whole; of others, one of so many rows.
-_SMALL, _SHARE = 2**15, 16
+#: Tiles of fewer bytes are tried whole; of others, so many bytes, or one in so many.
+_SMALL, _TRIED, _SHARE = 2**15, 2**14, 32
 #: Places of a tile where rows are tried.
 _PLACES = 4
+#: How much longer what took a tenth of the time may be.
+_LONGER = 1.02
 #: What libdeflate makes smaller than its size over this is no noise.
 _NOISE = 4
 #: Rows of scratch beside one a plane, and numbers in a row; see the loop.
-_ROWS, _NUMBERS, _WORDS = 12, 640, 200
+_ROWS, _NUMBERS, _WORDS = 14, 640, 200
 
 
 def deflate(rows: Pixels, level: int, planes: int) -> Buffer:
     """Compress ``rows`` (h, bytes), of ``planes`` of bytes each, as a stream of zlib: by Huffman's
-    codes alone, or by libdeflate at ``level``, whichever is shorter for a part of them."""
+    codes alone if that is not much longer for a part of them, else by libdeflate at ``level``."""
     height = len(rows)
     if rows.size < _SMALL:
         own, other = plain(rows, planes), imagecodecs.deflate_encode(rows, level=level)
-        return own if len(own) <= len(other) else other
-    stretch = max(height // (_SHARE * _PLACES), 1)
+        return own if len(own) <= _LONGER * len(other) else other
+    stretch = max(max(rows.size // _SHARE, _TRIED) // (_PLACES * rows.shape[1]), 1)
     firsts = [(2 * place + 1) * height // (2 * _PLACES) for place in range(_PLACES)]
     part = np.concatenate([rows[first : first + stretch] for first in firsts])
     searched = len(imagecodecs.deflate_encode(part, level=level))
-    if _NOISE * searched > part.size and len(plain(part, planes)) <= searched:
+    if _NOISE * searched > part.size and len(plain(part, planes)) <= _LONGER * searched:
         return plain(rows, planes)
     return imagecodecs.deflate_encode(rows, level=level)
 
@@ -51,7 +53,7 @@ def deflate(rows: Pixels, level: int, planes: int) -> Buffer:
 def plain(rows: Pixels, planes: int) -> bytes:
     """Compress ``rows`` (h, bytes), of ``planes`` of bytes each, by Huffman's codes and runs."""
     work = np.empty((planes + _ROWS, _NUMBERS), np.int64)
-    codes, heads = (np.empty((planes, count), np.uint32) for count in (_NUMBERS, _WORDS))
+    codes, heads = (np.empty((planes + 1, count), np.uint32) for count in (_NUMBERS, _WORDS))
     out = np.empty(most_words(rows.shape, planes), np.uint32)
     state = np.empty(6, np.uint64)
     flat = rows.reshape(-1)

@@ -72,7 +72,7 @@ def test_bytes_do_not_depend_on_memory_that_nobody_wrote():
     for fill in (0, 1, 0x5A, 0xFF):
         scratch = [
             np.full(shape, fill, np.uint8).view(dtype)
-            for shape, dtype in (((16, 5120), "i8"), ((4, 2560), "u4"), ((4, 800), "u4"),
+            for shape, dtype in (((18, 5120), "i8"), ((5, 2560), "u4"), ((5, 800), "u4"),
                                  ((48,), "u8"), ((4 * rows.size,), "u4"))
         ]  # fmt: skip
         size = pixel_loops.deflate(rows.reshape(-1), rows.shape[1], 4, *scratch)

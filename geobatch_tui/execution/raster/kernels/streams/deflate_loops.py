@@ -53,6 +53,12 @@ def _length_symbol(length):
     return _FIRST_LENGTH + 4 * bits + (value >> bits), bits, value & ((1 << bits) - 1)
 
 
+@jit
+def _copy(source, target):
+    for place in range(len(source)):
+        target[place] = source[place]
+
+
 # --- what a band holds -------------------------------------------------------------------------
 
 
@@ -197,6 +203,15 @@ def _write_head(words, bits, out, state):
 
 
 @jit
+def _cost(counts, rows, lengths, work, codes, head, state):
+    """Find the code of a block in each row; return its bits in all rows, and those of its head."""
+    counts[_END] = rows
+    needed = find_lengths(counts, SYMBOLS, LIMIT, work, lengths)
+    bits = describe(lengths, work, codes, head, state)
+    return needed + rows * bits, bits
+
+
+@jit
 def _plan_band(data, row, first, size, rows, planes, work, codes, heads, state):
     """Choose how the planes of a band are written: set ``codes[p]``, and ``heads[p]``, the head of
     a block, for the first of those that share a code.
@@ -204,42 +219,58 @@ def _plan_band(data, row, first, size, rows, planes, work, codes, heads, state):
     ``work[planes]`` says, for a plane: 0, stored; 1, coded; 2, by runs; the numbers behind, how
     many bits the head of its block has, or 0 if it goes on with that of the plane before.
     """
-    kinds, bits, spare = work[planes], work[planes + 1], work[planes + 2 :]
-    every, lengths, total = spare[0], spare[1], size * rows
+    kinds, bits, extra = work[planes], work[planes + 1], work[planes + 2]
+    spare, total = work[planes + 3 :], size * rows
+    every, lengths, chosen = spare[0], spare[1], spare[10]
+    opened, cost = -1, 0
     for plane in range(planes):
         start = first + plane * size
-        same = _count(data, row, start, size, rows, spare, work[plane])
+        counts, head = work[plane], heads[plane]
+        same = _count(data, row, start, size, rows, spare, counts)
+        kinds[plane], bits[plane], extra[plane] = 0, 0, 0
         squares = np.int64(0)
         for value in range(256):
-            squares += work[plane, value] * work[plane, value]
-        # All bytes are about as frequent; else, most are the one before.
-        kinds[plane] = 0 if 250 * squares < total * total else 1 + (8 * same > 7 * total)
-        bits[plane] = 0
-    plane = 0
-    while plane < planes:
-        beyond = plane + 1
-        if kinds[plane]:
-            # What has runs needs few symbols, and shares the code of what is beside it.
-            while beyond < planes and kinds[beyond] and kinds[beyond - 1] + kinds[beyond] > 2:
-                beyond += 1
-            clear(every, SYMBOLS)
-            needed = np.int64(0)
-            for one in range(plane, beyond):
-                if kinds[one] == 2:
-                    start = first + one * size
-                    needed += _count_runs(data, row, start, size, rows, work[one])
-                for symbol in range(SYMBOLS):
-                    every[symbol] += work[one, symbol]
-            every[_END] = rows
-            needed += find_lengths(every, SYMBOLS, LIMIT, spare[2:], lengths)
-            head = describe(lengths, spare[2:], codes[plane], heads[plane], state)
-            if needed + rows * head < 8 * total * (beyond - plane):
-                bits[plane] = head
-                find_codes(lengths, SYMBOLS, LIMIT, codes[plane])
-            else:
-                for one in range(plane, beyond):
-                    kinds[one] = 0
-        plane = beyond
+            squares += counts[value] * counts[value]
+        best = 8 * total
+        if 250 * squares >= total * total:  # else all bytes are about as frequent
+            for kind in range(1, 3 if 2 * same > total else 2):
+                behind = np.int64(0)
+                if kind == 2:
+                    behind = _count_runs(data, row, start, size, rows, every)
+                else:
+                    _copy(counts, every)
+                needed, described = _cost(
+                    every, rows, lengths, spare[2:], codes[planes], heads[planes], state
+                )
+                needed += behind
+                if needed < best:
+                    best, kinds[plane], extra[plane] = needed, kind, behind
+                    bits[plane] = described
+                    _copy(every, chosen)
+                    _copy(heads[planes], head)
+        if kinds[plane] == 0:
+            opened = -1
+            continue
+        _copy(chosen, counts)
+        if opened >= 0:  # a code for both has one head in a row
+            for symbol in range(SYMBOLS):
+                every[symbol] = counts[symbol] + work[opened, symbol]
+            needed, described = _cost(
+                every, rows, lengths, spare[2:], codes[planes], heads[planes], state
+            )
+            needed += extra[opened] + extra[plane]
+            if needed <= cost + best:
+                _copy(every, work[opened])
+                _copy(heads[planes], heads[opened])
+                bits[opened], bits[plane] = described, 0
+                extra[opened] += extra[plane]
+                cost = needed
+                continue
+        opened, cost = plane, best
+    for plane in range(planes):
+        if bits[plane]:
+            find_lengths(work[plane], SYMBOLS, LIMIT, spare[2:], lengths)
+            find_codes(lengths, SYMBOLS, LIMIT, codes[plane])
 
 
 @jit
