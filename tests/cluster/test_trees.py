@@ -316,6 +316,22 @@ def elsewhere(root: Path) -> Path:
     return place
 
 
+async def test_tls_from_the_job(tmp_path):
+    """Scheduler, nodes and engine speak TLS with the files that the job names."""
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=x",
+         "-keyout", key, "-out", cert], check=True, capture_output=True,
+    )  # fmt: skip
+    work = Project(tmp_path, {"chunks": 20})
+    security = {"ca_file": str(cert), "cert": str(cert), "key": str(key)}
+    work.values = {"engine": {"executor": "dask", "max_workers": 0}}
+    work.values["dask"] = {"cluster": "local", "processes": 1, "security": security}
+    lines: list[str] = []
+    assert (await work.run(log_stream=lines.append)).exit_code == 0
+    assert any('"message":"tls://127.0.0.1:' in line and "cluster.joined" in line for line in lines)
+
+
 async def test_outputs_in_a_store(tmp_path, monkeypatch):
     """Nodes that see the state directory write to a store as processes do: the same objects."""
     for name, value in moto_store.ENVIRONMENT.items():
