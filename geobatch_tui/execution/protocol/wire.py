@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui import errors
-from geobatch_tui.execution.protocol import messages, segments
+from geobatch_tui.execution.protocol import looking, messages, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,7 @@ LIMIT = 1 << 30
 _CLASSES: dict[tuple[str, str], type] = {
     (thing.__module__, name): thing
     for name, thing in (
+        *vars(looking).items(),
         *vars(messages).items(),
         *vars(segments).items(),
         ("Reaction", errors.Reaction),
