@@ -228,6 +228,33 @@ async def test_a_store_that_is_away_pauses_its_run(sources, server, tmp_path, mo
     assert "chunk.retry" not in log
 
 
+async def test_a_store_that_goes_while_a_run_is_planned_is_waited_for(
+    sources, server, tmp_path, monkeypatch
+):
+    """It answered for the first of two objects, and is away for the identity of the second and for
+    both probes: they are asked for again when it is back."""
+    monkeypatch.setattr(watchdogs, "STORE_PERIOD", 0.05)
+    monkeypatch.setattr(store_client, "WAITS", ())
+    monkeypatch.setattr(host_limits, "REST", 0.01)
+    await geobatch_tui.run(job(str(sources / "cog.tif"), tmp_path / "local", CONVERT))
+    questions = 0
+
+    def away(method: str, path: str, number: int) -> str:
+        nonlocal questions
+        questions += "if-you-are-there" in path
+        return "503" if number >= 1 and questions < 2 else ""
+
+    server.fault = away
+    out = tmp_path / "remote"
+    inputs = [server.url("cog.tif"), server.url("strips.tif")]
+    result = await geobatch_tui.run(job(inputs, out, CONVERT, retry={"max_attempts": 1}))
+    assert (result.exit_code, result.dead_letters) == (0, [])
+    assert questions >= 2
+    assert published(tmp_path / "local").items() <= published(out).items()
+    log = (out / ".geobatch" / "log.jsonl").read_text()
+    assert log.index("is away, or asks to slow down") < log.index("plan.done")
+
+
 async def test_a_store_that_is_away_holds_up_no_other(sources, tmp_path, monkeypatch):
     """Its item waits, unblamed; that of another store is published meanwhile. When it is back it is
     asked by no more requests at once than before it went."""
