@@ -115,6 +115,15 @@ async def live(place: Path, size: tuple[int, int]) -> None:
         await pilot.press("g", "g", "n", "n")
         await pilot.pause(8)  # the window is read by a worker that starts now
         save(app, "dead", size)
+        await pilot.press("7")
+        await pilot.pause(2)
+        save(app, "units", size)
+        await pilot.press("t")
+        await pilot.pause(12)
+        await pilot.press("space")
+        await pilot.pause(0.5)
+        save(app, "replay", size)
+        await pilot.press("escape")
     link.close()
 
 

@@ -226,6 +226,8 @@ def console(
     # No runs of other tests in the history.
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
     monkeypatch.setattr("geobatch_tui.tui.widgets.overview.__version__", "1.0")
+    # Folders of tests have another name each time, which no picture may show.
+    monkeypatch.setattr("geobatch_tui.tui.console.app.GeobatchApp.place", "attached  out")
     links = []
 
     def make(**options: Any) -> GeobatchApp:

@@ -84,7 +84,7 @@ def said(entry: Json) -> str:
     if event == "chunk.done":
         words += [
             f"{word} {entry[name]}"
-            for word, name in (("by worker", "worker"), ("from", "crs_source"))
+            for word, name in (("by worker", "worker"), ("at attempt", "attempt"))
             if entry.get(name) not in (None, "")
         ]
     if entry.get("error_message") and str(entry["error_message"]) not in words[-1]:

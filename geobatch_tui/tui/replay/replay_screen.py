@@ -156,9 +156,9 @@ class ReplayScreen(Modal[None]):
             count = figures.count(reel.states.count(number))
             pieces += [(f"{look.glyph} ", look.style), (f"{look.name} ", "$quiet")]
             pieces.append((f"{count}  ", ""))
-        self.query_one("#replay-head", Static).update(
-            Content("\n").join([first, Content.assemble(*pieces)])
-        )
+        width = max(1, self.size.width)
+        lines = [line.truncate(width, ellipsis=True) for line in (first, Content.assemble(*pieces))]
+        self.query_one("#replay-head", Static).update(Content("\n").join(lines))
 
     # --- actions --------------------------------------------------------------------------------
 
