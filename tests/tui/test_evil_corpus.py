@@ -133,7 +133,7 @@ WALK = [
     ("\x0f", "Jump"),
     ("click", ""),
     ("\x1b", ""),
-    ("1", "Workers"),
+    ("1", "What now"),
     ("\x0f", "Jump"),
     ("[", ""),
     ("\x1b", ""),
@@ -168,7 +168,7 @@ def test_evil_text_does_not_drive_the_terminal(run, size):
         VISUAL="cat",
     )
     try:
-        shown.wait_for(b"Workers")
+        shown.wait_for(b"What now")
         for keys, awaited in WALK:
             press(shown, keys, awaited)
         shown.type(b"3yq")

@@ -70,6 +70,7 @@ class RunScreen(Page):
         super().on_mount()
         advice = self.query_one(WhatNow)
         advice.read_only, advice.keys = self.app.read_only, self.app.user_keys.changes
+        self._arrange(self.app.shown)
 
     def on_resize(self) -> None:
         self._arrange(self.app.shown)
@@ -88,7 +89,7 @@ class RunScreen(Page):
             causes=len(view.groups),
             advice=self.query_one(WhatNow).wanted(view),
         )
-        shape = shape_of(wanted, *self.size)
+        shape = shape_of(wanted, *self.app.size)
         if shape == self._shape:
             return
         self._shape = shape

@@ -300,7 +300,7 @@ def test_geobatch_alone_opens_the_history(past, tmp_path):
         opened.wait_for(b"History")
         opened.wait_for(b"first")
         opened.type(b"\r")
-        opened.wait_for(b"Workers")
+        opened.wait_for(b"What now")
         opened.type(b"q")
         assert opened.ended() == 0
     finally:
