@@ -53,6 +53,7 @@ class Objects:
     lock: threading.Lock = field(default_factory=threading.Lock)
     _tags: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     _server: _Server | None = None
+    _thread: threading.Thread = field(default_factory=threading.Thread)
 
     def url(self, path: str) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}/{path}"
@@ -74,7 +75,8 @@ class Objects:
             context.load_cert_chain(Path(__file__).with_name("self_signed.pem"))
             server.socket = context.wrap_socket(server.socket, server_side=True)
         self.port = server.server_port
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        self._thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
 
     def go(self) -> None:
         """Listen no more, and break all connections."""
@@ -82,6 +84,7 @@ class Objects:
         if server is None:
             return
         server.shutdown()
+        self._thread.join()
         server.server_close()
         for connection in tuple(server.connections):
             with contextlib.suppress(OSError):
