@@ -11,7 +11,8 @@ import rasterio
 from rasterio.transform import from_origin
 
 from geobatch_tui.execution.params.frozen import may_survey
-from geobatch_tui.execution.protocol.looking import SurveyReceipt
+from geobatch_tui.execution.protocol import wire
+from geobatch_tui.execution.protocol.looking import SurveyReceipt, SurveyTask
 from geobatch_tui.execution.protocol.messages import Failure, Outcome, ProbeTask, SourceIdentity
 from geobatch_tui.execution.raster.steps import chain, survey
 from geobatch_tui.ledger.read.reader import LedgerReader
@@ -164,6 +165,12 @@ async def test_what_was_seen_before_an_end_is_kept():
         told.clear()
         await parts.ready(other)
         assert len(told) == count
+
+
+def test_messages_of_surveys_pass_to_workers_and_back():
+    """They are among the types that a pipe takes."""
+    for message in (SurveyTask(1, PROBE, 2), SurveyReceipt(3, 1, {"found": [1.5], "seconds": 0.1})):
+        assert wire.unpack(wire.pack(1, message)[wire.HEADER.size :]) == message
 
 
 @pytest.mark.parametrize(
