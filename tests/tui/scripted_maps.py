@@ -51,6 +51,14 @@ class Source:
     def figures(self, name: str) -> array[float]:
         return self.columns.get(name) or array("f", bytes(4 * len(self.states)))
 
+    def table(self, names: Sequence[str]) -> list[array[float]]:
+        return [self.figures(name) for name in names]
+
+    def table_at(
+        self, positions: Iterable[int], names: Sequence[str]
+    ) -> dict[int, tuple[float, ...]]:
+        return {at: tuple(self.figures(name)[at] for name in names) for at in positions}
+
     def figures_at(self, positions: Iterable[int], name: str) -> dict[int, float]:
         values = self.figures(name)
         return {position: values[position] for position in positions}

@@ -36,7 +36,7 @@ def pressing(*keys):
 def test_grid(snap_compare, theme, size):
     """150 x 100 chunks by duration, the cursor on a dead one, a rectangle round it."""
     store = store_of((150, 100), bounds=[(9, 47, 12, 49)])
-    run = pressing("m", "n", "v", "l", "j")
+    run = pressing("n", "m", "v", "l", "j")
     assert snap_compare(MapApp(store, theme), terminal_size=size, run_before=run)
 
 

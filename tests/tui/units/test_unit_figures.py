@@ -13,20 +13,10 @@ from geobatch_tui.tui.units import item_totals
 from geobatch_tui.tui.units.unit_figures import FIELDS, READ, UnitFigures
 
 
-class Run(Source):
-    """A run in memory whose figures are rows by the names of ``READ``."""
-
-    def table(self, names):
-        return [self.figures(name) for name in names]
-
-    def table_at(self, positions, names):
-        return {at: tuple(self.figures(name)[at] for name in names) for at in positions}
-
-
 @pytest.fixture
 def run():
     """Two items of 2 x 2 chunks; of the second none is done."""
-    run = Run(items((2, 2), (2, 2), key="tile{}.tif"))
+    run = Source(items((2, 2), (2, 2), key="tile{}.tif"))
     run.states[:] = bytes([S.DONE, S.DONE, S.DEAD, S.RUNNING, *[S.PENDING] * 4])
     run.columns = {name: array("f", bytes(32)) for name in READ}
     run.columns["ended"] = array("d", [2_000_000_000.5, 2_000_000_000.25, *[0.0] * 6])
