@@ -32,7 +32,7 @@ STREAM = re.compile(
 #: the terminal for.
 OWN = re.compile(
     r"[0-9;]*m|[0-9]+;[0-9]+H|\?(7|25|1000|1002|1003|1004|1006|1015|1016|1049|2004|2048)[hl]"
-    r"|\?(2026|2048)\$p|\?2026[hl]|[<>][0-9]*u|\?u"
+    r"|\?(2026|2048)\$p|\?2026[hl]|2[23];2t|[<>][0-9]*u|\?u"
 )
 
 
@@ -133,7 +133,7 @@ WALK = [
     ("\x0f", "Jump"),
     ("click", ""),
     ("\x1b", ""),
-    ("1", "What now"),
+    ("1", "Workers"),
     ("\x0f", "Jump"),
     ("[", ""),
     ("\x1b", ""),
@@ -168,7 +168,7 @@ def test_evil_text_does_not_drive_the_terminal(run, size):
         VISUAL="cat",
     )
     try:
-        shown.wait_for(b"What now")
+        shown.wait_for(b"Workers")
         for keys, awaited in WALK:
             press(shown, keys, awaited)
         shown.type(b"3yq")
@@ -189,8 +189,11 @@ def test_evil_text_does_not_drive_the_terminal(run, size):
             foreign.append(token[0])
     assert not foreign
     assert not [text for text in texts if not re.sub("[\r\n]", "", text).isprintable()]
-    # Beside the pointer's shape, which Textual sets, what the key y copied.
-    (clip,) = [text for text in copied if text != "22;default"]
+    # Beside the pointer's shape, which Textual sets, and titles, what the key y copied.
+    titles = [text for text in copied if text.startswith("2;")]
+    assert titles
+    assert all(text.isprintable() and text.endswith(" — geobatch") for text in titles)
+    (clip,) = [text for text in copied if text != "22;default" and text not in titles]
     assert clip.startswith("52;c;")
     assert base64.b64decode(clip[5:]).decode().isprintable()
     seen = "".join(texts)

@@ -22,7 +22,7 @@ def test_a_terminal_that_stops_reading(job):
 
 
 def test_a_terminal_that_hangs_up(job):
-    """The run drains, and the next one ends it."""
+    """The run goes on without it."""
     assert hangs_up(job) == []
 
 
