@@ -40,8 +40,6 @@ class Encoding:
         passthrough: whether tiles of full resolution are copied from the source, byte for byte.
         max_z_error: how far LERC may move a value, in its unit.
         alpha_as_mask: whether alpha is stored as a mask, since the codec has no band for it.
-        by_tile: whether a tile may get the encoder of DEFLATE that is for noise, in place of
-            ``level``.
     """
 
     format: Format
@@ -58,7 +56,6 @@ class Encoding:
     passthrough: bool = False
     max_z_error: float = 0.0
     alpha_as_mask: bool = False
-    by_tile: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ by nearest for palettes.
 
 The LEVEL of DEFLATE is the quickest of libdeflate whose files are as large as GDAL's with zlib at
 level 6, to within 2.5 %. Differences contain few matches, so searching for them pays least there:
-for a relief shaded in colours level 5 is 26 % quicker than 6, for floats level 2 by 33 %. Where no
-level is asked for, tiles of noise do without any search (:mod:`.plain_deflate`).
+for a relief shaded in colours level 5 is 26 % quicker than 6, for floats level 2 by 33 %.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def plan_encoding(output: Json, image: Image) -> Encoding:
         raise PreflightError(f"compress {asked!r} is not supported; known: {', '.join(CODECS)}")
     by_band = gdal_options.one_of(options, "INTERLEAVE", ("PIXEL", "BAND"), "PIXEL") == "BAND"
     _check_matrix(compress, image)
-    predictor, limit, by_tile = 1, 0.0, False
+    predictor, limit = 1, 0.0
     if compress in _COLOURS:
         if by_band:
             raise PreflightError(f"{compress} stores bands together: interleave = PIXEL")
@@ -79,7 +78,6 @@ def plan_encoding(output: Json, image: Image) -> Encoding:
     else:
         predictor = _predictor(compress, options, image)
         level = _level(compress, options, predictor)
-        by_tile = _is_by_tile(compress, options, predictor, image)
     width, height = _block(form, options, image)
     return Encoding(
         format="COG" if form == "COG" else "GTiff",
@@ -95,7 +93,6 @@ def plan_encoding(output: Json, image: Image) -> Encoding:
         sparse=gdal_options.flag(options, "SPARSE_OK", default=False),
         max_z_error=limit,
         alpha_as_mask=compress == "JPEG" and image.validity == "alpha",
-        by_tile=by_tile,
     )
 
 
@@ -123,14 +120,6 @@ def _level(compress: str, options: Mapping[str, str], predictor: int) -> int:
             return gdal_options.number(options, key, 0, LEVELS[compress])
     level = _DEFAULT_LEVEL.get(compress, 0)
     return _PREDICTED_LEVEL.get(predictor, level) if compress == "DEFLATE" else level
-
-
-def _is_by_tile(compress: str, options: Mapping[str, str], predictor: int, image: Image) -> bool:
-    """Whether tiles may be of noise whose bytes have nothing to do with those beside them: parts of
-    one number have, unless predictor 3 parts them."""
-    asked = any(key in options for key in LEVEL_KEYS.get(compress, ()))
-    of_bytes = image.dtype in {"uint8", "int8"} or predictor == 3
-    return compress == "DEFLATE" and of_bytes and not asked
 
 
 def _predictor(compress: str, options: Mapping[str, str], image: Image) -> int:

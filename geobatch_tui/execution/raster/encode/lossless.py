@@ -1,13 +1,12 @@
 """Encodes tiles without loss, and proves that each decodes to the same pixels.
 
 Every encoded tile is decoded once, by another implementation than its encoder where there is one:
-DEFLATE is written by libdeflate or by our own encoder, and read back by ISA-L or zlib. ISA-L
-encodes noise as fast as our own, but no tile is left to it: its levels 1 and 2 read memory that
-they did not write, so that one tile in a thousand has other bytes, of the same pixels, in another
-process. Predictors are checked by their own recurrence: a value is the stored one plus its left
-neighbour, so if that holds for every value and its true neighbour, a decoder arrives at the tile.
-For LZW and ZSTD there is one implementation; GDAL, which has its own of all of them, decodes a
-sample of the finished file.
+DEFLATE is written by libdeflate and read back by ISA-L or zlib. ISA-L encodes noise four times as
+fast, but no tile is left to it: its levels 1 and 2 read memory that they did not write, so that one
+tile in a thousand has other bytes, of the same pixels, in another process. Predictors are checked
+by their own recurrence: a value is the stored one plus its left neighbour, so if that holds for
+every value and its true neighbour, a decoder arrives at the tile. For LZW and ZSTD there is one
+implementation; GDAL, which has its own of all of them, decodes a sample of the finished file.
 
 Predictors: TIFF 6.0, section 14 (horizontal differencing), and Adobe Photoshop TIFF Technical
 Note 3 (floating point).
@@ -23,7 +22,6 @@ import imagecodecs
 import numpy as np
 
 from geobatch_tui.errors import OperationError, VerifyError
-from geobatch_tui.execution.raster.encode import plain_deflate
 from geobatch_tui.execution.raster.encode.gdal_options import LEVELS
 from geobatch_tui.execution.raster.encode.tiff_tag import COMPRESSIONS
 from geobatch_tui.execution.raster.encode.tile_codec import codec_errors
@@ -91,13 +89,11 @@ def check(compress: str, level: int, predictor: int, dtype: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A lossless codec: TIFF compression by name, its level, the predictor. ``by_tile``: as in
-    ``plan.Encoding``."""
+    """A lossless codec: TIFF compression by name, its level, the predictor."""
 
     compress: str
     level: int
     predictor: int
-    by_tile: bool = False
     exact: ClassVar[bool] = True
     blurs: ClassVar[bool] = False
 
@@ -115,7 +111,7 @@ class Codec:
         rows = _rows(tile, self.predictor)
         predicted = tile if self.predictor == 1 else _differences(rows, tile.shape[2])
         with codec_errors(f"{self.compress} could not encode a tile"):
-            data = bytes(self._compress(predicted, tile.dtype.itemsize))
+            data = bytes(_ENCODERS[self.compress](predicted, self.level))
         if not data:
             raise VerifyError(f"{self.compress} encoded a tile to nothing")
         raw = _expanded(f"{self.compress} tile", data, tile.nbytes, _DECODERS[self.compress])
@@ -125,14 +121,6 @@ class Codec:
                 f"{self.predictor}) decodes to other pixels"
             )
         return data
-
-    def _compress(self, predicted: Pixels, itemsize: int) -> Buffer:
-        if not self.by_tile:
-            return _ENCODERS[self.compress](predicted, self.level)
-        rows = predicted.reshape(len(predicted), -1).view(np.uint8)
-        return plain_deflate.deflate(
-            rows, self.level, itemsize if self.predictor == FLOATING else 1
-        )
 
     def decode(
         self, data: bytes, shape: tuple[int, ...], dtype: DType, *, foreign: bool = False

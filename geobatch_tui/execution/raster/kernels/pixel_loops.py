@@ -59,11 +59,6 @@ are_differences = Loop.of("predictors.are_differences", "T:2 T:2 int T:1 uint8:1
 split_bytes = Loop.of("predictors.split_bytes", "T:2 uint8:2")
 sum_differences = Loop.of("predictors.sum_differences", "T:3 T:3")
 join_bytes = Loop.of("predictors.join_bytes", "uint8:2 T:3")
-deflate = Loop.of(
-    "streams.deflate_loops.deflate",
-    "uint8:1 int int int64:2 uint32:2 uint32:2 uint64:1 uint32:1",
-    results=1,
-)
 interpolate = Loop.of(
     "cells.interpolate", "float64:3 float64:3 int64:2 int float64:2 float64:2 float64:2 int int"
 )

@@ -1,1 +1,0 @@
-"""Loops that write streams of DEFLATE."""
