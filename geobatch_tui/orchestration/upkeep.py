@@ -20,7 +20,6 @@ from geobatch_tui.errors import (
     StateError,
 )
 from geobatch_tui.execution.stores.output_prefix import local_place
-from geobatch_tui.execution.stores.writing import object_output
 from geobatch_tui.ledger.place.durable import write_json_atomic
 from geobatch_tui.ledger.place.lock import RunLock
 from geobatch_tui.ledger.place.owner import is_ours
@@ -152,6 +151,8 @@ async def _is_intact(state: StateDir, row: ItemRow) -> bool:
     not there, RemoteIOError and its kin where its store cannot tell."""
     if state.prefix is None:
         return await has_digest(output_path(state.output_dir, row.key), row.out_digest)
+    from geobatch_tui.execution.stores.writing import object_output
+
     url = state.prefix.url(row.key)
     found = await asyncio.to_thread(object_output.reader_of(url).described, url)
     if found is None:
