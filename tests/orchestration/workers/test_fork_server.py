@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -55,8 +56,14 @@ def test_it_dies_with_an_engine_that_is_killed(pause: float, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_engine_that_is_killed_leaves_no_folder(tmp_path: Path) -> None:
+def test_an_engine_that_is_killed_leaves_no_folder() -> None:
     """The fork server removes its socket, and the folder that was made for it."""
+    # In a folder of a short name: that of a socket has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="gb-") as short:
+        _kill_in(Path(short))
+
+
+def _kill_in(folder: Path) -> None:
     # It answers once it has loaded.
     asked = "forkserver.read_signed(forkserver.connect_to_new_process([])[0])\nprint(flush=True)\n"
     loaded = ENGINE.replace("time.sleep(60)", f"{asked}time.sleep(60)")
@@ -64,18 +71,18 @@ def test_an_engine_that_is_killed_leaves_no_folder(tmp_path: Path) -> None:
         [sys.executable, "-c", loaded],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
+        env=os.environ | {"TMPDIR": str(folder)},
     )
     assert engine.stdout is not None
     server = int(engine.stdout.readline())
     engine.stdout.readline()
-    assert len(list(tmp_path.glob("pymp-*/listener-*"))) == 1
+    assert len(list(folder.glob("pymp-*/listener-*"))) == 1
     engine.kill()
     engine.communicate()
     deadline = time.monotonic() + 5
     while alive(server) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_a_long_tmpdir_is_not_too_long(tmp_path: Path) -> None:
