@@ -71,6 +71,10 @@ def leave(words: Sequence[str] = ()) -> None:
     way, _Door.way = _Door.way, None
     if way is None:
         return
+    # Where the parent leads the session, its end sends this process HUP and CONT; what Textual has
+    # set up for CONT would take the terminal again, and end the run by an error.
+    for number in (signal.SIGHUP, signal.SIGCONT, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL)
     with contextlib.suppress(OSError), way:
         way.send(json.dumps(list(words)).encode())
         os.kill(_Door.keeper, signal.SIGCHLD)

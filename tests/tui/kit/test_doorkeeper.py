@@ -17,8 +17,14 @@ place, *words = sys.argv[1:]
 words = doorkeeper.enter(words)
 assert doorkeeper.stands() and not doorkeeper.deserted()
 if words[0] == "leave":
+    def resumed(*_):
+        raise RuntimeError("a console that was closed")
+
+    signal.signal(signal.SIGCONT, resumed)
     doorkeeper.leave(words[1:])
     assert not doorkeeper.stands() and os.getsid(0) == os.getpid()
+    os.kill(os.getpid(), signal.SIGCONT)
+    os.kill(os.getpid(), signal.SIGHUP)
     while not os.path.exists(place + "/go"):
         time.sleep(0.01)
     open(place + "/done", "w").close()
@@ -62,7 +68,7 @@ def test_it_ends_as_the_console_does(start, words, code):
 
 
 def test_the_shell_goes_on_while_the_run_does(start, tmp_path):
-    """What is left goes on in a session of its own."""
+    """What is left goes on in a session of its own, whatever the end of the old one sends."""
     assert start("leave").wait(20) == 0
     assert not (tmp_path / "done").exists()
     (tmp_path / "go").touch()
