@@ -30,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if _may_open_console(words):
         # Before anything is loaded: the shell waits for a process that can let it go.
-        from geobatch_tui.tui.kit.doorkeeper import enter
+        from geobatch_tui.tui.kit.waiting_parent import fork_console
 
-        words = enter(words)
+        words = fork_console(words)
     if _wants_processes(words):
         # First of all: workers warm up (GDAL loads) while this process still reads the job file.
         from geobatch_tui.orchestration.workers.fork_server import start_fork_server

@@ -60,7 +60,7 @@ def _go_on(host: HostedRun, wish: Wish | None, *, lost: bool) -> int:
     takes its place; return the exit code of the run, once it has ended."""
     from geobatch_tui.ledger.place.state_directory import StateDir
     from geobatch_tui.orchestration.detached import lead_streams_to_log
-    from geobatch_tui.tui.kit import doorkeeper
+    from geobatch_tui.tui.kit import waiting_parent
     from geobatch_tui.tui.kit.terminal import signals_handled
 
     if wish is None and not lost:
@@ -72,7 +72,7 @@ def _go_on(host: HostedRun, wish: Wish | None, *, lost: bool) -> int:
         streams.say(f"stop it:    kill -INT {os.getpid()}")
     with signals_handled(lambda: None, _ends(host)):
         lead_streams_to_log(StateDir.open(host.directory).root)
-        doorkeeper.leave([] if wish is None else wish.words)
+        waiting_parent.let_go([] if wish is None else wish.words)
         host.wait()
     return int(host.result().exit_code)
 

@@ -79,7 +79,7 @@ async def end_run(
     with contextlib.suppress(GeobatchError):
         write_json_atomic(session.state.summary, result.to_json())
     monitor.state, monitor.reason = state, reason
-    await monitor.herald.end(monitor.snapshot, code)
+    await monitor.notifier.end(monitor.snapshot, code)
     # The last line of the log, for which there is room on a full disk.
     session.last_words.release()
     session.log.run_exit(code, reason, tally.counts(), letters)

@@ -10,8 +10,8 @@ from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.rates import Rates, named
 from geobatch_tui.observability.snapshot import Snapshot
-from geobatch_tui.orchestration.side_tasks.herald import Herald
 from geobatch_tui.orchestration.side_tasks.host_figures import HostFigures
+from geobatch_tui.orchestration.side_tasks.notifier import Notifier
 from geobatch_tui.orchestration.state.outcome import Tally
 from geobatch_tui.orchestration.state.outlook import Outlook
 
@@ -47,7 +47,7 @@ class Monitor:
     def __init__(self, session: Session, budget: int) -> None:
         self.tally = Tally()
         self.outlook = Outlook(session.job.notify.stall)
-        self.herald = Herald(session)
+        self.notifier = Notifier(session)
         self.hosts = HostFigures()
         #: Each tells which stores do not answer.
         self.outages: list[Callable[[], Mapping[str, Outage]]] = []
@@ -93,7 +93,7 @@ class Monitor:
             facts = self._facts(snapshot)
             if notes.due(facts, time.monotonic()):
                 self._session.put(lu.Noted("progress", facts))
-            self.herald.look(snapshot)
+            self.notifier.look(snapshot)
             self._session.log.flush()
 
     def last_note(self) -> None:
@@ -206,7 +206,7 @@ class Monitor:
             suspended=suspended,
             rss_bytes=self._memory.rss if self._memory else 0,
             budget_bytes=self._budget,
-            alerts=tuple(self.herald.told),
+            alerts=tuple(self.notifier.told),
         )
 
     def _activity(self, now: float) -> tuple[str, tuple[tuple[int, str, float, str], ...]]:

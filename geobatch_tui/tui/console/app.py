@@ -16,7 +16,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.console import modes
 from geobatch_tui.tui.console.shell import Shell
 from geobatch_tui.tui.console.steering import Steering
-from geobatch_tui.tui.kit import doorkeeper
+from geobatch_tui.tui.kit import waiting_parent
 from geobatch_tui.tui.kit.endings import Ending
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.console_messages import RunChanged
@@ -145,7 +145,7 @@ class GeobatchApp(Steering):
 
     def close_with(self, ending: Ending) -> None:
         """Drain a run of this process, too, unless it can go on without a terminal that is gone."""
-        goes_on = ending is Ending.LOST and doorkeeper.stands()
+        goes_on = ending is Ending.LOST and waiting_parent.is_there()
         if self.link.host is not None and not goes_on:
             self.link.host.drain()
         super().close_with(ending)

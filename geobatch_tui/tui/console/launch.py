@@ -15,7 +15,7 @@ from geobatch_tui.ledger.place.owner import is_ours
 from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import safe
-from geobatch_tui.tui.kit import doorkeeper, terminal
+from geobatch_tui.tui.kit import terminal, waiting_parent
 from geobatch_tui.tui.kit.endings import GOES_ON, Ending, Shown
 from geobatch_tui.tui.run.host import HostedRun
 from geobatch_tui.tui.run.link import RunLink
@@ -90,7 +90,7 @@ def run_hosted(
             shown = Shown(failure=_keep_traceback(error, _log_of(host.directory)))
         lost = shown.ending is Ending.LOST or terminal.is_gone()
         last = _last(host, link)
-        leaves = not last.over and doorkeeper.stands() and (lost or shown.ending in GOES_ON)
+        leaves = not last.over and waiting_parent.is_there() and (lost or shown.ending in GOES_ON)
         stays = shown.ending is Ending.DETACH or (shown.failure and shown.ending is None)
         if stays and not leaves and not lost:
             go_on(last, shown.failure)

@@ -19,7 +19,7 @@ from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.terminal_signs import KEEP_TITLE, OLD_TITLE, title
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.orchestration.state.run_index import known
-from geobatch_tui.tui.kit import doorkeeper, terminal, themes
+from geobatch_tui.tui.kit import terminal, themes, waiting_parent
 from geobatch_tui.tui.kit.contrast import legible
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.kit.keymap import KEYS, bind, load_keymap
@@ -208,7 +208,7 @@ class Shell(Console):
         """Close the console if its terminal is gone; read themes again that changed."""
         if not self.is_headless and terminal.is_gone():
             self.lose_terminal()
-        elif doorkeeper.deserted():
+        elif waiting_parent.was_killed():
             self.end_by_signal()
         stamps = themes.stamps()
         if stamps != self._stamps:

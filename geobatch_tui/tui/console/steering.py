@@ -11,7 +11,7 @@ from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.console.shell import Shell
-from geobatch_tui.tui.kit import doorkeeper
+from geobatch_tui.tui.kit import waiting_parent
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.letters.listing import chunk_named
 from geobatch_tui.tui.letters.requests import rerun
@@ -167,7 +167,9 @@ class Steering(Shell, RunConsole):
             self.action_stop_now()
             return
         chunks = figures.plural(self.shown.counts["running"], "running chunk")
-        place = "without a terminal" if doorkeeper.stands() else "on this terminal, line by line"
+        place = (
+            "without a terminal" if waiting_parent.is_there() else "on this terminal, line by line"
+        )
         self.ask(
             "Leave",
             "What becomes of the run?",
@@ -189,7 +191,7 @@ class Steering(Shell, RunConsole):
         """Open another run in place of this one, which goes on, if it can without the console."""
         if isinstance(wish, Watch) and wish.directory.absolute() == self.link.directory.absolute():
             self.switch_mode("run")
-        elif self.link.hosted and doorkeeper.stands():
+        elif self.link.hosted and waiting_parent.is_there():
             self.wish = wish
             self.exit(Ending.DETACH)
         elif self.link.hosted:

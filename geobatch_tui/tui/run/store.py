@@ -12,7 +12,7 @@ from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.place.lock import read_holder
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.observability.text import harmless, safe
-from geobatch_tui.orchestration.side_tasks.herald import ALERT
+from geobatch_tui.orchestration.side_tasks.notifier import ALERT
 from geobatch_tui.orchestration.state.run_view import is_live, state_now
 from geobatch_tui.orchestration.state.session import state_of_run
 from geobatch_tui.tui.run.cause_groups import grouped, normalised

@@ -23,7 +23,7 @@ from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.orchestration.run.control import Control, Steered, listening, send
 from geobatch_tui.orchestration.run.monitor import Monitor
-from geobatch_tui.orchestration.side_tasks.herald import Herald
+from geobatch_tui.orchestration.side_tasks.notifier import Notifier
 from geobatch_tui.orchestration.state.outcome import RunResult
 
 
@@ -69,7 +69,7 @@ async def test_a_run_that_nobody_observes_builds_no_snapshots(
 
     monkeypatch.setattr(Monitor, "snapshot", counted)
     monkeypatch.setattr("geobatch_tui.orchestration.run.monitor.NOTE_PERIOD", 60.0)
-    monkeypatch.setattr(Herald, "end", unheard)
+    monkeypatch.setattr(Notifier, "end", unheard)
     began, taken = asyncio.Event(), asyncio.Event()
     control = Control(ready=began.set)
     task = asyncio.create_task(geobatch_tui.run(slow(tmp_path).job(), control=control))

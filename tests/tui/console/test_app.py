@@ -12,7 +12,7 @@ from textual.color import Color
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.tui.glance.throughput import Throughput
-from geobatch_tui.tui.kit import doorkeeper
+from geobatch_tui.tui.kit import waiting_parent
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.kit.keymap import KEYS
 from geobatch_tui.tui.parts.help import HelpScreen
@@ -323,7 +323,7 @@ async def test_leaving_is_the_first_answer_and_stops_nothing(console, script):
 @pytest.mark.parametrize("stands", [True, False], ids=["goes-on", "drains"])
 async def test_a_lost_terminal(console, script, monkeypatch, stands):
     """HUP: the console closes; the run goes on, where a process can go on without its terminal."""
-    monkeypatch.setattr(doorkeeper, "stands", lambda: stands)
+    monkeypatch.setattr(waiting_parent, "is_there", lambda: stands)
     script.plan(1, 1, 1)
     host = Host()
     app = console(host=host)
@@ -343,7 +343,7 @@ async def test_another_run_is_opened_while_this_one_goes_on(console, script, tmp
         app.open(Watch(tmp_path / "other"))
         await settle(pilot)
         assert app.is_running
-        monkeypatch.setattr(doorkeeper, "stands", lambda: True)
+        monkeypatch.setattr(waiting_parent, "is_there", lambda: True)
         app.open(Watch(tmp_path / "other"))
         await settle(pilot)
     assert (app.return_value, app.wish) == (Ending.DETACH, Watch(tmp_path / "other"))

@@ -58,7 +58,7 @@ def test_an_operator_who_left_is_obeyed(job, monkeypatch):
         return launch.Shown(Ending.DETACH, failure="KeyError")
 
     monkeypatch.setattr(launch, "show_run", fail)
-    monkeypatch.setattr(launch.doorkeeper, "stands", lambda: True)
+    monkeypatch.setattr(launch.waiting_parent, "is_there", lambda: True)
     closed = launch.run_hosted(job, lambda *_: pytest.fail("followed"))
     assert closed.result is None
     assert not closed.host.over

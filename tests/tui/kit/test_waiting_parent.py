@@ -12,17 +12,17 @@ import pytest
 
 SCRIPT = """\
 import os, signal, sys, time
-from geobatch_tui.tui.kit import doorkeeper
+from geobatch_tui.tui.kit import waiting_parent
 place, *words = sys.argv[1:]
-words = doorkeeper.enter(words)
-assert doorkeeper.stands() and not doorkeeper.deserted()
+words = waiting_parent.fork_console(words)
+assert waiting_parent.is_there() and not waiting_parent.was_killed()
 if words[0] == "leave":
     def resumed(*_):
         raise RuntimeError("a console that was closed")
 
     signal.signal(signal.SIGCONT, resumed)
-    doorkeeper.leave(words[1:])
-    assert not doorkeeper.stands() and os.getsid(0) == os.getpid()
+    waiting_parent.let_go(words[1:])
+    assert not waiting_parent.is_there() and os.getsid(0) == os.getpid()
     os.kill(os.getpid(), signal.SIGCONT)
     os.kill(os.getpid(), signal.SIGHUP)
     while not os.path.exists(place + "/go"):
@@ -36,7 +36,7 @@ elif words[0] == "wait":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(6))
     open(place + "/ready", "w").close()
-    while not doorkeeper.deserted():
+    while not waiting_parent.was_killed():
         time.sleep(0.01)
     open(place + "/done", "w").close()
 """

@@ -31,14 +31,14 @@ _MOST: Final = 1 << 16
 _FIRST: Final = 1
 
 
-class _Door:
+class _Parent:
     """The way from the console to the process that waits for it; in that one there is none."""
 
     way: socket.socket | None = None
-    keeper = 0
+    pid = 0
 
 
-def enter(words: Sequence[str]) -> list[str]:
+def fork_console(words: Sequence[str]) -> list[str]:
     """Fork. In the child, return the words of the command that it is to run: those given, or of
     another command that a console asked for. The parent never returns: it ends as the child does,
     or when it is told that the child goes on without it."""
@@ -50,25 +50,25 @@ def enter(words: Sequence[str]) -> list[str]:
         if child == 0:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             ours.close()
-            _Door.way, _Door.keeper = theirs, os.getppid()
+            _Parent.way, _Parent.pid = theirs, os.getppid()
             return list(words)
         words = _wait(child, ours)
 
 
-def stands() -> bool:
+def is_there() -> bool:
     """Whether somebody waits for this process, and can be told not to."""
-    return _Door.way is not None and os.getppid() == _Door.keeper
+    return _Parent.way is not None and os.getppid() == _Parent.pid
 
 
-def deserted() -> bool:
+def was_killed() -> bool:
     """Whether whoever waited for this process was killed."""
-    return _Door.way is not None and os.getppid() != _Door.keeper
+    return _Parent.way is not None and os.getppid() != _Parent.pid
 
 
-def leave(words: Sequence[str] = ()) -> None:
+def let_go(words: Sequence[str] = ()) -> None:
     """Let the shell go on, or open the command ``words`` on the terminal; this process goes on in a
     session of its own, and must not touch the terminal any more."""
-    way, _Door.way = _Door.way, None
+    way, _Parent.way = _Parent.way, None
     if way is None:
         return
     # Where the parent leads the session, its end sends this process HUP and CONT; what Textual has
@@ -77,7 +77,7 @@ def leave(words: Sequence[str] = ()) -> None:
         signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL)
     with contextlib.suppress(OSError), way:
         way.send(json.dumps(list(words)).encode())
-        os.kill(_Door.keeper, signal.SIGCHLD)
+        os.kill(_Parent.pid, signal.SIGCHLD)
     with contextlib.suppress(OSError):  # it leads a session already
         os.setsid()
 

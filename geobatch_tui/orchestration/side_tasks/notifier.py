@@ -28,7 +28,7 @@ ALERT: Final = "alert"
 _KEPT: Final = 16
 
 
-class Herald:
+class Notifier:
     """Looks at a run, and tells of it.
 
     Args:
