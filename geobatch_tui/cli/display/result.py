@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,19 @@ _RESUMABLE = {
 
 def show(result: RunResult) -> None:
     """Print the result to stdout."""
+    troubled = bool(result.dead_by_class or result.dead_letters)
+    if not troubled and not sys.stdout.isatty():
+        # As the table is written to a file, without the library that lays it out: it takes as long
+        # to load as a small file to convert.
+        rows = list(_rows(result))
+        width = max(len(name) for name, *_ in rows)
+        for name, text, _, more in rows:
+            streams.write(f"{name:{width}}  {text}{more}".rstrip())
+        for line in next_steps(result):
+            streams.write(harmless(line))
+        return
     streams.show(summary(result))
-    if result.dead_by_class or result.dead_letters:
+    if troubled:
         streams.show("")
         streams.show(causes(result.dead_by_class, result.dead_letters))
         streams.show("")
@@ -47,23 +59,29 @@ def summary(result: RunResult) -> Table:
     from rich.text import Text
 
     table = streams.pairs()
-    state = Text(harmless(result.state), style=_STYLES.get(result.state, "red"))
-    if result.reason not in {"", "complete", result.state}:
-        state.append(f" ({harmless(result.reason)})")
-    state.append(f", exit {result.exit_code}, {figures.duration(result.duration_s)}", style="dim")
-    table.add_row("result", state)
-    table.add_row("output", streams.foreign(result.output_dir))
-    table.add_row("items", _items(result.items))
-    table.add_row("chunks", _chunks(result.counts))
-    if result.undefined_pixels:
-        table.add_row("undefined", undefined(result.undefined_pixels))
-    if rates := figures.rates(result.rates):
-        table.add_row("rate", rates)
-    for warning in result.warnings[:WARNINGS]:
-        table.add_row("warning", streams.foreign(warning, style="yellow"))
-    if len(result.warnings) > WARNINGS:
-        table.add_row("", f"and {len(result.warnings) - WARNINGS} more: see `geobatch plan`")
+    for name, text, style, more in _rows(result):
+        table.add_row(name, Text(text, style=style).append(more, style="dim"))
     return table
+
+
+def _rows(result: RunResult) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the rows of the summary: name, text, its style, and what follows it; all harmless."""
+    state = harmless(result.state)
+    if result.reason not in {"", "complete", result.state}:
+        state += f" ({harmless(result.reason)})"
+    more = f", exit {result.exit_code}, {figures.duration(result.duration_s)}"
+    yield "result", state, _STYLES.get(result.state, "red"), more
+    yield "output", harmless(result.output_dir), "", ""
+    yield "items", _items(result.items), "", ""
+    yield "chunks", _chunks(result.counts), "", ""
+    if result.undefined_pixels:
+        yield "undefined", undefined(result.undefined_pixels), "", ""
+    if rates := figures.rates(result.rates):
+        yield "rate", rates, "", ""
+    for warning in result.warnings[:WARNINGS]:
+        yield "warning", harmless(warning), "yellow", ""
+    if len(result.warnings) > WARNINGS:
+        yield "", f"and {len(result.warnings) - WARNINGS} more: see `geobatch plan`", "", ""
 
 
 def undefined(pixels: int) -> str:
