@@ -81,8 +81,9 @@ def redact(text: str) -> str:
 def suspicious(text: str) -> bool:
     """Whether ``text`` may hold a credential: fast, with false alarms, without misses."""
     low = text.lower()
-    if any(trigger in low for trigger in _TRIGGERS):
-        return True
+    for trigger in _TRIGGERS:  # without a generator, which takes longer than to look
+        if trigger in low:
+            return True
     return "key" in low and _KEY_TRIGGER.search(low) is not None
 
 

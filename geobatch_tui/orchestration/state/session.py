@@ -122,10 +122,12 @@ class Session:
     def drop_work(self, item_id: int, but: Collection[str] = ()) -> None:
         """Remove the spools and stages of an item, ``but`` files of these names. An item of one
         chunk never had any."""
+        # As text: most items have none.
+        if not os.path.lexists(f"{self.state.root}/work/{item_id}"):
+            return
         work = self.state.work(item_id)
         if not but:
-            if os.path.lexists(work):
-                remove_tree(work)
+            remove_tree(work)
         elif work.is_dir():
             for file in work.iterdir():
                 if file.name not in but:
