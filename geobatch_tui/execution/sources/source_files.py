@@ -126,6 +126,8 @@ def _parsed(path: Path, size: int, mtime_ns: int) -> tuple[Path, ...]:
 def _content(path: str | Path) -> os.stat_result | None:
     """Return the status of a file with content; None of others: readers of a GeoPackage may leave
     an empty write-ahead log."""
+    if not os.access(path, os.F_OK):  # of most: an error takes longer than to look
+        return None
     try:
         entry = os.stat(path)  # noqa: PTH116 -- for each input of a plan
     except OSError:

@@ -128,29 +128,28 @@ def look(path: str, *, allow_vrt: bool = False, depth: int = 0) -> str:
 
     Raises: as :func:`open_source`.
     """
-    file = Path(path)
-    if not file.is_absolute() or path.startswith("/vsi") or "\0" in path:
+    if not path.startswith("/") or path.startswith("/vsi") or "\0" in path:
         raise UnsafeInputError(
             f"{path!r} is not the absolute name of a file",
             hint="GDAL's own syntax (/vsi..., DRIVER:name) and URLs are not taken as sources",
         )
     try:
-        if not file.is_file():
-            if file.is_dir():
+        if not os.path.isfile(path):  # noqa: PTH113 -- as text: of each of many inputs
+            if Path(path).is_dir():
                 raise UnsupportedFormatError(f"{path} is a directory, not a raster file")
             raise SourceNotFoundError(f"{path} does not exist or is no regular file")
-        with file.open("rb") as handle:
+        with open(path, "rb") as handle:  # noqa: PTH123
             head, size = handle.read(magic.HEAD_BYTES), os.fstat(handle.fileno()).st_size
     except PermissionError as error:
         raise SourceNotFoundError(f"{path} may not be read: {error.strerror}") from error
-    sidecars.refuse_unsafe(str(file))
-    driver = magic.driver_of(file, head, size=size, allow_vrt=allow_vrt)
+    sidecars.refuse_unsafe(path)
+    driver = magic.driver_of(Path(path), head, size=size, allow_vrt=allow_vrt)
     if head.startswith(hdf5.MAGIC):
         hdf5.refuse_other_files(path)
     if driver == "VRT":
         if depth >= vrt.MAX_DEPTH:
             raise UnsafeInputError(f"{path}: VRTs are nested more than {depth} deep")
-        for source in vrt.vrt_sources(file):
+        for source in vrt.vrt_sources(Path(path)):
             look(str(source), allow_vrt=True, depth=depth + 1)
     return driver
 

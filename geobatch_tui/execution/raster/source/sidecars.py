@@ -56,6 +56,8 @@ def refuse_unsafe(path: str) -> None:
 def _mode(path: str) -> int:
     """Return the mode of the file at ``path``; 0 if there is none. Raises UnsafeInputError if it is
     a pipe or a device, which GDAL would wait for."""
+    if not os.access(path, os.F_OK):  # of most: an error takes longer than to look
+        return 0
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
     except OSError:
