@@ -18,9 +18,12 @@ _LIBRARIES = (
 _LATER = (
     *(".algebra.", ".group.", ".kernels.", ".pictures.", ".stages.", ".steps."),
     ".chain_probe",
+    ".gdal_commands",
     ".grid.cutline",
+    ".member_files",
     ".object_source",
     ".reuse",
+    ".twin_files",
 )
 
 
