@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 #: Objects that are made before Python looks for garbage. Imports make hundreds of thousands that
 #: stay, and were looked through again and again.
-_YOUNG = 50_000
+_YOUNG = 150_000
 #: As ``ExitCode.SIGINT``, whose module is not loaded yet.
 _INTERRUPTED = 130
 _WITH_CONSOLE = {"run", "watch"}

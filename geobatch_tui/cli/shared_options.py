@@ -90,6 +90,16 @@ Tui = Annotated[bool, of_run("--tui", help="The full-screen console.")]
 AsJson = Annotated[bool, of_result("--json", help="The result as JSON.")]
 
 
+def _is_pipeline(text: str) -> bool:
+    """Whether an argument is a pipeline: one has several words, and their names take a moment to
+    import."""
+    if " " not in text.strip():
+        return False
+    from geobatch_tui.config.chains.pipeline import is_pipeline
+
+    return is_pipeline(text)
+
+
 def load(
     job_file: str | Path | None,
     config: Path | None = None,
@@ -109,14 +119,13 @@ def load(
         ConfigError: any of it is wrong, or there is not exactly one job file.
     """
     from geobatch_tui import load_job
-    from geobatch_tui.config.chains.pipeline import is_pipeline
     from geobatch_tui.execution.stores.output_prefix import is_prefix, local_place
 
     if job_file is None and config is None:
         raise ConfigError("no job file given", hint="geobatch run JOB.toml; see --help")
     if job_file is not None and config is not None and Path(job_file) != config:
         raise ConfigError(f"two job files given: {job_file} and {config}", hint="give one")
-    if isinstance(job_file, str) and is_pipeline(job_file):
+    if isinstance(job_file, str) and _is_pipeline(job_file):
         return load_job(None, pipeline=job_file, overrides=overrides or (), flags=flags)
     if isinstance(job_file, str) and is_prefix(job_file):
         job_file = local_place(job_file)

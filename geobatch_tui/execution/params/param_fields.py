@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from geobatch_tui.execution.io.digest import digest_of, short_digest, state_of
-from geobatch_tui.execution.params import value_tables
 
 #: The entries of a colour map, as ``value_tables.colour_entries`` gives them.
 Colors = tuple[tuple[str, int, int, int, int], ...]
@@ -70,6 +69,8 @@ def with_colors(data: Any) -> Any:
         return data
     path = str(data["color_map"])
     try:
+        from geobatch_tui.execution.params import value_tables
+
         return data | {"colors": value_tables.colour_entries(value_tables.read_text(path))}
     except ValueError as error:
         text = str(error)
@@ -92,7 +93,11 @@ def with_state(values: object, name: str) -> object:
 def text_of(value: object) -> object:
     """Return the text of the file that a value names behind ``@``; other values as they are."""
     named = isinstance(value, str) and value.startswith("@")
-    return value_tables.read_text(str(value)[1:]) if named else value
+    if not named:
+        return value
+    from geobatch_tui.execution.params import value_tables
+
+    return value_tables.read_text(str(value)[1:])
 
 
 def parse_nodata(value: object) -> object:
