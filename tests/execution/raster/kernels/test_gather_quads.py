@@ -39,7 +39,9 @@ def warped(run, taken, sampled, kernel, place):
 
 # Each type is compiled, for seconds: one byte without a sign, and two with one.
 @pytest.mark.parametrize(
-    "dtype", ["uint8", pytest.param("uint16", marks=pytest.mark.slow), "int16"]
+    # Compiled for seconds each.
+    "dtype",
+    ["uint8", *(pytest.param(name, marks=pytest.mark.slow) for name in ("uint16", "int16"))],
 )
 @pytest.mark.parametrize("bands", [3, 4])
 @pytest.mark.parametrize(("name", "xscale", "yscale"), KERNELS)

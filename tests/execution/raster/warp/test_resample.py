@@ -71,11 +71,11 @@ def test_pixels_are_those_of_gdal_at_all_scales(tmp_path, crs, kernel):
 @pytest.mark.parametrize(
     "dtype",
     [
-        "int8",
-        # Compiled for seconds: what it has of its own, uint8 and int16 have.
+        # Compiled for seconds each: what they have of their own, uint8, int16 and int32 have.
+        pytest.param("int8", marks=pytest.mark.slow),
         pytest.param("uint16", marks=pytest.mark.slow),
         "int16",
-        "uint32",
+        pytest.param("uint32", marks=pytest.mark.slow),
         "int32",
         "float32",
         "float64",
