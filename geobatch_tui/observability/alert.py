@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.redact import redact, redact_value
@@ -29,9 +29,9 @@ class Alert:
     title: str
     text: str
     number: int = 0
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the event that a webhook or a command gets."""
         told = {"event": self.event, "title": self.title, "text": self.text}
         return {**told, **redact_value(dict(self.facts))}

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from tomlkit import TOMLDocument
     from tomlkit.items import Item
 
+type _Table = dict[str, Any]
 _STEP: Final = "step"
 
 
 def edited_toml(
-    text: str, changes: Mapping[str, object], steps: Sequence[Mapping[str, Any]] | None = None
+    text: str, changes: Mapping[str, object], steps: Sequence[_Table] | None = None
 ) -> str | None:
     """Return a job file with other values; None: it cannot be done without writing it anew.
 
@@ -47,7 +48,7 @@ def edited_toml(
         return None  # a form of TOML that tomlkit does not take apart
 
 
-def _mean(meant: dict[str, Any], section: str, name: str, value: object) -> None:
+def _mean(meant: _Table, section: str, name: str, value: object) -> None:
     table = meant.setdefault(section, {}) if value is not None else meant.get(section, {})
     if value is None:
         table.pop(name, None)
@@ -98,9 +99,7 @@ def _item(value: object) -> Item:
     return tomlkit.item(value)
 
 
-def _put_steps(
-    document: TOMLDocument, meant: dict[str, Any], steps: Sequence[Mapping[str, Any]]
-) -> bool:
+def _put_steps(document: TOMLDocument, meant: _Table, steps: Sequence[_Table]) -> bool:
     """Change the tables of steps; whether the file has any. One that stays keeps its comments."""
     import tomlkit
 
@@ -126,7 +125,7 @@ def _put_steps(
     return True
 
 
-def _taken(tables: list[Any], step: Mapping[str, Any]) -> Any:
+def _taken(tables: list[Any], step: _Table) -> Any:
     """Take the table of a step out of those that are left: an equal one, else one of the same step
     with other values, else a new one."""
     import tomlkit

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from geobatch_tui.config.schema import Job
 
 
+type _Table = dict[str, Any]
+
+
 def job_toml(job: Job, folder: Path | None = None, *, defaults: bool = False) -> str:
     """Write ``job`` as the text of a job file, with ``defaults`` or without.
 
@@ -39,7 +42,7 @@ def job_toml(job: Job, folder: Path | None = None, *, defaults: bool = False) ->
     is_chain = bool(step_kinds.steps_of(job.op.name))
     texts: list[str] = []
     for section, values in dump_job(job).items():
-        kept: dict[str, Any] = {}
+        kept: _Table = {}
         for name, value in values.items():
             leaf = known[f"{section}.{name}"]
             # The format says whether steps that both have are of rasters or of features.
@@ -55,7 +58,7 @@ def job_toml(job: Job, folder: Path | None = None, *, defaults: bool = False) ->
     return "\n".join(texts)
 
 
-def _chain(steps: list[dict[str, Any]], op: dict[str, Any]) -> list[str]:
+def _chain(steps: list[_Table], op: _Table) -> list[str]:
     """Write steps as tables of a list, below the operation where more is said of it than its
     name: a job has one or the other."""
     if op.get("curves") == "linear" and any(step.get("linear") for step in steps):
@@ -67,7 +70,7 @@ def _chain(steps: list[dict[str, Any]], op: dict[str, Any]) -> list[str]:
     return [tomli_w.dumps({"op": op}), *(_table(step, STEPS) for step in steps)]
 
 
-def _table(step: dict[str, Any], name: str) -> str:
+def _table(step: _Table, name: str) -> str:
     """Write a step as a table of a list: short ones, too, which tomli_w would put on one line."""
     # Tables in it are those of the last one of the list.
     return re.sub(r"(?m)^(\[+)step([].])", rf"\1{name}\2", tomli_w.dumps({STEP: step})).replace(

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import ClusterError
 from geobatch_tui.observability.text import safe
@@ -84,7 +84,7 @@ class Membership:
         self._scaling = scaling
         self._losses: dict[str, int] = {}
         self._refusals: dict[str, Refused] = {}
-        self._side: set[asyncio.Task[Any]] = set()
+        self._side: set[asyncio.Task[object]] = set()
         self._scan_now = asyncio.Event()
         self._closed = False
         self._heard: Heard
@@ -106,7 +106,7 @@ class Membership:
         """Return the node of this name, None if it is gone."""
         return self._names.get(name)
 
-    def beside(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def beside[T](self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
         """Do something beside all else, until the pool closes."""
         task = asyncio.ensure_future(work)
         self._side.add(task)

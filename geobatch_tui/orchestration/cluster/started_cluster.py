@@ -22,10 +22,14 @@ from geobatch_tui.orchestration.plan.machine import cores, memory_limit
 from geobatch_tui.orchestration.state.run_index import index_dir
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
     from geobatch_tui.config.cluster.dask_section import DaskSection
 
+#: What a class of clusters is made with.
+type _Options = dict[str, Any]
+#: A ``distributed.Security``, which has no types.
+type _Security = Any
 #: Seconds that the end of a cluster may take.
 CLOSE: Final = 20.0
 #: Log files of nodes that are kept.
@@ -53,7 +57,7 @@ class StartedCluster:
         return str(self._cluster.scheduler_address)
 
     @property
-    def security(self) -> Any:
+    def security(self) -> _Security:
         """What a client needs, None without TLS."""
         return self._cluster.security
 
@@ -82,7 +86,7 @@ async def _awaited(value: object) -> None:
 
 
 @contextlib.asynccontextmanager
-async def started(place: DaskSection, security: Any) -> AsyncIterator[StartedCluster]:
+async def started(place: DaskSection, security: _Security) -> AsyncIterator[StartedCluster]:
     """Start the cluster of a job and ask for its workers; end it.
 
     Raises PreflightError if its package is missing, or it cannot be started.
@@ -143,9 +147,9 @@ def _class(name: str) -> type[Any]:
     return found
 
 
-def _options(place: DaskSection) -> dict[str, Any]:
+def _options(place: DaskSection) -> _Options:
     """Return what the class of a cluster is made with."""
-    usual: dict[str, Any] = {}
+    usual: _Options = {}
     if place.cluster in _BATCH:
         # One Dask worker a job: its threads are worker processes of ours. Its dashboard shows our
         # leases to whoever reaches it.
@@ -156,7 +160,7 @@ def _options(place: DaskSection) -> dict[str, Any]:
     return _joined(usual, place.options)
 
 
-def _joined(usual: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _joined(usual: _Options, given: _Options) -> _Options:
     """Return options, with those in a table that both have side by side."""
     joined = {**usual, **given}
     for name, value in usual.items():
@@ -176,7 +180,7 @@ def _log_directory() -> str:
     return str(folder)
 
 
-def _local(place: DaskSection) -> dict[str, Any]:
+def _local(place: DaskSection) -> _Options:
     """Return what a cluster of processes on this machine is made with, on loopback."""
     workers = place.least
     return {

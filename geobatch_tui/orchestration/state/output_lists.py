@@ -12,7 +12,7 @@ import json
 import os
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import GeobatchError, OutputGoneError, PreflightError, StateError
 from geobatch_tui.execution.io.disk import replacing
@@ -98,7 +98,7 @@ def write_collection(state: StateDir, job: Job) -> None:
 
 def _items(
     state: StateDir, job: Job, extent: _Extent, links: list[tuple[str, str]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
+) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield the item of each published output, and its place; add it to ``extent`` and ``links``
     of the collection."""
     from geobatch_tui.orchestration.state.stac_items import quoted, stac_item
@@ -168,7 +168,7 @@ class _Extent:
 
 def _collection(
     job: Job, state: StateDir, extent: _Extent, links: list[tuple[str, str]]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     import pystac
 
     made = pystac.Collection(
@@ -178,7 +178,7 @@ def _collection(
         license="other",
         extra_fields={_ITEMS: len(links)},
     )
-    values: dict[str, Any] = made.to_dict(include_self_link=False, transform_hrefs=False)
+    values: dict[str, object] = made.to_dict(include_self_link=False, transform_hrefs=False)
     values["links"] = [
         {"rel": "root", "href": f"./{COLLECTION}", "type": "application/json"},
         *(
@@ -189,11 +189,11 @@ def _collection(
     return values
 
 
-def _packed(values: dict[str, Any]) -> bytes:
+def _packed(values: dict[str, object]) -> bytes:
     return json.dumps(values, indent=1, allow_nan=False).encode()
 
 
-def _write(path: Path, values: dict[str, Any], mark: str) -> None:
+def _write(path: Path, values: dict[str, object], mark: str) -> None:
     """Write a document unless it is there already. Raises StateError where another file is."""
     data = _packed(values)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.layers import flat
@@ -26,7 +26,7 @@ FIELDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("done", "dead"), "number"),
 }
 #: What runs can be sorted by: the largest or the last first, names from A on.
-SORTS: Final[Mapping[str, Callable[[PastRun], Any]]] = {
+SORTS: Final[Mapping[str, Callable[[PastRun], float] | Callable[[PastRun], str]]] = {
     "began": lambda run: -(run.row.t0 if run.row else 0.0),
     "took": lambda run: -(run.seconds or 0.0),
     "done": lambda run: -(run.row.n_done if run.row else 0),

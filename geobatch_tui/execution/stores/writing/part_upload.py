@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 #: Attempts of the client itself at one request.
 _ATTEMPTS = 3
 #: Variables of a service's URL that the client does not know, and reading does.
+#: What a call of botocore gets.
+type _Fields = dict[str, Any]
 _ENDPOINT = "AWS_ENDPOINT"
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _USUAL_REGION = "us-east-1"
@@ -139,7 +141,7 @@ class PartUploads:
     def listed(self, prefix: OutputPrefix) -> Iterator[tuple[str, Version]]:
         """Yield the keys below a prefix, and the versions of their objects."""
         url = prefix.url("-")
-        token: dict[str, Any] = {}
+        token: _Fields = {}
         while True:
             answer = self._ask("list_objects_v2", url, Prefix=prefix.key(""), **token)
             for one in answer.get("Contents", ()):
@@ -150,7 +152,7 @@ class PartUploads:
 
     def begin(self, url: ObjectUrl, about: Mapping[str, str]) -> str:
         """Begin an upload, and return its id. ``about`` becomes the object's metadata."""
-        values: dict[str, Any] = {"Metadata": dict(about)}
+        values: _Fields = {"Metadata": dict(about)}
         answer = self._ask(
             "create_multipart_upload", url, lacks="ChecksumAlgorithm", ChecksumAlgorithm="CRC32",
             **values,
@@ -195,7 +197,7 @@ class PartUploads:
             | ({"ChecksumCRC32": part.crc32} if part.crc32 else {})
             for part in parts
         ]
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if absent else {}
+        condition: _Fields = {"IfNoneMatch": "*"} if absent else {}
         answer = self._ask(
             "complete_multipart_upload",
             url,
@@ -209,7 +211,7 @@ class PartUploads:
         """Write a small object by one request, which is whole or absent; ``absent`` as in
         :meth:`complete`."""
         sums = Sums.of(data)
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if absent else {}
+        condition: _Fields = {"IfNoneMatch": "*"} if absent else {}
         self._ask(
             "put_object",
             url,
@@ -226,7 +228,7 @@ class PartUploads:
     def unfinished(self, prefix: OutputPrefix) -> Iterator[Unfinished]:
         """Yield the uploads below a prefix that are under way, whoever began them."""
         url = prefix.url("-")
-        markers: dict[str, Any] = {}
+        markers: _Fields = {}
         while True:
             answer = self._ask("list_multipart_uploads", url, Prefix=prefix.key(""), **markers)
             for one in answer.get("Uploads", ()):
@@ -303,7 +305,7 @@ def _client(settings: StoreSettings) -> Any:
         "aws_secret_access_key": settings.secret_key,
         "aws_session_token": settings.token,
     }
-    options: dict[str, Any] = {
+    options: _Fields = {
         "connect_timeout": min(10.0, settings.timeout),
         "read_timeout": settings.timeout,
         "max_pool_connections": 2 * request_pool.TOGETHER,
