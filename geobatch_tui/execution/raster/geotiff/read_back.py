@@ -7,7 +7,7 @@ file counts as written when it has been read.
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import MaskFlags
+from rasterio.env import del_gdal_config, get_gdal_config, hasenv, set_gdal_config
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
@@ -28,7 +29,7 @@ from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pack_mask
 from geobatch_tui.execution.raster.source.opened_source import open_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from rasterio.io import DatasetReader
@@ -173,7 +174,7 @@ def check_with_gdal(
         config["GDAL_GEOREF_SOURCES"] = "NONE"
     expected = _placeless(identity) if alike else identity
     try:
-        with readable_name(path) as own_name, rasterio.Env(**config):
+        with readable_name(path) as own_name, _configured(config):
             name, fixed = own_name, dict[str, object]()
             if pieces is not None:
                 name, fixed = _PIECES, {"opener": partial(_opened, pieces)}
@@ -187,13 +188,41 @@ def check_with_gdal(
                             f"level {slots.number} is {dataset.width}x{dataset.height} to GDAL"
                         )
                     last = len(slots.grid) - 1
-                    sample = np.unique(np.linspace(0, last, SAMPLES).astype(np.int64)).tolist()
+                    sample = _spread(last)
                     if not alike:
                         _check_tiles(dataset, index, slots, sample, masked=masked)
                     compared += len(sample) * (index.planes + masked)
     except READ_ERRORS as error:
         raise VerifyError(f"{path.name!r} cannot be read by GDAL: {error}") from error
     return compared
+
+
+@contextmanager
+def _configured(config: Mapping[str, str]) -> Iterator[None]:
+    """GDAL's options for as long as the context lasts. An environment of rasterio within another
+    takes as long as to make a small file, so in one that holds only the options are set."""
+    if not hasenv():
+        with rasterio.Env(**config):
+            yield
+        return
+    before = {name: get_gdal_config(name, normalize=False) for name in config}
+    try:
+        for name, value in config.items():
+            set_gdal_config(name, value, normalize=False)
+        yield
+    finally:
+        for name, old in before.items():
+            if old is None:
+                del_gdal_config(name)
+            else:
+                set_gdal_config(name, old, normalize=False)
+
+
+def _spread(last: int) -> list[int]:
+    """Return at most :data:`SAMPLES` numbers of tiles from 0 to ``last``, spread evenly."""
+    if last < SAMPLES:
+        return list(range(last + 1))
+    return [int(number) for number in np.unique(np.linspace(0, last, SAMPLES).astype(np.int64))]
 
 
 def _opened(pieces: Opener, name: str, mode: str = "rb", **_: object) -> PiecedFile:
