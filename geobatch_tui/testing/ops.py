@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from geobatch_tui.errors import SourceNotFoundError, VerifyError
-from geobatch_tui.execution.io.disk import writer_name
 from geobatch_tui.execution.io.part_file import part_path
+from geobatch_tui.execution.io.run_node import writer_name
 from geobatch_tui.execution.params.param_fields import operational, semantic
 from geobatch_tui.execution.protocol.looking import InspectReceipt, InspectTask
 from geobatch_tui.execution.protocol.messages import (

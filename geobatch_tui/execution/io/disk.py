@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -181,27 +180,6 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         with suppress(OSError):
             part.unlink()
         raise
-
-
-_node = ""
-
-
-def name_node(name: str) -> None:
-    """Name the node that this process writes for, where a run has several: on two of them processes
-    may have the same number. Empty: there is one machine."""
-    global _node  # noqa: PLW0603 - the state of the process: it works for one run
-    _node = name
-
-
-def node_suffix() -> str:
-    """Return the node's name after a dot; nothing where there is one machine."""
-    return f".{_node}" if _node else ""
-
-
-def writer_name() -> str:
-    """Return a name that no other thread which writes at this time has, on any node."""
-    node = f"{_node}-" if _node else ""
-    return f"{node}{os.getpid()}-{threading.get_ident()}"
 
 
 def open_spool(path: Path) -> tuple[int, int]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.io import syncing
-from geobatch_tui.execution.io.disk import disk_errors, node_suffix
+from geobatch_tui.execution.io.disk import disk_errors
+from geobatch_tui.execution.io.run_node import node_suffix, require_pass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +26,12 @@ _NAME_MAX = 255
 
 
 def part_path(item: ItemContext, epoch: int) -> Path:
-    """Return the path of the item's part file in this epoch.
+    """Return the path of the item's part file in this epoch, which is about to be written.
 
     Names are bytes: any stem works, and one too long for the filesystem is cut, with a hash of the
-    whole name in its place.
+    whole name in its place. Raises ClusterError if the run counts this node in no more.
     """
+    require_pass()
     final = Path(item.out_path)
     stem = os.fsencode(final.stem)
     tail = f".{item.fingerprint[:8]}{node_suffix()}.{epoch}{SUFFIX}".encode()

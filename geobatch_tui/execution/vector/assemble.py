@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeometryError, VerifyError
 from geobatch_tui.execution.io.digest import crc32, digest_of, output_digest
-from geobatch_tui.execution.io.disk import disk_errors, writer_name
+from geobatch_tui.execution.io.disk import disk_errors
 from geobatch_tui.execution.io.part_file import part_path, removed_on_error
+from geobatch_tui.execution.io.run_node import writer_name
 from geobatch_tui.execution.protocol.messages import ItemReceipt
 from geobatch_tui.execution.vector import set_aside
 from geobatch_tui.execution.vector.batch import wkb_coordinates

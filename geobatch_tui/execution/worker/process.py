@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.io import syncing
-from geobatch_tui.execution.io.disk import name_node
+from geobatch_tui.execution.io.run_node import RunNode, enter_node
 from geobatch_tui.execution.native.code_cache import cache_directory
 from geobatch_tui.execution.ops import registry
 from geobatch_tui.execution.protocol import wire
@@ -77,7 +77,7 @@ class WorkerProcess:
         ops: the engine's GEOBATCH_OPS, which may have changed since the fork server started.
         sandbox: its limits; None: those of its user.
         stores: settings of the stores that it reads.
-        node: its node, where a run has several.
+        node: the node that it works for, where a run has several.
     """
 
     number: int
@@ -86,7 +86,7 @@ class WorkerProcess:
     ops: str
     sandbox: Sandbox | None = None
     stores: Stores = field(default_factory=Stores, repr=False)
-    node: str = ""
+    node: RunNode = field(default_factory=RunNode)
 
     def _bootstrap(self, parent_sentinel: int) -> int:
         pipe, page = get_inherited_fds() or (-1, -1)
@@ -119,7 +119,7 @@ class WorkerProcess:
         from geobatch_tui.execution.worker import preload  # noqa: F401
 
         store_settings.use(self.stores)
-        name_node(self.node)
+        enter_node(self.node)
         os.environ["CPL_TMPDIR"] = self.scratch
         os.environ["GDAL_PAM_PROXY_DIR"] = self.scratch
         if os.environ.get("GEOBATCH_OPS", "") != self.ops:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from geobatch_tui.errors import MemoryBudgetError, OperationError
+from geobatch_tui.execution.io.part_file import removed_on_error
+from geobatch_tui.execution.io.run_node import require_pass
 from geobatch_tui.execution.ops import registry
 from geobatch_tui.execution.protocol import messages, preview_messages
 from geobatch_tui.execution.protocol.looking import (
@@ -88,7 +91,16 @@ def _receipt(task: messages.Task, recorder: Recorder) -> messages.Receipt:
         raise OperationError(
             f"the operation answered {type(receipt).__name__} where {kind.__name__} was asked for"
         )
+    item = receipt.item if isinstance(receipt, messages.ChunkReceipt) else receipt
+    if isinstance(item, messages.ItemReceipt):
+        _keep_in_run(item)
     return receipt
+
+
+def _keep_in_run(item: messages.ItemReceipt) -> None:
+    """Remove a complete part file, and raise ClusterError, if others do the work of this node."""
+    with removed_on_error(Path(item.part_path)):
+        require_pass()
 
 
 def _on_files(task: Reading, stage: Stage) -> tuple[type[messages.Receipt], messages.Receipt]:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from distributed import WorkerPlugin, get_worker
 from distributed.worker_state_machine import SecedeEvent
 
+from geobatch_tui.execution.io.run_node import RunNode
 from geobatch_tui.execution.protocol import wire
 from geobatch_tui.execution.stores import store_settings
 from geobatch_tui.execution.stores.store_settings import Stores
@@ -67,6 +68,7 @@ class Orders:
     Attributes:
         run: id of the run; also the topic of its events.
         node: the node's name in it.
+        pass_file: what the engine removes once it counts the node in no more.
         client: the engine, as the scheduler calls it.
         data: ``raster`` or ``vector``: libraries that are loaded first.
         memory: bytes that all worker processes may take; 0: any.
@@ -83,6 +85,7 @@ class Orders:
     write: tuple[str, ...] | None = None
     ports: tuple[int, ...] = ()
     stores: Stores = field(default_factory=Stores, repr=False)
+    pass_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +156,9 @@ class NodePlugin(WorkerPlugin):
         orders = self._orders
         start_fork_server(orders.data)
         store_settings.use(orders.stores)
+        node = RunNode(orders.node, orders.pass_file)
         self.pool = RelayPool(
-            self._scratch, self._answered, node=orders.node, write=orders.write, ports=orders.ports
+            self._scratch, self._answered, node=node, write=orders.write, ports=orders.ports
         )
         self.pool.listen(self._on)
         self._watch = asyncio.ensure_future(self._watch_engine())

@@ -27,7 +27,8 @@ class Node:
     ``name`` is short and unique in the run, ``label`` says host and address; ``slots``: worker
     processes at once, ``memory``: bytes for all of them; ``ident``: its name in its cluster.
     ``numbers``: its worker processes now; ``heard``: events that came from it; ``leases``: those in
-    flight; ``leaving``: it gets nothing more.
+    flight; ``leaving``: it gets nothing more;
+    ``pass_name``: the file by which the run counts it in.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Node:
     heard: int = 0
     leases: int = 0
     leaving: bool = False
+    pass_name: str = ""
 
     def row(self, busy: int) -> dict[str, object]:
         """Return what is noted of it, JSON-ready; ``busy``: its worker processes at work."""

@@ -129,14 +129,21 @@ class Membership:
                 async with asyncio.timeout(grace + 10.0):
                     run = self._orders.run
                     await self._cluster.ask(list(self.nodes), cluster_node.leave, run, grace)
+        for node in {*self.nodes.values(), *self._cluster.nodes.values()}:
+            self._token.withdraw(node.pass_name)
         self._token.remove()
 
     # --- coming --------------------------------------------------------------------------------
 
     async def _enter(self, node: Node) -> None:
-        answer = self._token.answer_name()
-        orders = replace(self._orders, node=node.name, memory=node.memory)
         token = self._token
+        answer = node.pass_name = token.answer_name()
+        orders = replace(
+            self._orders,
+            node=node.name,
+            memory=node.memory,
+            pass_file=token.pass_file(answer),
+        )
         ask = (orders, token.directories, token.name, token.word, answer, self._sources)
         wrong = (await self._cluster.ask([node.address], cluster_node.enter, *ask))[node.address]
         if wrong == "":
@@ -151,6 +158,7 @@ class Membership:
             self.beside(self._beat(node))
 
     def _refuse(self, node: Node, why: str) -> None:
+        self._token.withdraw(node.pass_name)
         self._cluster.nodes.pop(node.address, None)
         self._cluster.refused[node.address] = Refused(node.label, why, node.host)
         self._tell_refused()
@@ -244,6 +252,7 @@ class Membership:
             return
         del self.nodes[node.address], self._names[node.name]
         self._cluster.nodes.pop(node.address, None)
+        self._token.withdraw(node.pass_name)
         if not died:
             self._losses[node.address] = self._losses.get(node.address, 0) + 1
             # It may be there still: what it does for this run is of no use.

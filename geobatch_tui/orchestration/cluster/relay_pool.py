@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from geobatch_tui.execution.io.run_node import RunNode
     from geobatch_tui.orchestration.workers.process_pool import WorkerState
 
 #: Seconds from SIGTERM to SIGKILL: a node whose engine is gone is to be empty soon.
@@ -26,7 +27,7 @@ class RelayPool(ProcessPool):
     Args:
         scratch: directory for what workers write to fd 2, and for temporary files.
         on_answer: called with the number of a worker, the id of its task, and the packed outcome.
-        node: name of this node in the run.
+        node: this node.
         write: as for ProcessPool.
         ports: as for ProcessPool.
     """
@@ -36,7 +37,7 @@ class RelayPool(ProcessPool):
         scratch: Path,
         on_answer: Callable[[int, int, bytes], None],
         *,
-        node: str,
+        node: RunNode,
         write: Sequence[str] | None,
         ports: Sequence[int],
     ) -> None:

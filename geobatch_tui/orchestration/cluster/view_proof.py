@@ -92,13 +92,24 @@ class Token:
         return token
 
     async def answered(self, answer: str) -> str:
-        """Read what a node wrote, and remove it; return what is wrong, empty if nothing is."""
+        """Read what a node wrote; return what is wrong, empty if nothing is. What it wrote to the
+        last directory stays: it is the node's pass."""
         for directory in self.directories:
             path = Path(directory, answer)
             if await _read(path) != self.word:
                 return f"the engine does not see what it wrote to {safe(directory)}"
-            _remove(path)
+            if directory != self.directories[-1]:
+                _remove(path)
         return ""
+
+    def pass_file(self, answer: str) -> str:
+        """Return the path of the pass of a node (see `execution/io/run_node.py`)."""
+        return str(Path(self.directories[-1], answer))
+
+    def withdraw(self, answer: str) -> None:
+        """Count a node in no more: remove its pass, and what it may have written elsewhere."""
+        for directory in self.directories if answer else ():
+            _remove(Path(directory, answer))
 
     def answer_name(self) -> str:
         """Return the name of a file for one node's answer."""

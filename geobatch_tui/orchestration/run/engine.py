@@ -74,6 +74,7 @@ class Engine(Listener):
         self._tally = monitor.tally
         self.finisher = ItemFinisher(session, self._tally, self._open_items, self.dispatcher)
         self.uploader: Uploader | None = None
+        self._lost_work = False
         self._session = session
         self._operation = get_operation(session.job.op.name)
         self._monitor = monitor
@@ -106,6 +107,12 @@ class Engine(Listener):
             self.finisher.close()
             if self.uploader is not None:
                 await self.uploader.close()
+
+    def sweep(self, finish: u.Finish) -> None:
+        """Remove the part files that lost workers left beside the outputs, once all work is done
+        and published."""
+        if self._lost_work and finish.reason == "complete":
+            self._session.sweep_lost()
 
     def end_uploads(self) -> None:
         """Leave the uploads to the next run."""
@@ -328,7 +335,9 @@ class Engine(Listener):
             message=failure.message if failure else event.cause,
             worker=event.worker,
         )
+        self._lost_work |= event.running is not None
         if event.cause != "retired":
+            self._lost_work |= bool(event.queued)
             self._session.put(
                 lu.Noted("worker.lost", {"worker": event.worker, "cause": event.cause})
             )

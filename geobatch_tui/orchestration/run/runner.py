@@ -219,6 +219,7 @@ class Run:
             stack.callback(stores.close)
             finish = await engine.run(planned, space, stores)
         await session.flush()
+        engine.sweep(finish)
         if finish.reason == "fatal" and finish.failure is not None:
             error = error_of(finish.failure)
             if error.exit_code == ExitCode.USAGE:  # the job is wrong, not this machine

@@ -20,7 +20,6 @@ from geobatch_tui.errors import (
     StateError,
 )
 from geobatch_tui.execution.stores.output_prefix import OutputPrefix, is_prefix, local_place
-from geobatch_tui.execution.stores.store_settings import OBJECTS
 from geobatch_tui.ledger.place.durable import Reserve, write_json_atomic
 from geobatch_tui.ledger.place.filesystem import type_of
 from geobatch_tui.ledger.place.lock import RunLock
@@ -34,6 +33,7 @@ from geobatch_tui.ledger.write.committer import Committer
 from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.observability.log import Log, open_extra, versions
 from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.state.leavings import sweep_leavings, sweep_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -42,15 +42,6 @@ if TYPE_CHECKING:
     from geobatch_tui.config.schema import Job
     from geobatch_tui.ledger.schema.updates import Update
     from geobatch_tui.ledger.write.writer import Recovery
-
-PART = re.compile(r"^\..*\.(\d+)\.part$", re.DOTALL)
-"""``.<stem>.<fp8>.<epoch>.part``: what a worker writes next to the final name."""
-
-PROBE = re.compile(r"\.geobatch-probe-(\d+)(?:-[0-9a-f]+)?(?:-renamed)?")
-"""What :func:`probe_output` writes, and the check of owners; with the process that did."""
-
-UNNAMED = re.compile(r"worker-\d+\.err|\.[a-z]+\.[a-z]+\.[0-9a-f]{8}")
-"""Files for fd 2 of workers, and what :func:`write_json_atomic` has not renamed yet."""
 
 LAST_WORDS = 128 * 1024
 """Bytes kept free for the last line of the log, which holds 20 dead letters at most."""
@@ -91,23 +82,15 @@ class Session:
         await asyncio.wrap_future(self.committer.flush())
 
     def sweep(self) -> int:
-        """Remove part files of earlier epochs; return their number. Only the lock's holder may. A
-        worker of a dead engine can leave only such parts. Leavings of the engine itself go, too:
-        files for fd 2 of workers, files that it had not renamed yet, and
-        copies of objects."""
-        removed = 0
-        _remove_dead(self.output_dir, PROBE)
-        _remove_dead(self.state.root, UNNAMED)
-        if (copies := self.state.root / OBJECTS).is_dir() and not copies.is_symlink():
-            remove_tree(copies)
-        for directory, names, files in os.walk(self.output_dir):
-            names[:] = [name for name in names if name != ".geobatch"]
-            for name in files:
-                match = PART.match(name)
-                if match and int(match[1]) < self.epoch:
-                    Path(directory, name).unlink(missing_ok=True)
-                    removed += 1
-        return removed
+        """Remove what engines and workers of earlier epochs left; return the number of part files.
+        Only the lock's holder may."""
+        sweep_leavings(self.output_dir, Path(self.state.root))
+        return sweep_parts(self.output_dir, self.epoch)
+
+    def sweep_lost(self) -> int:
+        """Remove the part files of this run, too, and return their number. Only once no worker of
+        it has a lease, and all that it finished is published."""
+        return sweep_parts(self.output_dir, self.epoch + 1)
 
     def drop_leftovers(self) -> None:
         """Remove spools of items that need none (the engine died before it removed them, or their
@@ -132,21 +115,6 @@ class Session:
             for file in work.iterdir():
                 if file.name not in but:
                     file.unlink()
-
-
-def _remove_dead(directory: Path, names: re.Pattern[str]) -> None:
-    """Remove files of these names from a directory, unless they name a live process; also empty
-    directories that name a dead one."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            match = names.fullmatch(entry.name)
-            if match is None or (match.groups() and Path("/proc", match[1]).exists()):
-                continue
-            if entry.is_file(follow_symlinks=False):
-                Path(entry.path).unlink(missing_ok=True)
-            elif match.groups() and entry.is_dir(follow_symlinks=False):
-                with contextlib.suppress(OSError):  # what is in it is somebody's
-                    Path(entry.path).rmdir()
 
 
 def _spooled(state: StateDir) -> list[Path]:

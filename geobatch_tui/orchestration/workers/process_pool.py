@@ -23,6 +23,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.io.run_node import RunNode
 from geobatch_tui.execution.protocol import wire
 from geobatch_tui.execution.protocol.messages import Failure, Outcome
 from geobatch_tui.execution.runtime import classify, evidence
@@ -86,7 +87,7 @@ class ProcessPool(Roster[WorkerState]):
         write: the only directories that workers may write to, beside that; None: any.
         ports: those that they may connect to, if they are confined. They have the settings of
             stores that hold where the pool is made.
-        node: the name of this machine, where a run has several.
+        node: this machine, where a run has several.
     """
 
     def __init__(
@@ -97,10 +98,10 @@ class ProcessPool(Roster[WorkerState]):
         kill_after: float = KILL_AFTER,
         write: Sequence[str] | None = None,
         ports: Sequence[int] = (),
-        node: str = "",
+        node: RunNode | None = None,
     ) -> None:
         super().__init__()
-        self._node = node
+        self._node = node or RunNode()
         self._ports = tuple(ports)
         scratch = os.fspath(err_dir / OBJECTS)
         self._stores = replace(store_settings.current(), scratch=scratch)

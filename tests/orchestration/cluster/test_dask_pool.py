@@ -214,14 +214,16 @@ async def test_tasks_of_a_turn_are_one_lease(rig):
     assert not made.driver.lost
 
 
-async def test_a_lost_node_gives_all_back(rig):
+async def test_a_lost_node_gives_all_back(rig, tmp_path):
     """The head is named, as it had begun; the death is nobody's fault: a kill from outside."""
     made, (first, second) = await started(rig, 1, 1, count=2)
     idents = [made.driver.chunk(first, index) for index in range(3)]
     other = made.driver.chunk(second)
     await turn()
     node = made.pool._workers[first].node
+    assert (tmp_path / node.pass_name).exists()
     made.cluster.topics["all"]((0.0, {"action": "remove-worker", "worker": node.address}))
+    assert not (tmp_path / node.pass_name).exists(), "what it finishes late, it removes"
     lost = made.driver.lost[first]
     assert (lost.running, lost.queued, lost.cause) == (idents[0], tuple(idents[1:]), "signal")
     assert lost.failure.evidence == {"exitcode": None, "node": node.label, "host": "far"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,11 @@ async def test_both_ways(token, tmp_path):
     said, answer = await looked(token, sources=sample([str(source), "s3://bucket/b.tif"]))
     assert said == ""
     assert await token.answered(answer) == ""
+    kept = Path(token.pass_file(answer))
+    assert kept.parent.name == "state"
+    assert list(tmp_path.rglob(answer)) == [kept], "its pass"
+    token.withdraw(answer)
+    assert not kept.exists()
 
 
 async def test_a_node_without_the_directory(token, tmp_path):
@@ -68,11 +74,11 @@ async def test_sources_of_a_node(token, tmp_path):
     source.write_bytes(b"others, and more")
     said, answer = await looked(token, sources=seen)
     assert said == f"it sees another file as the source {source}"
-    await token.answered(answer)
+    token.withdraw(answer)
     source.unlink()
     said, answer = await looked(token, sources=seen)
     assert said.startswith(f"it cannot see the source {source}")
-    await token.answered(answer)
+    token.withdraw(answer)
 
 
 async def test_an_answer_that_does_not_come(token):

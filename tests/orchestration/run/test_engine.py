@@ -14,11 +14,13 @@ from geobatch_tui.execution.protocol.messages import FeatureLetter, FinaliseTask
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.orchestration.run import engine as module
 from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.workers.pool import Lost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from geobatch_tui.execution.protocol.messages import WorkerCause
     from geobatch_tui.orchestration.state.session import Session
 
 
@@ -183,6 +185,24 @@ async def test_what_is_cancelled_is_released(session: Session, project: Project)
     assert states(session, 1) == ["PENDING"] * 3
     assert session.reader.chunk(1).strikes == 0  # type: ignore[union-attr]
     assert phase.tally.running == 0
+
+
+@pytest.mark.parametrize("cause", ["signal", "retired"])
+async def test_parts_of_lost_workers_are_swept_at_the_end(
+    cause: WorkerCause, session: Session, project: Project
+) -> None:
+    """A node was lost while it assembled: others did its work, under names of their own."""
+    await plan(session, planned(1, 1, 1))
+    phase = RunPhase(session, project)
+    part = project.out / f".1.dddddddd.n7.{session.epoch}.part"
+    part.write_bytes(b"hal")
+    phase.engine.worker_lost(Lost(9, None, (4,), cause, None))
+    finish = await phase.run()
+    phase.engine.sweep(replace(finish, reason="drained"))
+    assert part.exists(), "leases may be in flight"
+    phase.engine.sweep(finish)
+    assert part.exists() == (cause == "retired"), "what was queued there had not begun"
+    assert (project.out / "1.tif").exists()
 
 
 async def test_a_full_disk_suspends_and_is_told(session: Session, project: Project) -> None:

@@ -32,7 +32,7 @@ from geobatch_tui.ledger.schema import database
 from geobatch_tui.orchestration.run.control import Control
 from geobatch_tui.orchestration.run.monitor import Monitor
 from geobatch_tui.orchestration.run.plan_phase import PlanPhase
-from geobatch_tui.orchestration.state import session
+from geobatch_tui.orchestration.state import leavings, session
 from geobatch_tui.orchestration.state.session import probe_output
 from geobatch_tui.testing.ops import FAULTY
 
@@ -369,7 +369,7 @@ def test_a_probe_for_the_owner_bears_a_name_that_is_swept(
     monkeypatch.setattr(Path, "rmdir", lambda _: None)
     owner._made_now(tmp_path / "state")
     (left,) = tmp_path.iterdir()
-    match = session.PROBE.fullmatch(left.name)
+    match = leavings.PROBE.fullmatch(left.name)
     assert match
     assert match[1] == str(os.getpid())
 

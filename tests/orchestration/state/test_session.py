@@ -84,6 +84,7 @@ async def test_parts_and_probes_of_the_dead_are_swept(tmp_path: Path) -> None:
             f".geobatch-probe-{2**22 + 1}-ab",
             ".geobatch/worker-3.err",
             ".geobatch/.plan.json.0123abcd",
+            f".geobatch/.geobatch-probe-{2**22 + 1}-ab",
         ]
         kept = [
             f"deep/.a.dddddddd.{session.epoch}.part",
@@ -98,6 +99,8 @@ async def test_parts_and_probes_of_the_dead_are_swept(tmp_path: Path) -> None:
         assert session.sweep() == 1
         assert set(gone) & files(project.out) == set()
         assert set(kept) <= files(project.out)
+        assert session.sweep_lost() == 1
+        assert set(kept) - files(project.out) == {kept[0]}
 
 
 async def test_spools_that_nobody_needs_are_dropped(tmp_path: Path) -> None:

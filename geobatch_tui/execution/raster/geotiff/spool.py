@@ -30,8 +30,8 @@ from geobatch_tui.execution.io.disk import (
     open_spool,
     read_exactly,
     write_parts,
-    writer_name,
 )
+from geobatch_tui.execution.io.run_node import writer_name
 from geobatch_tui.execution.protocol.messages import Segment
 from geobatch_tui.execution.raster.geotiff.tile_stores import SpoolStore
 from geobatch_tui.execution.raster.pyramid.encode_chunk import ROW, Rows, encode_chunk

@@ -19,8 +19,9 @@ import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError, VerifyError
 from geobatch_tui.execution.io.digest import crc32
-from geobatch_tui.execution.io.disk import disk_errors, write_all, writer_name
+from geobatch_tui.execution.io.disk import disk_errors, write_all
 from geobatch_tui.execution.io.part_file import removed_on_error
+from geobatch_tui.execution.io.run_node import writer_name
 from geobatch_tui.execution.sources.source_files import check_identity
 from geobatch_tui.execution.vector import batch_schema
 from geobatch_tui.execution.vector.formats.source_format import format_of

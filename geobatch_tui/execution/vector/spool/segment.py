@@ -37,8 +37,8 @@ from geobatch_tui.execution.io.disk import (
     open_spool,
     read_exactly,
     write_all,
-    writer_name,
 )
+from geobatch_tui.execution.io.run_node import writer_name
 from geobatch_tui.execution.protocol.messages import Segment
 from geobatch_tui.execution.vector.batch.buffers import Room, own
 
