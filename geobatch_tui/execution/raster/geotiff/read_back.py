@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import rasterio
+from rasterio._env import del_gdal_config, get_gdal_config, set_gdal_config
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import MaskFlags
-from rasterio.env import del_gdal_config, get_gdal_config, hasenv, set_gdal_config
+from rasterio.env import hasenv
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
