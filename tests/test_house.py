@@ -28,7 +28,13 @@ SHARED = {
     "probe": "opens a source and plans its item",
 }
 #: Pages that say where things are.
-PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md")
+PAGES = (
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "SECURITY.md",
+    *sorted(f"docs/{page.name}" for page in (ROOT.parent / "docs").glob("*.md")),
+)
 #: Tests that no single room holds: of the whole under attack, and of the house.
 ABOVE_ROOMS = {"chaos", "cluster", ""}
 
