@@ -145,7 +145,7 @@ def test_pages_name_what_is_there(page: str) -> None:
     paths = [*ROOT.rglob("*"), *(top / "benchmarks").iterdir()]
     known = ["/" + path.relative_to(top).as_posix() for path in paths]
     text = (top / page).read_text(encoding="utf-8")
-    named = {a or b for a, b in re.findall(r"([\w/]+\.py)\b|`([\w/]+)/`", text)}
+    named = {(a or b).lstrip("/") for a, b in re.findall(r"([\w/]+\.py)\b|`([\w/]+)/`", text)}
     lost = [one for one in named if not any(place.endswith("/" + one) for place in known)]
     assert [one for one in lost if not (top / one).exists()] == []
 
