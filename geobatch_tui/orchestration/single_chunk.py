@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.params.frozen import COMBINING
 from geobatch_tui.execution.protocol.messages import (
     ChunkGrid,
     ChunkTask,
     ItemContext,
     ItemPlan,
     ProbeTask,
+    ResultTask,
     SourceIdentity,
     chunk_place,
 )
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.config.schema import Job
+    from geobatch_tui.execution.protocol.preview_messages import FeaturesReceipt
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.plan.recipe import Recipe
 
@@ -72,6 +75,30 @@ class ComputedFeatures:
     aside: tuple[tuple[int, str, str], ...]
     fields: dict[str, str]
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepPixels:
+    """What a step gives for a chunk of pixels: step 0 is the source. ``window`` is the part of its
+    raster, of ``size``, that the chunk is made of; ``ranges`` are the least and the greatest valid
+    value of each band, or None; ``missing`` the share that is not valid, 0 to 1."""
+
+    step: int
+    name: str
+    window: tuple[int, int, int, int]
+    size: tuple[int, int]
+    dtype: str
+    ranges: tuple[tuple[float, float] | None, ...]
+    missing: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepFeatures:
+    """What a step gives for a chunk of features, or for one of them: step 0 is the source."""
+
+    step: int
+    name: str
+    found: FeaturesReceipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +216,52 @@ def compute(
         ConfigError: there is no such chunk, or the job has none to compute.
         StepError: a function of the user failed; ``own`` is the error that it raised.
     """
+    with _debugged(debug=debug), _one_task(loaded, chunk, proves=not debug) as (task, position):
+        if get_operation(task.item.op).data == "vector":
+            return _computed_features(task, chunk, position)
+        return _computed(task, chunk)
+
+
+def each_step(loaded: LoadedJob, chunk: str) -> Iterator[StepPixels | StepFeatures]:
+    """Yield what each step gives for one chunk, the source first; each is computed from the source
+    on. Arguments and errors are those of :func:`compute`; an error comes after the steps before the
+    one that fails."""
+    if not getattr(loaded.job.op.params, "steps", ()):
+        raise ConfigError(f"{loaded.job.op.name} is no chain of steps")
+    with _one_task(loaded, chunk) as (task, position):
+        item = task.item
+        stages, number = item.plan.stages, chunk_place(item.plan.grids, task.index)[0]
+        steps = item.params["steps"]
+        if number < len(stages):
+            steps = steps[: stages[number].steps]
+        names = ["read", *(str(step.get("use") or step["name"]) for step in steps)]
+        combines = len(names) > 1 and names[1] in COMBINING
+        for step, name in enumerate(names[combines:], int(combines)):
+            yield _shown(ResultTask(0, item, task.index, step, (1, 1), position), safe(name))
+
+
+def _shown(task: ResultTask, name: str) -> StepPixels | StepFeatures:
+    if get_operation(task.item.op).data == "vector":
+        from geobatch_tui.execution.vector.step_features import step_features
+
+        return StepFeatures(task.step, name, step_features(task, _no_stage))
+    from geobatch_tui.execution.raster.pictures.step_result import step_result
+
+    facts = step_result(task, _no_stage).facts
+    ranges = tuple(None if one is None else (one[0], one[1]) for one in facts["ranges"])
+    col, row, width, height = facts["window"]
+    columns, rows = facts["size"]
+    missing = tuple(facts["missing"])
+    window = col, row, width, height
+    return StepPixels(task.step, name, window, (columns, rows), facts["dtype"], ranges, missing)
+
+
+@contextmanager
+def _one_task(
+    loaded: LoadedJob, chunk: str, *, proves: bool = False
+) -> Iterator[tuple[ChunkTask, int | None]]:
+    """Plan the item of a chunk; yield the task to compute it, and the position of the one feature
+    that is asked for. Raises as :func:`compute`."""
     job = loaded.job
     operation = get_operation(job.op.name)
     of_features = operation.data == "vector"
@@ -201,10 +274,7 @@ def compute(
     else:
         key, row, col = (feature[1], 0, 0) if feature else place_of(chunk)
     position = int(feature[2]) if feature else None
-    with (
-        tempfile.TemporaryDirectory(prefix="geobatch-step-") as scratch,
-        _debugged(debug=debug),
-    ):
+    with tempfile.TemporaryDirectory(prefix="geobatch-step-") as scratch:
         lone = LoneItem.of(job, key, Path(scratch))
         _become_worker(operation.data)
         plan = lone.known_plan() or operation.probe(lone.probe(), _no_stage)
@@ -213,10 +283,7 @@ def compute(
         index = _index_of(plan, None if staged is None else int(staged[2]), key, row, col)
         # Some formats are read through parts on disk.
         item = replace(lone.context(plan), work_dir=scratch)
-        task = ChunkTask(0, item, index, 1, 0, proves=not debug)
-        if of_features:
-            return _computed_features(task, chunk, position)
-        return _computed(task, chunk)
+        yield ChunkTask(0, item, index, 1, 0, proves=proves), position
 
 
 def _index_of(plan: ItemPlan, stage: int | None, key: str, row: int, col: int) -> int:

@@ -10,9 +10,10 @@ import pytest
 import shapely
 
 import geobatch_tui
+from geobatch_tui.cli.commands import foreground
 from geobatch_tui.errors import ConfigError, SeamError, StepError
 from geobatch_tui.orchestration.dry_run import choose, run_trial
-from geobatch_tui.orchestration.single_chunk import compute
+from geobatch_tui.orchestration.single_chunk import compute, each_step
 
 #: What is wrong with each of the first features, and what is said of it.
 WRONGS = {
@@ -68,6 +69,7 @@ def f(table: pa.Table) -> pa.Table:
     return table
 """
 
+CONVERTING = '[op]\nname = "vector.convert"\n[output]\ndir = "other"\n'
 SEAMS = '''
 import itertools
 import geopandas as gpd
@@ -193,6 +195,24 @@ async def test_what_looks_at_its_batch_is_found_in_the_dry_run_and_in_the_run(tm
         await geobatch_tui.run(loaded)
     assert caught.value.exit_code == 2
     assert not (tmp_path / "out" / "a.gpkg").exists()
+
+
+def test_each_step_of_a_chain_is_shown(tmp_path, capsys):
+    """The source, a filter, the function: as tables, and of one feature."""
+    use = 'steps.py:sound"\n[[step]]\nname = "filter"\nwhere = "n > 12'
+    file = job(tmp_path / "j", SEAMS, use)
+    found = list(each_step(geobatch_tui.load_job(file), "a.gpkg@0,1"))
+    assert [(one.step, one.name, one.found.made) for one in found] == [
+        (0, "read", 10), (1, "steps.py:sound", 10), (2, "filter", 7),
+    ]  # fmt: skip
+    assert list(found[1].found.fields) == ["wrong", "n", "out"]
+    assert foreground.step(file, "a.gpkg@15", each=True) == 0
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["step", "2", "filter"] in said
+    assert ["15", "POINT", "(15", "15)", "15", "30.0"] in said
+    file.write_text(file.read_text().partition("[[step]]")[0] + CONVERTING)
+    with pytest.raises(ConfigError, match="no chain"):
+        list(each_step(geobatch_tui.load_job(file), "a.gpkg@0,1"))
 
 
 async def test_parameters_and_code_are_those_of_the_job(tmp_path):

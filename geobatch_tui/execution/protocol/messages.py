@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from geobatch_tui.execution.protocol import looking
-from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt, PreviewTask
+from geobatch_tui.execution.protocol import looking, preview_messages
 from geobatch_tui.execution.protocol.window import Window
 
 if TYPE_CHECKING:
@@ -274,18 +273,20 @@ class FinaliseTask:
 @dataclass(frozen=True, slots=True)
 class ResultTask:
     """Compute what step ``step`` of a chain, from 1, gives for chunk ``index`` (0: what the first
-    gets), for the eye. ``size`` limits width and height of the picture."""
+    gets), for the eye. ``size`` limits width and height of the picture; ``position``: that of the
+    one feature in the item that is taken; None: all of the chunk."""
 
     task_id: int
     item: ItemContext
     index: int
     step: int
     size: tuple[int, int]
+    position: int | None = None
 
 
 Task = (
     ProbeTask | looking.MembersTask | looking.SurveyTask[ProbeTask] | looking.LayersTask | ChunkTask
-    | FinaliseTask | looking.InspectTask | PreviewTask | ResultTask
+    | FinaliseTask | looking.InspectTask | preview_messages.PreviewTask | ResultTask
 )  # fmt: skip
 
 
@@ -309,7 +310,7 @@ class FeatureLetter:
     ``fid`` is the source's id of it, ``position`` its number among the item's features, from 0.
     ``error_class`` is a class of ``geobatch_tui.errors``. ``wkb`` is the geometry in hex, cut off
     after some thousand characters; ``wkb_bytes`` is its whole length. ``stage``: what was done to
-    it, or the step of a chain.
+    it, or the step of a chain, whose number is ``step``; 0: none did it.
     """
 
     fid: int | None
@@ -319,6 +320,7 @@ class FeatureLetter:
     wkb: str
     wkb_bytes: int
     stage: str = "work"
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +350,8 @@ class ChunkReceipt:
 
 Receipt = (
     ItemPlan | looking.MembersReceipt | looking.SurveyReceipt | looking.LayersReceipt | ChunkReceipt
-    | ItemReceipt | looking.InspectReceipt | PreviewReceipt
+    | ItemReceipt | looking.InspectReceipt | preview_messages.PreviewReceipt
+    | preview_messages.FeaturesReceipt
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The task and the answer of a preview: a window of a source, for the eye."""
+"""What is made for the eye: the picture of a window, or the features behind a step."""
 
 from __future__ import annotations
 
@@ -51,3 +51,42 @@ class PreviewReceipt:
     pixels: bytes
     marks: bytes
     facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureLine:
+    """A feature as texts, which are cut short: its ``position`` in the item, its geometry as WKT,
+    and the values of its fields."""
+
+    position: int
+    geometry: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesReceipt:
+    """What a step of a chain gives for a chunk of features, or for one of them.
+
+    Attributes:
+        read: features that the chunk reads.
+        made: features behind the step.
+        dropped: features that it, or one before it, was not asked for.
+        aside: those that it, or one before it, set aside: position, class of the error, reason; the
+            first of ``lost``.
+        kinds: features by type of geometry.
+        bounds: minx, miny, maxx, maxy in the units of ``crs``; None: there are no coordinates.
+        crs: name of the CRS; empty where unknown.
+        fields: types of the attributes by their names.
+        lines: the first features.
+    """
+
+    read: int
+    made: int
+    dropped: int
+    lost: int
+    aside: tuple[tuple[int, str, str], ...]
+    kinds: Mapping[str, int]
+    bounds: tuple[float, float, float, float] | None
+    crs: str
+    fields: Mapping[str, str]
+    lines: tuple[FeatureLine, ...]

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui import errors
-from geobatch_tui.execution.protocol import looking, messages, segments
+from geobatch_tui.execution.protocol import looking, messages, preview_messages, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +29,7 @@ _CLASSES: dict[tuple[str, str], type] = {
     for name, thing in (
         *vars(looking).items(),
         *vars(messages).items(),
+        *vars(preview_messages).items(),
         *vars(segments).items(),
         ("Reaction", errors.Reaction),
     )

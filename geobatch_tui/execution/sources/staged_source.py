@@ -18,6 +18,7 @@ from geobatch_tui.execution.protocol.messages import (
     FinaliseTask,
     ItemPlan,
     ProbeTask,
+    ResultTask,
     SourceIdentity,
 )
 from geobatch_tui.execution.sources import source_files
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.stores.store_client import Version
 
 #: Tasks that read a source.
-type Reading = ChunkTask | FinaliseTask | LayersTask | ProbeTask
+type Reading = ChunkTask | FinaliseTask | LayersTask | ProbeTask | ResultTask
 #: What is a source only with the files beside it.
 _IN_PARTS = frozenset({".shp", ".tab", ".mif", ".gdb"})
 
@@ -54,7 +55,7 @@ class StagedTask:
 def source_in_store(task: Task) -> str:
     """Return the URL that a task of an operation reads; empty: it reads a file."""
     match task:
-        case ChunkTask() | FinaliseTask():
+        case ChunkTask() | FinaliseTask() | ResultTask():
             source = task.item.source
         case LayersTask() | ProbeTask():
             source = task.source
@@ -97,7 +98,7 @@ def _version_of(task: Reading, url: ObjectUrl) -> Version:
     from geobatch_tui.execution.stores import store_client
 
     known = None
-    if isinstance(task, ChunkTask | FinaliseTask):
+    if isinstance(task, ChunkTask | FinaliseTask | ResultTask):
         known = task.item.source_id
     elif isinstance(task, ProbeTask):
         known = task.source_id

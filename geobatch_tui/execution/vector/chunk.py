@@ -28,7 +28,7 @@ from geobatch_tui.execution.vector.batch.arrow_arrays import (
     whole_numbers,
 )
 from geobatch_tui.execution.vector.batch.buffers import own
-from geobatch_tui.execution.vector.batch.feature_batch import Bad, Batch, Features
+from geobatch_tui.execution.vector.batch.feature_batch import Bad, Batch, Features, Loss
 from geobatch_tui.execution.vector.fields import source_ids, values
 from geobatch_tui.execution.vector.geometry import lonlat
 from geobatch_tui.execution.vector.geometry.trail import Trail
@@ -58,7 +58,7 @@ def run(task: ChunkTask, work: Work, stage: Stage) -> ChunkReceipt:
     """Compute a chunk into the spool, or the whole item into its part file; ``work``: what the
     operation does to a batch."""
     item = task.item
-    plan = _plan_of(item)
+    plan = plan_of(item)
     reading = plan.reading
     check_identity(item.source, item.source_id)
     repaired = repaired_features.load(item, plan)
@@ -121,7 +121,7 @@ def figures_of(
 ) -> ChunkFigures:
     """Compute a chunk of a chain, or one feature of it by its position in the item; nothing is
     published. Raises StepError where a function of the user fails at that one feature."""
-    item, plan = task.item, _plan_of(task.item)
+    item, plan = task.item, plan_of(task.item)
     trials = Trials(task, raises=position is not None)
     context = Context(plan, item.params, stage, None, None, trials)
     read = made = 0
@@ -137,12 +137,13 @@ def figures_of(
         given, _ = feature_reader.readable(plan.reading, batch, item.params, in_chain=True)
         done = cast("Features", work(context, given))
         read, made = read + batch.num_rows, made + len(done.owners)
-        aside += [(first + row, *why[:2]) for row, why in sorted(done.lost.items())]
+        aside += [(first + row, loss.error, loss.reason) for row, loss in sorted(done.lost.items())]
     fields = {each.name: str(each.type) for each in batch_schema.schema_of(plan)}
     return ChunkFigures(read, made, tuple(aside), fields)
 
 
-def _plan_of(item: ItemContext) -> VectorPlan:
+def plan_of(item: ItemContext) -> VectorPlan:
+    """Return the plan of an item, with functions of the user where its job has them now."""
     plan = VectorPlan.from_json(item.plan.detail)
     return replace(plan, chain=own_module.at_home(plan.chain, item.params.get("steps", ())))
 
@@ -209,7 +210,7 @@ class _Chunk:
             self.stats["extra"] += done.extra
             self._quarantine(batch, done.lost)
         else:
-            self._quarantine(batch, {row: (*why, "work") for row, why in bad.items()})
+            self._quarantine(batch, {row: Loss(*why, "work") for row, why in bad.items()})
         self.stats["in"] += count
         self.stats["out"] += int(keep.sum())
         for name, value in (done.facts | facts).items():
@@ -261,22 +262,24 @@ class _Chunk:
         self.stats["dead"] += len(rows)
         taken = batch.take(numbers(np.array(rows)))
         fids, shapes = taken.column(FID), taken.column(WKB)
-        errors, reasons = ([bad[row][side] for row in rows] for side in (0, 1))
-        said = [texts([one.encode() for one in side], pa.string()) for side in (errors, reasons)]
+        losses = [bad[row] for row in rows]
+        sides = [loss.error for loss in losses], [loss.reason for loss in losses]
+        said = [texts([one.encode() for one in side], pa.string()) for side in sides]
         columns = [*(taken.column(name) for name in self._fields.names), fids, *said, shapes]
         self._dead.append(pa.RecordBatch.from_arrays(columns, schema=self._dead_schema))
-        for n, row in enumerate(rows):
+        for n, (row, loss) in enumerate(zip(rows, losses, strict=True)):
             raw = shapes[n].as_py() or b""
             shown = HEX if len(self.letters) < FIRST else SHORT_HEX
             self.letters.append(
                 FeatureLetter(
                     fid=fids[n].as_py(),
                     position=self._position + row,
-                    error_class=errors[n],
-                    reason=reasons[n],
+                    error_class=loss.error,
+                    reason=loss.reason,
                     wkb=raw[: shown // 2].hex(),
                     wkb_bytes=len(raw),
-                    stage=bad[row][2] or "work",
+                    stage=loss.stage,
+                    step=loss.step,
                 )
             )
 

@@ -114,13 +114,13 @@ def _on_files(task: Reading, stage: Stage) -> tuple[type[messages.Receipt], mess
 
 def _needs_file(task: messages.Task) -> TypeGuard[Reading]:
     match task:
-        case messages.ChunkTask() | messages.FinaliseTask():
+        case messages.ChunkTask() | messages.FinaliseTask() | messages.ResultTask():
             op = task.item.op
         case messages.ProbeTask() | LayersTask():
             op = task.op
         case _:
             return False
-    return is_remote(task) and registry.get_operation(op).data == "vector"
+    return is_remote(task) and _is_of_features(op)
 
 
 def _call(task: messages.Task, stage: Stage) -> tuple[type[messages.Receipt], messages.Receipt]:
@@ -135,11 +135,26 @@ def _call(task: messages.Task, stage: Stage) -> tuple[type[messages.Receipt], me
         case MembersTask() | SurveyTask() | LayersTask():
             return _look(task, stage)
         case preview_messages.PreviewTask() | messages.ResultTask():
-            from geobatch_tui.execution.raster.pictures.step_result import picture_of
-
-            return preview_messages.PreviewReceipt, picture_of(task, stage)
+            return _show(task, stage)
         case InspectTask():
             return InspectReceipt, registry.get_operation(task.op).inspect(task, stage)
+
+
+def _show(
+    task: preview_messages.PreviewTask | messages.ResultTask, stage: Stage
+) -> tuple[type[messages.Receipt], messages.Receipt]:
+    """Make what is for the eye."""
+    if isinstance(task, messages.ResultTask) and _is_of_features(task.item.op):
+        from geobatch_tui.execution.vector.step_features import step_features
+
+        return preview_messages.FeaturesReceipt, step_features(task, stage)
+    from geobatch_tui.execution.raster.pictures.step_result import picture_of
+
+    return preview_messages.PreviewReceipt, picture_of(task, stage)
+
+
+def _is_of_features(op: str) -> bool:
+    return registry.get_operation(op).data == "vector"
 
 
 def _look(
@@ -235,11 +250,10 @@ def _weigh(
 def needs_gdal(task: messages.Task) -> bool:
     """Whether a task may call rasterio's GDAL, which takes long to load: operations of features do
     not, as pyogrio has a GDAL of its own."""
-    if "rasterio" in sys.modules or isinstance(
-        task, preview_messages.PreviewTask | messages.ResultTask
-    ):
+    if "rasterio" in sys.modules or isinstance(task, preview_messages.PreviewTask):
         return True
-    name = task.item.op if isinstance(task, messages.ChunkTask | messages.FinaliseTask) else task.op
+    of_item = messages.ChunkTask | messages.FinaliseTask | messages.ResultTask
+    name = task.item.op if isinstance(task, of_item) else task.op
     return not name.startswith("vector.")
 
 

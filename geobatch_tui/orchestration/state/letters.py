@@ -90,6 +90,7 @@ def feature_letter(
             "wkb": letter.wkb,
             "wkb_bytes": letter.wkb_bytes,
             "quarantine": safe(f".geobatch/dead/{item.key}.gpkg"),
+            **({"step": letter.step} if letter.step else {}),
         },
     )
     reproduce = redact(operation.reproduce(item, window))
@@ -135,6 +136,7 @@ def _letter(
         "traceback": failure.traceback,
         "evidence": dict(failure.evidence),
         **({"host": safe(str(host))} if (host := failure.evidence.get("host")) else {}),
+        **({"step": int(step)} if (step := failure.evidence.get("step")) else {}),
     }
 
 

@@ -21,11 +21,11 @@ from geobatch_tui.tui.letters.previewer import Previewer, Unseen
 
 if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
-    from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt
+    from geobatch_tui.tui.letters.previewer import Seen
 
 #: That a step may take, with all before it, the start of the worker included.
 SECONDS: Final = 90.0
-_LATE: Final = ("the chunk could not be computed", "a function may hang; or the chunk is large")
+LATE: Final = ("the chunk could not be computed", "a function may hang; or the chunk is large")
 #: The largest picture, in pixels.
 _LARGEST: Final = (160, 96)
 _ADVICE: Final = "a chunk is named item@row,col"
@@ -33,10 +33,11 @@ _ADVICE: Final = "a chunk is named item@row,col"
 
 @dataclass(frozen=True, slots=True)
 class StepPicture:
-    """What step ``step`` gives (0: the source before it), and for which chunk: its ``chunk`` is the
-    name, ``number`` of ``count`` in its item. ``note``: why it is not a chunk of the whole job."""
+    """What step ``step`` gives (0: the source before it), pixels or features, and for which chunk:
+    its ``chunk`` is the name, ``number`` of ``count`` in its item. ``note``: why it is not a chunk
+    of the whole job."""
 
-    receipt: PreviewReceipt
+    receipt: Seen
     step: int
     chunk: str
     number: int
@@ -63,7 +64,7 @@ class ChunkResults:
     """
 
     def __init__(self, previewer: Previewer | None = None) -> None:
-        self._previewer = previewer or Previewer(seconds=SECONDS, late=_LATE)
+        self._previewer = previewer or Previewer(seconds=SECONDS, late=LATE)
         self._scratch: Path | None = None
         self._loaded: LoadedJob | None = None
         self._planned: dict[int | None, _Planned | Unseen] = {}
@@ -143,7 +144,9 @@ class ChunkResults:
         if known is not None:
             return known
         context = planned.item.context(planned.plan, planned.steps)
-        answer = await self._previewer.look(ResultTask(0, context, index, step, size))
+        answer = await self._previewer.look(
+            ResultTask(0, context, planned.plan.staged + index, step, size)
+        )
         if isinstance(answer, Unseen):
             return answer
         label = chunk_label(planned.item.source.key, (grid,), index)

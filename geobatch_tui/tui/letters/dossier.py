@@ -42,6 +42,7 @@ class Dossier:
         record: the letter's record, raw: texts must pass :func:`harmless`.
         command: what reproduces the failure, fit to be pasted into a shell.
         neighbours: states of the chunks around it, 5 rows of 5; None outside of the grid.
+        trusted: whether the run's files belong to this user.
     """
 
     letter: Letter
@@ -53,6 +54,7 @@ class Dossier:
     command: str = ""
     op: str = ""
     job: Json = field(default_factory=dict)
+    trusted: bool = False
 
     @property
     def record(self) -> Json:
@@ -91,6 +93,7 @@ def gather(store: RunStore, dead_id: int) -> Dossier | None:
             command=proper(str(letter.record.get("reproduce") or "")) if trusted else "",
             op=str(job.get("op", {}).get("name", "")),
             job=job,
+            trusted=trusted,
         )
 
     found = store.reading(read)

@@ -1,4 +1,4 @@
-"""Windows of sources, read by a worker process of the console's own.
+"""Windows of sources and results of steps, made by a worker process of the console's own.
 
 What kills or blocks a worker of the run may well kill or block this one, and nothing else.
 """
@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.execution.protocol.messages import Outcome
-from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt, PreviewTask
+from geobatch_tui.execution.protocol.preview_messages import (
+    FeaturesReceipt,
+    PreviewReceipt,
+    PreviewTask,
+)
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.orchestration.workers.lone_worker import LoneWorker
 
@@ -31,6 +35,9 @@ _LATE: Final = (
     "the source may lie on a slow or a hung filesystem",
 )
 _ENDED: Final = "the worker that read it ended"
+
+type Seen = PreviewReceipt | FeaturesReceipt
+"""What there is to see: a picture, or features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +95,11 @@ class Previewer:
         self._turn = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def look(self, task: PreviewTask | ResultTask) -> PreviewReceipt | Unseen:
-        """Make a picture. A caller that is cancelled gives up its turn."""
+    async def look(self, task: PreviewTask | ResultTask) -> Seen | Unseen:
+        """Make a picture, or find the features behind a step. A caller that is cancelled gives up
+        its turn."""
         receipt = await self.receipt(task)
-        if isinstance(receipt, PreviewReceipt | Unseen):
+        if isinstance(receipt, PreviewReceipt | FeaturesReceipt | Unseen):
             return receipt
         return Unseen(_ENDED)
 

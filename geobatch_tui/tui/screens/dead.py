@@ -10,10 +10,13 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
+from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt
 from geobatch_tui.observability import figures
+from geobatch_tui.tui.jobs.chunk_results import LATE, SECONDS
 from geobatch_tui.tui.kit.editor import offer
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters import dossier
+from geobatch_tui.tui.letters.blamed_step import what_it_got
 from geobatch_tui.tui.letters.listing import FIELDS, GROUPINGS, SORTS, Listing, listing
 from geobatch_tui.tui.letters.previewer import Previewer, Unseen, wanted
 from geobatch_tui.tui.parts.filter_bar import FilterBar
@@ -38,6 +41,7 @@ class DeadScreen(Filtered, Remedies):
 
     Args:
         previewer: reads windows; by default one with a worker process of its own.
+        computing: computes what steps got, likewise.
 
     Attributes:
         dossier: what was read of the letter under the cursor; None: it is to be read.
@@ -62,6 +66,7 @@ class DeadScreen(Filtered, Remedies):
         bind("next", "neighbour(1)", show=False),
         bind("previous", "neighbour(-1)", show=False),
         bind("map.mode", "band", show=False, name="Band", does="The next band of the window"),
+        bind("step.result", "got", show=False, name="Got", does="What the blamed step got"),
         bind("back", "back", show=False),
     ]
     DEFAULT_CSS = """
@@ -85,16 +90,20 @@ class DeadScreen(Filtered, Remedies):
     #: Seconds that the cursor rests on a letter before it is read from disk.
     SETTLE: ClassVar[float] = 0.15
 
-    def __init__(self, previewer: Previewer | None = None) -> None:
+    def __init__(
+        self, previewer: Previewer | None = None, computing: Previewer | None = None
+    ) -> None:
         super().__init__()
         self.previewer = previewer or Previewer()
+        self.computing = computing or Previewer(seconds=SECONDS, late=LATE)
         self.dossier: Dossier | None = None
         self.letters = {}
         self.listing = Listing()
         self._grouping = 0
         self._sort = 0
         self._band = 0
-        self._pictured: tuple[int, int] | None = None
+        self._pictured: tuple[int, int, bool] | None = None
+        self._got = False
 
     def compose(self) -> ComposeResult:
         """Yield list, window and inspector; the breakpoints place them."""
@@ -125,6 +134,7 @@ class DeadScreen(Filtered, Remedies):
 
     async def on_unmount(self) -> None:
         await self.previewer.close()
+        await self.computing.close()
 
     # --- following ------------------------------------------------------------------------------
 
@@ -238,25 +248,32 @@ class DeadScreen(Filtered, Remedies):
         return f"the first of {figures.count(len(row.group.letters))}:"
 
     async def _picture(self, found: Dossier) -> None:
-        """Show the letter's window, read by the worker."""
-        place = (found.letter.dead_id, self._band)
+        """Show the letter's window, read by the worker, or what the blamed step got."""
+        place = (found.letter.dead_id, self._band, self._got)
         if self._pictured == place:
             return
         window = self.query_one(Preview)
-        task = wanted(found, band=self._band)
+        task = what_it_got(found) if self._got else wanted(found, band=self._band)
+        window.border_title = "What the step got" if self._got else Preview.BORDER_TITLE
+        self._pictured = None
         if isinstance(task, Unseen):
             window.show(task)
             return
-        self._pictured = None
         window.show(None)
-        picture = await self.previewer.look(task)
+        picture = await (self.computing if self._got else self.previewer).look(task)
         self._pictured = place
         window.show(picture)
+
+    def action_got(self) -> None:
+        """Show what the step that is blamed got, or the window of the source again."""
+        self._got = not self._got
+        if self.dossier is not None:
+            self._show_band(self.dossier)
 
     def action_band(self) -> None:
         """Show the next band of the window."""
         shows = self.query_one(Preview).shows
-        if self.dossier is None or shows is None or isinstance(shows, Unseen):
+        if self.dossier is None or self._got or not isinstance(shows, PreviewReceipt):
             return
         count = int(shows.facts["count"])
         self._band = self._band % count + 1 if count > 1 else 0

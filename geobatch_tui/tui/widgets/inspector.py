@@ -12,6 +12,7 @@ from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless, harmless_lines
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import LEVELS, LOOKS
+from geobatch_tui.tui.letters import blamed_step
 from geobatch_tui.tui.parts.page import TextBox
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ def what(found: Dossier) -> Content:
         ),
         Content(found.text("error_message")),
     ]
+    if (step := blamed_step.blamed(found)) is not None:
+        hint = ("  r shows what it got", "$quiet") if step.number else ""
+        lines.append(Content.assemble(("blamed on ", "$quiet"), step.label, hint))
     if found.text("suggestion"):
         lines.append(Content.assemble(("try: ", "bold $accent"), found.text("suggestion")))
     lines += _known(found)

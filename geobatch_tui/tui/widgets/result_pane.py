@@ -1,4 +1,5 @@
-"""The pane of a step's result: what it gives for one chunk, as a picture with its ranges."""
+"""The pane of a step's result: what it gives for one chunk, as a picture with its ranges, or as a
+table of features."""
 
 from __future__ import annotations
 
@@ -15,18 +16,16 @@ from geobatch_tui.tui.jobs.chunk_results import ChunkResults, StepPicture
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters.previewer import Unseen
 from geobatch_tui.tui.parts.dialogs import LineDialog
-from geobatch_tui.tui.widgets.window_preview import CAPTION, Preview
+from geobatch_tui.tui.widgets.window_preview import CAPTION, Preview, range_lines
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
-    from geobatch_tui.execution.protocol.messages import Json
-    from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt
+    from geobatch_tui.execution.protocol.preview_messages import FeaturesReceipt, PreviewReceipt
     from geobatch_tui.tui.jobs.draft import Draft
 
 #: Seconds that the cursor rests on a step before it is computed.
 _REST: Final = 0.1
-_BANDS: Final = 6
 
 
 class ChunkDialog(LineDialog[str]):
@@ -121,41 +120,30 @@ class ResultPane(Preview, can_focus=True):
             error = event.worker.error
             self.show(Unseen(f"{type(error).__name__}: {error}"))
 
-    def captions(self, receipt: PreviewReceipt) -> list[str]:
-        """Return which step of which chunk it is, what its raster is, and the range of each
-        band."""
-        found, facts = self._found, receipt.facts
-        if found is None or found.receipt is not receipt:
-            return []
+    def titles(self, found: FeaturesReceipt) -> list[str]:
+        """Return which step of which chunk it is."""
+        shown = self._found
+        return self._named(shown) if shown is not None and shown.receipt is found else []
+
+    def _named(self, found: StepPicture) -> list[str]:
         heads = {head.number: head.name for head in self._draft.heads()} if self._draft else {}
         name = f"step {found.step} {heads.get(found.step, '')}" if found.step else "source"
         lines = [f"{name.rstrip()}, chunk {found.chunk} ({found.number} of {found.count})"]
-        if found.note:
-            lines.append(f"? {safe(found.note)}")
-        low = facts["ranges"][:_BANDS]
-        lines += [_band(number, facts) for number in range(len(low))]
-        if len(facts["ranges"]) > _BANDS:
-            lines.append(f"and {len(facts['ranges']) - _BANDS} bands more")
-        col, row, width, height = facts["window"]
-        columns, rows = facts["size"]
-        lines.append(f"{width}x{height} at {col},{row} of {columns}x{rows}, {facts['dtype']}")
-        return lines
+        return [*lines, f"? {safe(found.note)}"] if found.note else lines
 
-
-def _band(number: int, facts: Json) -> str:
-    limits, missing = facts["ranges"][number], facts["missing"][number]
-    said = "nothing is valid" if limits is None else f"{limits[0]:.6g} to {limits[1]:.6g}"
-    share = f", {100 * missing:.3g} % nodata" if missing else ""
-    return f"band {number + 1}  {said}{share}"
+    def captions(self, receipt: PreviewReceipt) -> list[str]:
+        """Return which step of which chunk it is, what its raster is, and the range of each
+        band."""
+        found = self._found
+        if found is None or found.receipt is not receipt:
+            return []
+        return self._named(found) + range_lines(receipt)
 
 
 def _unseen(draft: Draft) -> Unseen | None:
     """Return why a job has no results to be shown."""
     if not draft.right:
         return Unseen("something is wrong with the job", "it is marked with !")
-    if draft.operation != step_kinds.RASTER.chain:
-        return Unseen(
-            f"{draft.operation} is no chain of steps on rasters",
-            "only those have pixels to be shown after each step",
-        )
+    if draft.operation not in {kind.chain for kind in step_kinds.KINDS}:
+        return Unseen(f"{draft.operation} is no chain of steps", "only those have results of steps")
     return None

@@ -10,10 +10,12 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
+from geobatch_tui.execution.protocol.preview_messages import FeaturesReceipt
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.letters.previewer import Unseen
+from geobatch_tui.tui.parts.feature_lines import feature_lines
 from geobatch_tui.tui.parts.line_widget import painted
 
 if TYPE_CHECKING:
@@ -21,13 +23,16 @@ if TYPE_CHECKING:
 
     from textual.strip import Strip
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt
+    from geobatch_tui.tui.letters.previewer import Seen
 
 VALUE, NODATA, UNREADABLE, UNREAD = range(4)
 _RAMP: Final = " .:-=+*#%@"
 _GLYPHS: Final = {NODATA: "·", UNREADABLE: "?", UNREAD: "~"}
 _STYLES: Final = {NODATA: "$quiet", UNREADABLE: "bold $error", UNREAD: "$quiet"}
 
+_BANDS: Final = 6
 CAPTION: Final = 40
 """Cells of captions that stand beside a picture, at least."""
 
@@ -111,9 +116,29 @@ def _luminance(colour: int) -> int:
     return (299 * red + 587 * green + 114 * blue) // 1000
 
 
+def range_lines(receipt: PreviewReceipt) -> list[str]:
+    """Return captions of what a step gives: the range of each band, and where it lies."""
+    facts = receipt.facts
+    lines = [_band(number, facts) for number in range(min(len(facts["ranges"]), _BANDS))]
+    if len(facts["ranges"]) > _BANDS:
+        lines.append(f"and {len(facts['ranges']) - _BANDS} bands more")
+    col, row, width, height = facts["window"]
+    columns, rows = facts["size"]
+    return [*lines, f"{width}x{height} at {col},{row} of {columns}x{rows}, {facts['dtype']}"]
+
+
+def _band(number: int, facts: Json) -> str:
+    limits, missing = facts["ranges"][number], facts["missing"][number]
+    said = "nothing is valid" if limits is None else f"{limits[0]:.6g} to {limits[1]:.6g}"
+    share = f", {100 * missing:.3g} % nodata" if missing else ""
+    return f"band {number + 1}  {said}{share}"
+
+
 def captions(receipt: PreviewReceipt) -> list[str]:
     """Return captions of the picture, the most important first."""
     facts = receipt.facts
+    if "ranges" in facts:  # of a step
+        return range_lines(receipt)
     bands = facts["bands"]
     which = f"band {bands[0]}/{facts['count']}" if len(bands) == 1 else "bands 1,2,3 as RGB"
     lines = [f"{which} {facts['dtype']}"]
@@ -136,7 +161,7 @@ class Preview(Widget):
     """The picture, or the reason why there is none.
 
     Attributes:
-        shows: the picture, the reason, or None while it is being read.
+        shows: the picture, features, the reason, or None while it is being read.
         least: lines of captions where there is little room.
         busy: what is said while it is being read.
     """
@@ -154,13 +179,18 @@ class Preview(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.shows: PreviewReceipt | Unseen | None = Unseen("no dead letter is chosen")
+        self.shows: Seen | Unseen | None = Unseen("no dead letter is chosen")
         self._lines: list[Content] | None = None
 
-    def show(self, what: PreviewReceipt | Unseen | None) -> None:
+    def show(self, what: Seen | Unseen | None) -> None:
         self.shows = what
         self._lines = None
         self.refresh()
+
+    def titles(self, found: FeaturesReceipt) -> list[str]:
+        """Return what stands above features."""
+        del found
+        return []
 
     def captions(self, receipt: PreviewReceipt) -> list[str]:
         """Return captions of a picture, the most important first."""
@@ -187,6 +217,8 @@ class Preview(Widget):
             return [Content.styled(self.busy, "$quiet")]
         if isinstance(self.shows, Unseen):
             return _reason(self.shows, width)
+        if isinstance(self.shows, FeaturesReceipt):
+            return feature_lines(self.shows, width, height, self.titles(self.shows))
         texts = self.captions(self.shows)
         if self.puts_beside(width, height):
             return self._beside(self.shows, texts, width, height)

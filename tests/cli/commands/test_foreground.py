@@ -30,6 +30,12 @@ def test_a_chunk_is_computed_and_shown(here, job_file, tmp_path):
     assert failed.returncode == 1
     assert 'raise ValueError("no luck")' in failed.stderr
     assert "steps.py:f raised ValueError: no luck (steps.py, line 5)" in failed.stderr
+    # What the function got stands before its failure.
+    each = here("step", "own.toml", "hills.tif@0,0", "--each", "--json")
+    assert each.returncode == 1
+    (source,) = json.loads(each.stdout)["steps"]
+    assert (source["step"], source["name"], source["size"]) == (0, "read", [780, 560])
+    assert "no luck" in each.stderr
     debugged = subprocess.run(
         [sys.executable, "-m", "geobatch_tui", "step", "own.toml", "hills.tif@0,0", "--pdb"],
         input="p block.shape\ncontinue\np half.ndim == 3\nquit\n",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import geopandas as gpd
+import pyogrio
 import pytest
+import shapely
 
 from geobatch_tui.config import paths
 from geobatch_tui.config.layers import load_job
@@ -75,6 +78,36 @@ async def test_steps_of_the_middle_chunk(results, load):
     assert results.asked == ["ProbeTask", "ResultTask", "ResultTask"]
     await results.look(load(CHAIN.replace("band = 2", "band = 1")), 2)
     assert results.asked[3:] == ["ProbeTask", "ResultTask"]
+
+
+async def test_steps_on_features(results, load, tmp_path):
+    """The same of features: how many there are behind each step, with the first."""
+    frame = gpd.GeoDataFrame({"n": range(9)}, geometry=shapely.points(range(9), 0), crs=3857)
+    pyogrio.write_dataframe(frame, tmp_path / "a.gpkg")
+    text = """\
+[source]
+inputs = ["a.gpkg"]
+[[step]]
+name = "filter"
+where = "n > 3"
+[[step]]
+name = "buffer"
+distance = 1
+[output]
+dir = "out"
+format = "GPKG"
+[engine]
+chunk_features = 5
+"""
+    job = load(text)
+    last = await results.look(job, 2)
+    assert isinstance(last, StepPicture), last
+    assert (last.chunk, last.number, last.count) == ("a.gpkg@0,1", 2, 2)
+    assert last.receipt.kinds == {"MultiPolygon": 4}
+    assert (await results.look(job, 0)).receipt.kinds == {"Point": 4}
+    results.move(1)
+    found = (await results.look(job, 1)).receipt
+    assert (found.read, found.made, found.dropped) == (5, 1, 4)
 
 
 async def test_another_chunk(results, load):

@@ -60,7 +60,7 @@ class Eye:
 @pytest.fixture
 def eye(monkeypatch):
     eye = Eye()
-    monkeypatch.setattr("geobatch_tui.tui.screens.dead.Previewer", lambda: eye)
+    monkeypatch.setattr("geobatch_tui.tui.screens.dead.Previewer", lambda **_: eye)
     monkeypatch.setattr(DeadScreen, "SETTLE", 0.0)
     return eye
 
@@ -409,6 +409,13 @@ async def test_window_is_shown_and_bands_change(console, deaths, eye):
         await settle(pilot)
         assert eye.asked[-1].band == 2
         assert len(eye.asked) == asked + 2
+        # What a step got, where the job has steps.
+        await pilot.press("r")
+        await settle(pilot)
+        assert "no step of a chain" in shown(app)
+        await pilot.press("r")
+        await settle(pilot)
+        assert "? 1 block unreadable" in shown(app)
 
 
 async def test_operations_without_rasters_say_so(console, script, deaths, eye, monkeypatch):

@@ -18,6 +18,7 @@ from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.pictures import preview
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.stages import phases
 from geobatch_tui.execution.raster.steps import chain
 from geobatch_tui.execution.raster.steps.conversion import valid_bands
 from geobatch_tui.execution.raster.steps.own import function_step
@@ -59,16 +60,20 @@ def step_result(task: ResultTask, stage: Stage) -> PreviewReceipt:
     steps = task.item.params.get("steps", ())
     plan = function_step.at_home(RasterPlan.from_json(task.item.plan.detail), steps)
     plan = side_chain.at_home(plan, steps)
-    place = task.step - (1 if plan.chain and plan.chain[0].name in COMBINING else 0)
-    if not 0 <= place < len(plan.chain):
-        raise InvalidInputError(f"the chain has {len(steps)} steps; there is no step {task.step}")
-    done, behind = plan.chain[: place + 1], plan.chain[place:]
+    # A chunk that is stored on the way is computed as if it were not: its pixels are the same.
+    phase = phases.fused(task.item, plan, task.index)
+    planned = phase.plan.chain
+    place = task.step - (1 if planned and planned[0].name in COMBINING else 0)
+    if not 0 <= place < len(planned):
+        count = len(planned) - (len(plan.chain) - len(steps))
+        raise InvalidInputError(f"the chain has {count} steps; there is no step {task.step}")
+    done, behind = planned[: place + 1], planned[place:]
     raster = done[-1].raster
-    window = needed_source(behind, task.item.plan.grid.window(task.index)).clip(raster.whole)
+    window = needed_source(behind, phase.item.plan.grid.window(phase.index)).clip(raster.whole)
     window = _middle(window)
     if not window.size:
         raise InvalidInputError("no pixel of this step's raster lies under the chunk")
-    with stage("read"), opened_source.source_of(task.item) as opened:
+    with stage("read"), opened_source.source_of(phase.item) as opened:
         try:
             block = chain.of(opened, done, stage).block(window)
         except (RasterioError, OSError) as error:

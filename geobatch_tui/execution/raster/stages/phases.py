@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import (
     CorruptSourceError,
+    GeobatchError,
     SourceNotFoundError,
     UnsupportedFormatError,
     VerifyError,
@@ -18,14 +19,16 @@ from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.plan import RasterPlan, StepPlan
 from geobatch_tui.execution.raster.source.opened_source import STAGED
 from geobatch_tui.execution.raster.stages.stage_file import SIDE, StageFile
-from geobatch_tui.execution.raster.steps.step_table import BESIDE, READ, READ_VERSION
+from geobatch_tui.execution.raster.steps.step_table import BESIDE, READ, READ_VERSION, STEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemContext, StagePlan
     from geobatch_tui.execution.raster.plan import Raster
+
+#: What is wrong with a file that is read.
+_DAMAGE = (CorruptSourceError, UnsupportedFormatError, SourceNotFoundError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +63,23 @@ class Phase:
 
     @contextlib.contextmanager
     def blaming_the_stage(self) -> Iterator[None]:
-        """Tell damage to the stage before from damage to the item's source.
+        """Tell damage to the stage before from damage to the item's source, and count the step that
+        failed among those of the job.
 
         Raises:
             VerifyError: it is damaged; its evidence lists the chunks to compute again.
         """
         try:
             yield
-        except (CorruptSourceError, UnsupportedFormatError, SourceNotFoundError) as error:
-            if self.source is None or BESIDE in error.evidence:
+        except GeobatchError as error:
+            if self.source is None:
                 raise
-            raise _lost(self.source, self.first, _met(self.source, error)) from error
+            if isinstance(error, _DAMAGE) and BESIDE not in error.evidence:
+                raise _lost(self.source, self.first, _met(self.source, error)) from error
+            number: Any = error.evidence.get(STEP)
+            if number is not None:
+                error.evidence = {**error.evidence, STEP: number + self.source.steps}
+            raise
 
 
 def phase_of(item: ItemContext, plan: RasterPlan, index: int) -> Phase:

@@ -5,6 +5,7 @@ The last step asks the one before it for pixels, and so on to the source.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,22 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from geobatch_tui.errors import CorruptSourceError, GeobatchError, SchemaError
+from geobatch_tui.errors import (
+    CorruptSourceError,
+    GeobatchError,
+    SchemaError,
+    SourceChangedError,
+    SourceNotFoundError,
+    UnsupportedFormatError,
+)
 from geobatch_tui.execution.params.frozen import COMBINING, given
 from geobatch_tui.execution.raster.source import source_pixels
 from geobatch_tui.execution.raster.steps import mosaic_step
 from geobatch_tui.execution.raster.steps.second import side_chain
 from geobatch_tui.execution.raster.steps.step import BLOCK, MOST_IN_MEMORY, Block, facts_of
-from geobatch_tui.execution.raster.steps.step_table import READ, STEPS, pixel_bytes
+from geobatch_tui.execution.raster.steps.step_table import BESIDE, READ, STEP, STEPS, pixel_bytes
 
 if TYPE_CHECKING:
-    import contextlib
     from collections.abc import Callable, Iterator, Sequence
 
     from rasterio.io import DatasetReader
@@ -40,6 +47,8 @@ if TYPE_CHECKING:
 
 #: Bytes that a pass over all pixels may take at a time.
 _PART_BYTES = 48 * 2**20
+#: Errors that the source is to blame for, whatever step reads it.
+_OF_SOURCE = (CorruptSourceError, SourceChangedError, SourceNotFoundError, UnsupportedFormatError)
 
 
 @dataclass(slots=True)
@@ -145,7 +154,8 @@ class Stream:
     """What the last step of ``chain`` gives from an open source; belongs to one thread.
 
     To a step behind it, it is an ``Upstream``; to a warp, a ``PixelSource``. ``undefined`` is one
-    for all streams on the way; ``here``: the grid is that of the last of them.
+    for all streams on the way; ``here``: the grid is that of the last of them; ``beside``: the
+    chain makes a second raster of a step.
     """
 
     opened: OpenSource
@@ -153,6 +163,7 @@ class Stream:
     stage: Stage
     undefined: Undefined = field(default_factory=Undefined, compare=False)
     here: bool = True
+    beside: bool = False
     built: dict[str, object] = field(default_factory=dict)
     _before: Stream | None = None
     #: The last window that a warp read: it asks for pixels first, then for their mask.
@@ -173,7 +184,8 @@ class Stream:
         if self._before is None:
             chain = self.chain[:-1]
             here = self.here and _is_same_grid(self.raster, chain[-1].raster)
-            self._before = Stream(self.opened, chain, self.stage, self.undefined, here)
+            known = self.opened, chain, self.stage, self.undefined, here
+            self._before = Stream(*known, beside=self.beside)
         return self._before
 
     @property
@@ -188,7 +200,7 @@ class Stream:
             CorruptSourceError, RasterioError: the source cannot be read.
             OperationError: a step gave what it did not declare.
         """
-        with self.stage(self.step.values.get("use", self.step.name)):
+        with self.stage(self.step.values.get("use", self.step.name)), self._blaming_the_step():
             if self.step.name in COMBINING:
                 return mosaic_step.compose(self.step, self.opened, window)
             if len(self.chain) == 1:
@@ -197,6 +209,20 @@ class Stream:
         if block.undefined is not None:
             self.undefined.add(block.undefined, window, here=self.here)
         return block
+
+    @contextlib.contextmanager
+    def _blaming_the_step(self) -> Iterator[None]:
+        """Put the number of the step of the job, from 1, into the evidence of an error that has
+        none; 0: the source is to blame. An error of a chain beside another is that of the step
+        which that belongs to."""
+        try:
+            yield
+        except GeobatchError as error:
+            if not self.beside and STEP not in error.evidence:
+                number = len(self.chain) - 1 + (self.chain[0].name in COMBINING)
+                of_source = isinstance(error, _OF_SOURCE) and BESIDE not in error.evidence
+                error.evidence = {**error.evidence, STEP: 0 if of_source else number}
+            raise
 
     def counted(self, window: Window) -> tuple[Block, int]:
         """Return the pixels of ``window``, and how many have a result on the way that is undefined.
@@ -213,7 +239,7 @@ class Stream:
             if not isinstance(known, Stream):
                 opened, chain = side_chain.open_side(side, self.opened)
                 here = self.here and _is_same_grid(self.raster, chain[-1].raster)
-                known = Stream(opened, chain, self.stage, self.undefined, here)
+                known = Stream(opened, chain, self.stage, self.undefined, here, beside=True)
                 self.built[key] = known
             return known.block(window)
 

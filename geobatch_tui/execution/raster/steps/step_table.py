@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 READ, READ_VERSION = "read", 1
 #: The key of the evidence of an error under which a second raster of a step is named.
 BESIDE = "beside"
+#: The key under which the number of the step of the job that an error is of stands, from 1.
+STEP = "step"
 #: Where each step lies below this room: its module and its class.
 _PLACES = {
     "aspect": "terrain.terrain_steps:Aspect",

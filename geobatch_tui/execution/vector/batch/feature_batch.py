@@ -71,8 +71,19 @@ def without(rows: Rows, bad: Bad) -> Rows:
     return np.array([row for row in rows.tolist() if row not in bad], np.int64)
 
 
-#: Rows that were read and of which a feature is set aside: class of the error, reason, step.
-type Lost = dict[int, tuple[str, str, str]]
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Why a row that was read is not whole any more: class of the error, reason, ``stage`` as
+    letters name it, and the number of the step in its chain; 0: none did it."""
+
+    error: str
+    reason: str
+    stage: str
+    step: int = 0
+
+
+#: Rows that were read and of which a feature is set aside.
+type Lost = dict[int, Loss]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,23 +106,23 @@ class Features(Batch):
     gone: int = 0
     extra: int = 0
 
-    def settled(self, step: str, name: str) -> Features:
-        """Return the features that go on; those that ``step`` (``name`` alone in letters) set aside
-        or dropped are rows no more."""
+    def settled(self, label: str, stage: str, step: int = 0) -> Features:
+        """Return the features that go on; those that ``step``, which is ``label`` in reasons, set
+        aside or dropped are rows no more."""
         keep = ~self.dropped
         bad = {row: why for row, why in self.bad.items() if keep[row]}
         if keep.all() and not bad:
             return replace(self, bad={})
-        told = self.with_lost(bad, step, name)
+        told = self.with_lost(bad, label, stage, step)
         gone = self.gone + int((~keep).sum())
         keep[list(bad)] = False
         return replace(told.picked(np.flatnonzero(keep)), gone=gone)
 
-    def with_lost(self, bad: Bad, step: str = "", name: str = "") -> Features:
+    def with_lost(self, bad: Bad, label: str = "", stage: str = "work", step: int = 0) -> Features:
         """Enter these rows among what is lost, at ``step``."""
-        lost, before = dict(self.lost), f"{step}: " if step else ""
+        lost, before = dict(self.lost), f"{label}: " if label else ""
         for row, (error, reason) in sorted(bad.items()):
-            lost.setdefault(int(self.owners[row]), (error, before + reason, name))
+            lost.setdefault(int(self.owners[row]), Loss(error, before + reason, stage, step))
         extra = self.extra + len(lost) - len(self.lost) - len(bad)
         return replace(self, lost=lost, extra=extra)
 

@@ -142,7 +142,7 @@ def run(context: Context, batch: Batch) -> Features:
             facts.update(features.facts)
             if features.shapes.column is not before:
                 features = _read_again(features, keeps_m=keeps_m)
-            features = features.settled(label, name)
+            features = features.settled(label, name, number)
     return replace(features, facts=dict(facts))
 
 

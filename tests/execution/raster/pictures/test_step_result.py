@@ -105,7 +105,7 @@ def test_what_is_not_there_is_refused(tmp_path):
     path = heights(tmp_path / "a.tif")
     chain = item(path)
     with pytest.raises(InvalidInputError, match="there is no step 4"):
-        look(chain, 4)
+        look(chain, 3)
     path.unlink()
     with pytest.raises(SourceNotFoundError, match=r"a\.tif"):
         look(chain, 1)
@@ -129,8 +129,13 @@ def test_what_a_run_stores_is_computed_here(tmp_path):
     steps = [*CHAIN[:2], {"name": "materialize"}, CHAIN[2], {"name": "blend", "overlay": side}]
     chain = item(heights(tmp_path / "a.tif"), steps[:4])
     assert chain.plan.stages
-    assert look(chain, 4)[0].facts["window"] == list(chain.plan.grid.window(0).srcwin)
-    assert look(chain, 4)[0].pixels == look(item(tmp_path / "a.tif"), 3)[0].pixels
+    last = look(chain, 4, chain.plan.staged)[0]
+    assert last.facts["window"] == list(chain.plan.grid.window(0).srcwin)
+    assert last.pixels == look(item(tmp_path / "a.tif"), 3)[0].pixels
+    # A chunk of the stage itself has the steps before it.
+    assert look(chain, 2)[0].facts["window"] == list(chain.plan.grids[0].window(0).srcwin)
+    with pytest.raises(InvalidInputError, match="has 2 steps; there is no step 3"):
+        look(chain, 3)
     blended = item(tmp_path / "a.tif", [steps[1], steps[3], steps[4]])
     found, _, _ = look(blended, 3)
     pixels, _ = read_whole(blended)

@@ -17,6 +17,7 @@ from feature_chains import Opened, layer, table_of
 from geobatch_tui.errors import GeobatchError, GeometryError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.window import Window
+from geobatch_tui.execution.vector.batch.feature_batch import Loss
 
 OP = "vector.pipeline"
 
@@ -135,9 +136,8 @@ def test_fields_have_the_types_that_are_asked_for(opened):
     assert table.schema.field("whole").type == pa.int16()
     assert table["day"][0].as_py() == "2020-01-01"
     assert table["lon"].to_pylist() == [8, 9, 10, 11]  # of every tenth alone it is whole
-    assert made.lost[1] == (
-        "SchemaError", "step 3 (set-field-type): '8.1' of field 'lon' is no Integer", "set-field-type",
-    )  # fmt: skip
+    said = "step 3 (set-field-type): '8.1' of field 'lon' is no Integer"
+    assert made.lost[1] == Loss("SchemaError", said, "set-field-type", 3)
 
 
 def test_a_point_needs_its_numbers(tmp_path):
@@ -151,7 +151,7 @@ def test_a_point_needs_its_numbers(tmp_path):
     seen = Opened.of(source)
     made = seen.run(seen.chain([step("make-point", x="x", y="y")]))
     assert made.owners.tolist() == [0]
-    assert {row: why[1] for row, why in made.lost.items()} == {
+    assert {row: loss.reason for row, loss in made.lost.items()} == {
         1: "step 1 (make-point): field 'x' is null, no finite number",
         2: "step 1 (make-point): field 'x' is inf, no finite number",
         3: "step 1 (make-point): field 'y' is 'five', no finite number",
@@ -170,7 +170,7 @@ def test_long_segments_are_cut_as_gdal_cuts_them(tmp_path):
     assert texts[1] == "LINESTRING Z (10 0 10, 7.5 0 7.5, 5 0 5, 2.5 0 2.5, 0 0 0)"
     assert texts[2] == "LINESTRING Z (0 0 0, 2 0 0)"
     far = seen.run(seen.chain([step("segmentize", max_length=1e-9)]))
-    assert "more than 67,108,864 vertices" in far.lost[0][1]
+    assert "more than 67,108,864 vertices" in far.lost[0].reason
 
 
 def test_a_rim_of_a_file_is_read_in_the_plan(opened, tmp_path):

@@ -210,7 +210,8 @@ def test_what_an_answer_is_not_sets_its_features_aside(own, answer, says):
         """
     )
     assert made.lost.keys() == {20}
-    error, reason, stage = made.lost[20]
+    loss = made.lost[20]
+    error, reason, stage = loss.error, loss.reason, loss.stage
     assert error == "StepError"
     assert says in reason
     assert stage.endswith("steps.py:f")
