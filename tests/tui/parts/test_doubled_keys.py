@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from keys_at_once import type_at_once
 from scripted_run import busy_run
 from textual.command import CommandList, CommandPalette
 from textual.widgets import Input
 
-from geobatch_tui.tui.parts.dialogs import Question
+from geobatch_tui.tui.letters.retry_plan import consequence
+from geobatch_tui.tui.parts.dialogs import Choice, PathDialog, Pick, Question
+from geobatch_tui.tui.screens.retry_dialog import RetryDialog
 
 
 async def settle(pilot):
@@ -149,3 +153,27 @@ async def test_a_closed_palette_searches_no_more(console, script):
         palette._gather_commands = searched.append
         await palette._on_message(Input.Changed(field, "x"))
         assert searched == []
+
+
+async def test_keys_come_before_a_dialog_has_its_widgets(console, script):
+    """As on a busy machine: they find no list and no field, so they do nothing but leave it."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        for dialog in (
+            Pick("Pick", [Choice("a", "a", "the first"), Choice("b", "b", "the second")]),
+            PathDialog("Open", "a directory", Path("x")),
+            RetryDialog(
+                consequence({}, (), lambda _: None, live=False), "this run", check=lambda _: "wrong"
+            ),
+        ):
+            app.push_screen(dialog)
+            for key in ("down", "up", "pagedown", "pageup", "tab", "enter"):
+                await app._check_bindings(key, priority=True)
+                await app._check_bindings(key)
+            assert app.screen is dialog
+            await settle(pilot)
+            type_at_once(app, "escape")
+            await settle(pilot)
+            assert len(app.screen_stack) == 1
