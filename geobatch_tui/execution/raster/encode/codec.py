@@ -46,7 +46,7 @@ def lossless_codec_of(plan: RasterPlan) -> Codec:
     """Return the codec of a plan whose tiles are compressed bytes. Raises OperationError."""
     encoding = plan.encoding
     lossless.check(encoding.compress, encoding.level, encoding.predictor, plan.dtype)
-    return Codec(encoding.compress, encoding.level, encoding.predictor)
+    return Codec(encoding.compress, encoding.level, encoding.predictor, encoding.quick)
 
 
 def compression_tags(plan: RasterPlan) -> tuple[Tag, ...]:

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import DType, Pixels
 
 HORIZONTAL, FLOATING = 2, 3
+#: The level of DEFLATE for tiles of noise.
+QUICKEST = 1
+#: Rows of a tile by which a quick codec judges it, and their bytes: at least so many of both.
+TRIED_ROWS, TRIED_BYTES = 8, 4096
 
 
 def _inflate(data: bytes, size: int | memoryview) -> Expanded:
@@ -89,11 +93,16 @@ def check(compress: str, level: int, predictor: int, dtype: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A lossless codec: TIFF compression by name, its level, the predictor."""
+    """A lossless codec: TIFF compression by name, its level, the predictor.
+
+    ``quick``: a tile of which DEFLATE at its quickest level cannot halve a few rows is encoded at
+    that level. It depends on the tile alone.
+    """
 
     compress: str
     level: int
     predictor: int
+    quick: bool = False
     exact: ClassVar[bool] = True
     blurs: ClassVar[bool] = False
 
@@ -111,7 +120,8 @@ class Codec:
         rows = _rows(tile, self.predictor)
         predicted = tile if self.predictor == 1 else _differences(rows, tile.shape[2])
         with codec_errors(f"{self.compress} could not encode a tile"):
-            data = bytes(_ENCODERS[self.compress](predicted, self.level))
+            level = QUICKEST if self.quick and _is_noise(predicted) else self.level
+            data = bytes(_ENCODERS[self.compress](predicted, level))
         if not data:
             raise VerifyError(f"{self.compress} encoded a tile to nothing")
         raw = _expanded(f"{self.compress} tile", data, tile.nbytes, _DECODERS[self.compress])
@@ -176,6 +186,14 @@ def _rows(tile: Pixels, predictor: int) -> Pixels:
     rows: Pixels = np.empty((height, width * samples * size), np.uint8)
     pixel_loops.split_bytes(tile.view(f"<u{size}").reshape(height, -1), rows)
     return rows
+
+
+def _is_noise(rows: Pixels) -> bool:
+    """Whether rows evenly spread over a tile hold little that DEFLATE could leave out."""
+    count = max(TRIED_ROWS, -(-TRIED_BYTES // rows[0].nbytes))
+    step = max(len(rows) // count, 1)
+    some = np.ascontiguousarray(rows[step // 2 :: step])
+    return 2 * len(bytes(_deflate(some, QUICKEST))) >= some.nbytes
 
 
 def _differences(rows: Pixels, distance: int) -> Pixels:

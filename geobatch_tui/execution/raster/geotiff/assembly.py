@@ -291,6 +291,7 @@ def _facts(
         "layout": "COG" if any(index.frame) else "tiled",
         "compress": encoding.compress,
         "level": encoding.level,
+        "quick": encoding.quick,
         "predictor": encoding.predictor,
         "max_z_error": encoding.max_z_error,
         "interleave": encoding.interleave,

@@ -29,6 +29,16 @@ def test_defaults():
     assert encode(form="GTiff").overviews == ()
 
 
+def test_noise_is_encoded_quickly_where_no_level_is_asked_for():
+    """Of differences alone: without a predictor matches are what DEFLATE lives by."""
+    assert encode().quick
+    assert encode(form="GTiff", predictor=2).quick
+    assert not encode(level=5).quick
+    assert not encode(form="GTiff", zlevel=5).quick
+    assert not encode(predictor="no").quick
+    assert not encode(compress="zstd").quick
+
+
 @pytest.mark.parametrize(
     ("dtype", "palette", "predictor"),
     [("uint8", False, 2), ("int64", False, 2), ("float32", False, 3), ("uint8", True, 1)],

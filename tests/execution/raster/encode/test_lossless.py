@@ -178,3 +178,33 @@ def test_no_byte_depends_on_memory_that_nobody_wrote():
         for filling in ("0", "7", "165")
     }  # fmt: skip
     assert len(said) == 1
+
+
+def tile_of(noisy):
+    """A tile of 64 rows, of which those of ``noisy`` are noise and the others flat."""
+    tile = np.zeros((64, 128, 1), "float32")
+    tile[noisy] = np.random.default_rng(1).random((64, 128, 1), "float32")[noisy]
+    return tile
+
+
+@pytest.mark.parametrize(
+    ("noisy", "quick"),
+    [(slice(None), True), (slice(0), False), (slice(28, 44), False), (slice(8, 64), True)],
+    ids=["all", "none", "a quarter", "most"],
+)
+def test_a_quick_codec_encodes_noise_at_the_quickest_level(noisy, quick):
+    """The other tiles are as at its own level."""
+    tile = tile_of(noisy)
+    at_level, quickest = (Codec("DEFLATE", level, 3).encode(tile) for level in (6, 1))
+    assert at_level != quickest
+    assert Codec("DEFLATE", 6, 3, quick=True).encode(tile) == (quickest if quick else at_level)
+
+
+@given(
+    st.integers(1, 40), st.integers(1, 40), st.sampled_from(["u1", "u2", "f4"]), st.integers(0, 9)
+)
+def test_a_quick_codec_takes_tiles_of_any_size(height, width, dtype, seed):
+    tile = np.random.default_rng(seed).integers(0, 200, (height, width, 1)).astype("<" + dtype)
+    codec = Codec("DEFLATE", 5, 3 if dtype == "f4" else 2, quick=True)
+    data = codec.encode(tile)
+    assert codec.decode(data, tile.shape, tile.dtype).tobytes() == tile.tobytes()
