@@ -180,24 +180,3 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         with suppress(OSError):
             part.unlink()
         raise
-
-
-def open_spool(path: Path) -> tuple[int, int]:
-    """Open a spool to append to it and to read it, or make it; return its descriptor and size.
-
-    The name of a new one is on disk before its first byte is written, and so are those of the
-    item's folder and of ``work``: a power cut could take a file whose bytes alone were synced.
-    Raises OSError.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(path, flags, 0o600)
-    try:
-        size = os.fstat(fd).st_size
-        if not size:
-            for folder in path.parents[:3]:
-                sync_directory(folder)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd, size

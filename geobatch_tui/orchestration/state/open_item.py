@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 #: Chunks that a worker is told of before it gets them.
 MOST_AHEAD = 32
-#: Units of objects that a worker holds at least; items of one chunk are small.
+#: Units that a worker holds at least, so that it computes one while another is synced; of objects
+#: of one chunk, which are small, so that they are fetched.
 HELD, HELD_WHOLE = 2, 8
 
 
@@ -81,11 +82,11 @@ class OpenItem:
 
     @property
     def held(self) -> int:
-        """How many units of it a worker holds at least: of objects it fetches for those that
-        wait."""
-        if not is_url(self.context.source):
-            return 1
-        return HELD_WHOLE if self.whole else HELD
+        """How many units of it a worker holds at least: it computes one while the one before is
+        synced, and of objects it fetches for those that wait."""
+        if not self.whole:
+            return HELD
+        return HELD_WHOLE if is_url(self.context.source) else 1
 
     def ahead(self, chunk_id: int, handed_out: Collection[int]) -> tuple[int, ...]:
         """Return the chunks that the worker of one will get after it, by their index in the item:

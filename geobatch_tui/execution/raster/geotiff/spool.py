@@ -7,7 +7,7 @@ item's work directory. A segment is one chunk::
     index: one encode_chunk.ROW a tile
     end:   magic, fingerprint, chunk, chunk size, rows, length of the tiles, CRC-32
 
-and is durable before its place is reported. A segment that could not be completed is cut off
+and is durable before its chunk is answered for. A segment that could not be completed is cut off
 again; if even that fails, its bytes stay unused, since only reported places are read.
 """
 
@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.io import spool_file
 from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import (
     disk_errors,
     fill,
-    open_spool,
     read_exactly,
     write_parts,
 )
@@ -64,7 +64,8 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
     stage: Stage,
     encoded: EncodedTiles | None = None,
 ) -> tuple[Segment, int]:
-    """Encode chunk ``index`` and append it, durably, to this thread's spool.
+    """Encode chunk ``index`` and append it to this thread's spool: read back when this returns, and
+    on disk before the chunk is answered for.
 
     Args:
         item: the item; its ``work_dir`` is made if it is not there.
@@ -95,22 +96,24 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
 
 
 def _append(path: Path, parts: Sequence[bytes]) -> tuple[int, int, int]:
-    """Append, sync and read back; return the segment's offset, its length and its CRC-32."""
-    fd, start = open_spool(path)
-    try:
-        write_parts(fd, parts)
-        os.fsync(fd)
-        length, crc = sum(map(len, parts)), 0
-        for part in parts:
-            crc = crc32(part, crc)
-        _read_back(fd, path, start, length, crc)
-    except BaseException:
-        # Room is given back at once; the error that counts is the first one.
-        with suppress(OSError):
-            os.ftruncate(fd, start)
-        raise
-    finally:
-        os.close(fd)
+    """Append and read back, and have it synced; return the segment's offset, its length and its
+    CRC-32."""
+    length, crc = sum(map(len, parts)), 0
+    for part in parts:
+        crc = crc32(part, crc)
+    with spool_file.own_lock():
+        fd, start = spool_file.open_spool(path)
+        try:
+            write_parts(fd, parts)
+            _read_back(fd, path, start, length, crc)
+        except BaseException:
+            # Room is given back at once; the error that counts is the first one.
+            with suppress(OSError):
+                os.ftruncate(fd, start)
+            os.close(fd)
+            raise
+    # From here on, whoever syncs the file closes it.
+    spool_file.sync_later(fd, path, start, length)
     return start, length, crc
 
 

@@ -17,24 +17,21 @@ import hashlib
 import json
 import os
 import struct
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.io import syncing
+from geobatch_tui.execution.io import spool_file, syncing
 from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import (
     disk_errors,
     fill,
     forget,
-    open_spool,
     read_exactly,
     write_all,
 )
@@ -74,7 +71,7 @@ class OpenSegment:
         self._item, self._index, self._stage = item, index, stage
         name = f"{epoch}-{writer_name()}.spool"
         self._path = Path(item.work_dir) / name
-        self._lock = _own_lock.lock
+        self._lock = spool_file.own_lock()
         self._fd = -1
         self._start = self._crc = 0
         #: Bytes that are written.
@@ -94,7 +91,7 @@ class OpenSegment:
         """Append to the features that are published. Raises as :func:`disk_errors`."""
         with self._stage("spool"), disk_errors("cannot write the spool", self._path), self._lock:
             if self._fd < 0:
-                self._fd, self._start = open_spool(self._path)
+                self._fd, self._start = spool_file.open_spool(self._path)
             write_all(self._fd, data)
             self._crc = crc32(data, self._crc)
             self.length += len(data)
@@ -114,29 +111,8 @@ class OpenSegment:
             _read_back(self._fd, made)
         # From here on, whoever syncs the file closes it.
         fd, self._fd = self._fd, -1
-        syncing.finish_later(fd, self._path, undo=partial(_cut, self._path, made, self._lock))
+        spool_file.sync_later(fd, self._path, self._start, self.length)
         return made
-
-
-class _OwnLock(threading.local):
-    """Held where this thread's spools grow or shrink: its syncs may end in another thread."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-
-
-_own_lock = _OwnLock()
-
-
-def _cut(path: Path, segment: Segment, lock: threading.RLock) -> None:
-    """Give back the room of a segment that nobody will read, if it is the last."""
-    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        with lock:
-            if os.fstat(fd).st_size == segment.offset + segment.length:
-                os.ftruncate(fd, segment.offset)
-    finally:
-        os.close(fd)
 
 
 @contextmanager
@@ -147,7 +123,8 @@ def cut_on_error(item: ItemContext, segment: Segment) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(OSError):
-            _cut(Path(item.work_dir) / segment.spool, segment, _own_lock.lock)
+            path = Path(item.work_dir) / segment.spool
+            spool_file.cut(path, segment.offset, segment.length, spool_file.own_lock())
         raise
 
 

@@ -14,6 +14,7 @@ import pytest
 from assembling import make_item, make_plan, no_stage, noise, write_segments
 
 from geobatch_tui.errors import DiskFullError, OperationError, OutputGoneError, VerifyError
+from geobatch_tui.execution.io import syncing
 from geobatch_tui.execution.raster.encode.codec import codec_of
 from geobatch_tui.execution.raster.geotiff import spool
 from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pyramid, tiles_of
@@ -109,6 +110,34 @@ def test_a_failed_sync_is_a_failure(item, lose_syncs, lost):
         spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
     assert len(asked) == 1
     assert [path.stat().st_size for path in Path(item.work_dir).iterdir()] == [0]
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_chunk_is_synced_beside_the_next(item, monkeypatch, more):
+    """Only before it is answered for; if that fails, it is cut off, unless others follow it."""
+    fsync, synced = os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(fd) or fsync(fd))
+    first, _ = spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
+    path = Path(item.work_dir) / first.spool
+    before = path.read_bytes()
+    synced.clear()
+    with syncing.collected() as syncs:
+        second, _ = spool.write_chunk(item, PLAN, 1, noise(PLAN)[:, :64, 64:128], None, 1, no_stage)
+    assert not synced
+    assert spool.is_intact(item, second)
+    if more:
+        third, _ = spool.write_chunk(item, PLAN, 2, noise(PLAN)[:, :64, 128:192], None, 1, no_stage)
+    monkeypatch.setattr(os, "fsync", lambda _fd: fail(errno.ENOSPC))
+    with pytest.raises(DiskFullError):
+        syncs[0].finish()
+    if more:
+        assert spool.is_intact(item, third)
+    else:
+        assert path.read_bytes() == before
+
+
+def fail(code):
+    raise OSError(code, os.strerror(code))
 
 
 def test_a_name_that_was_not_synced_is_synced_with_the_next_chunk(item, monkeypatch):
