@@ -185,10 +185,14 @@ def open_extra(path: Path, *, follow: bool, create: bool = True) -> int:
     for one, would run them. It may be a link if ``follow``.
 
     Raises:
-        OSError: it is no regular file, or holds something else, or cannot be opened.
+        OSError: it is no regular file, holds something else, cannot be opened, or belongs to
+            another user and may be no link.
     """
     flags = (os.O_CREAT if create else 0) | (0 if follow else os.O_NOFOLLOW)
     fd = _open_regular(path, os.O_RDWR | os.O_APPEND | flags)
+    if not follow and os.fstat(fd).st_uid != os.geteuid():
+        os.close(fd)
+        raise OSError(errno.EPERM, "it belongs to another user", str(path))
     if _BEGIN.startswith(os.pread(fd, len(_BEGIN), 0)):
         return fd
     os.close(fd)

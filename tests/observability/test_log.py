@@ -367,3 +367,15 @@ def test_versions_name_what_makes_the_bytes():
     assert found["rasterio"][0].isdigit()
     found.clear()
     assert versions()
+
+
+def test_a_log_that_a_job_file_names_is_the_users_own(tmp_path, monkeypatch):
+    """Whoever made it before, empty, would read the log of somebody else's run."""
+    path = tmp_path / "run.log"
+    path.touch()
+    os.close(log_module.open_extra(path, follow=False))
+    other = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    os.close(log_module.open_extra(path, follow=True))
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        log_module.open_extra(path, follow=False)
