@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.execution.proj import crs_lookup
-from geobatch_tui.execution.protocol.messages import ItemPlan
+from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import chunking
 from geobatch_tui.execution.raster.encode import encoding
 from geobatch_tui.execution.raster.grid import pixel_grid, projection
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
 from geobatch_tui.execution.raster.source import size_checks
+from geobatch_tui.execution.raster.source.blocks import KEPT_TILES
 from geobatch_tui.execution.raster.steps import step_table
 from geobatch_tui.execution.stores.object_url import is_url
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader
 
-    from geobatch_tui.execution.protocol.messages import ChunkGrid, ProbeTask
+    from geobatch_tui.execution.protocol.messages import ProbeTask
     from geobatch_tui.execution.raster.plan import Encoding, Raster, StepPlan, Warp
     from geobatch_tui.execution.raster.source_facts import Facts
 
@@ -96,6 +98,8 @@ def finish(task: ProbeTask, draft: Draft) -> ItemPlan:
     # Chunks of an object share requests with those beside them.
     if remote or draft.warp is not None or _reads_beyond(draft.chain, chunks):
         draft.notes["overlaps"] = True
+        if draft.chain and not remote and _fits_two_rows(draft, chunks):
+            draft.notes["strip_rows"] = 2
     if encoded.alpha_as_mask:
         warnings.append("JPEG has no alpha: it becomes a mask, which hides pixels whose alpha is 0")
     draft.notes["overviews"] = [list(size) for size in encoded.overviews]
@@ -150,6 +154,21 @@ def _reads_beyond(chain: tuple[StepPlan, ...], chunks: ChunkGrid) -> bool:
     """Whether a chunk reads pixels that others read too, or as many of another grid."""
     middle = chunks.window(len(chunks) // 2)
     return len(chain) > 1 and step_table.needed_source(chain, middle) != middle
+
+
+def _fits_two_rows(draft: Draft, chunks: ChunkGrid) -> bool:
+    """Whether the blocks that two chunks, one below the other, read stay in a worker's cache: then
+    it goes along both rows at once, and decodes what lies between them once. Blocks as wide as the
+    source are shared by a whole row."""
+    facts, below = draft.facts, chunks.columns
+    if len(chunks) <= below or facts.block[0] >= facts.width:
+        return False
+    middle = (chunks.rows - 1) // 2 * below + chunks.columns // 2
+    upper, lower = chunks.window(middle), chunks.window(middle + below)
+    both = Window.between(upper.col_off, upper.row_off, lower.right, lower.bottom)
+    needed = step_table.needed_source(draft.chain, both)
+    blocks = ChunkGrid(facts.width, facts.height, *facts.block).under(needed)
+    return len(blocks) * size_checks.block_bytes(draft.dataset) <= KEPT_TILES
 
 
 def _lattice_nodes(chunks: int) -> int:

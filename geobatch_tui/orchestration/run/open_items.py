@@ -14,7 +14,7 @@ from geobatch_tui.ledger.place.owner import refuse_foreign_links
 from geobatch_tui.ledger.place.state_directory import output_path
 from geobatch_tui.orchestration.plan.fingerprints import identity_of
 from geobatch_tui.orchestration.schedule.events import Kind, Unit
-from geobatch_tui.orchestration.state.open_item import OpenItem, segments_of
+from geobatch_tui.orchestration.state.open_item import OpenItem, in_turn, segments_of
 from geobatch_tui.orchestration.state.stage_progress import StageProgress
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class OpenItems:
             wanted = count - len(units)
             rows = self._rows_released(wanted) if self._released else self._rows_ahead(wanted)
             units += [self._unit(row) for row in rows]
-        return tuple(units)
+        return tuple(in_turn(units, self._chunks))
 
     def _rows_released(self, count: int) -> list[ChunkRow]:
         """Read open chunks whose stage has become complete."""

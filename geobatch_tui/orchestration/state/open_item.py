@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ from geobatch_tui.observability.time_left import kind_of
 from geobatch_tui.orchestration.state.letters import chunk_label
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan, Segment
     from geobatch_tui.ledger.read.reader import LedgerReader
     from geobatch_tui.observability.time_left import Kind
+    from geobatch_tui.orchestration.schedule.events import Unit
     from geobatch_tui.orchestration.state.stage_progress import StageProgress
 
 #: Chunks that a worker is told of before it gets them.
@@ -68,11 +69,18 @@ class OpenItem:
         return self.first_chunk + self.context.plan.staged
 
     def strip(self, chunk_id: int) -> int | None:
-        """Return the first chunk in the row of a chunk, if those in a row share what they read."""
-        if not self.context.plan.notes.get("overlaps"):
+        """Return the first chunk in the strip of a chunk, if those in a strip share what they read:
+        a row of chunks, or as many as the plan says."""
+        notes = self.context.plan.notes
+        if not notes.get("overlaps"):
             return None
         _, grid, local = chunk_place(self.context.plan.grids, chunk_id - self.first_chunk)
-        return chunk_id - local % grid.columns
+        return chunk_id - local % (int(str(notes.get("strip_rows", 1))) * grid.columns)
+
+    def place(self, chunk_id: int) -> tuple[int, int]:
+        """Return column and row of a chunk."""
+        _, grid, local = chunk_place(self.context.plan.grids, chunk_id - self.first_chunk)
+        return local % grid.columns, local // grid.columns
 
     @property
     def store(self) -> str:
@@ -149,3 +157,13 @@ def _segments(item: OpenItem, reader: LedgerReader) -> Iterator[Segment]:
                 hint="`geobatch run JOB --fresh` makes a new ledger",
             )
         yield replace(segment, index=segment.index - staged) if staged else segment
+
+
+def in_turn(units: Iterable[Unit], items: Mapping[int, OpenItem]) -> Iterator[Unit]:
+    """Put units of chunks that follow each other in a strip in the order in which they share most
+    of what they read: by columns. ``items`` by chunk."""
+    for strip, chunks in groupby(units, lambda unit: unit.strip):
+        if strip is None:
+            yield from chunks
+        else:
+            yield from sorted(chunks, key=lambda unit: items[unit.ident].place(unit.ident))

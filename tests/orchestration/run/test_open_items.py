@@ -114,15 +114,25 @@ async def test_a_unit_carries_what_earlier_runs_left(session: Session, tmp_path:
     assert (unit.bytes, unit.handles) == (1, HANDLES[u.Kind.CHUNK])
 
 
-async def test_units_that_share_what_they_read_are_in_strips(tmp_path: Path) -> None:
-    """Those of a row of chunks, by its first; others are in none."""
+@pytest.mark.parametrize(
+    ("notes", "order", "strips"),
+    [
+        ({}, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], [1] * 3 + [4] * 3 + [7] * 3 + [None]),
+        ({"strip_rows": 2}, [1, 4, 2, 5, 3, 6, 7, 8, 9, 10], [1] * 6 + [7] * 3 + [None]),
+    ],
+)
+async def test_units_that_share_what_they_read_are_in_strips(
+    tmp_path: Path, notes: dict[str, object], order: list[int], strips: list[int | None]
+) -> None:
+    """Those of a row of chunks, by its first, or of two rows, by columns; others are in none."""
     with session_of(Project(tmp_path)) as session:
-        plan = ItemPlan(ChunkGrid(3, 2, 1, 1), 1, 1, {}, notes={"overlaps": True})
-        session.put(lu.ItemPlanned(planned(1, 1, 6, plan=plan.to_json())))
-        session.put(lu.ItemPlanned(planned(2, 7, 1)))
+        plan = ItemPlan(ChunkGrid(3, 3, 1, 1), 1, 1, {}, notes={"overlaps": True} | notes)
+        session.put(lu.ItemPlanned(planned(1, 1, 9, plan=plan.to_json())))
+        session.put(lu.ItemPlanned(planned(2, 10, 1)))
         await session.flush()
-        units = opened(session, tmp_path).refill(9)
-    assert [unit.strip for unit in units] == [1, 1, 1, 4, 4, 4, None]
+        units = opened(session, tmp_path).refill(12)
+    assert [unit.ident for unit in units] == order
+    assert [unit.strip for unit in units] == strips
 
 
 async def test_items_count_what_is_settled(session: Session, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 #: Bytes of decoded blocks in the cache: the next window often needs blocks at its rim again. Of
 #: strips it needs all beside it; a larger cache of tiles only costs, as each new page of memory
 #: does.
-KEPT_STRIPS, KEPT_TILES = 128 * 2**20, 48 * 2**20
+KEPT_STRIPS, KEPT_TILES = 128 * 2**20, 64 * 2**20
 
 #: Blocks that the evidence of an error lists.
 MOST_LISTED = 1000

@@ -11,9 +11,11 @@ import pytest
 from assembling import publish
 from chains import EXAMPLES, chain_item, raster, whole_of
 from planning import OPERATIONS
+from rasterio.shutil import copy
 
 from geobatch_tui.errors import EmptyInputError, SchemaError
 from geobatch_tui.execution.protocol.window import Window
+from geobatch_tui.execution.raster import item_plan
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.steps.step_table import needed_source
@@ -78,6 +80,23 @@ def test_chunks_that_read_the_same_pixels_say_so(tmp_path, name, overlaps):
     path = raster(tmp_path / "a.tif")
     item = chain_item(path, [EXAMPLES[name]], cols=16, rows=16, output=output)
     assert item.plan.notes.get("overlaps", False) is overlaps
+
+
+def test_two_rows_of_chunks_are_a_strip_where_their_blocks_are_kept(tmp_path, monkeypatch):
+    """Then what lies between them is decoded once. Of blocks as wide as the source each row of
+    chunks has its own, and a small cache holds too few."""
+
+    def rows(name, step="hillshade"):
+        output = {"creation": {"blocksize": 16}}
+        item = chain_item(tmp_path / name, [EXAMPLES[step]], cols=16, rows=16, output=output)
+        return item.plan.notes.get("strip_rows")
+
+    copy(raster(tmp_path / "tiles.tif"), tmp_path / "wide.tif", driver="GTiff", tiled="NO")
+    assert rows("tiles.tif") == 2
+    assert rows("tiles.tif", "calc-index") is None
+    assert rows("wide.tif") is None
+    monkeypatch.setattr(item_plan, "KEPT_TILES", 2000)
+    assert rows("tiles.tif") is None
 
 
 def test_a_step_that_cannot_work_is_named(tmp_path):
