@@ -10,12 +10,13 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.config.catalog.stac_source import StacSource
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import Problem
 from geobatch_tui.config.sources import STEP
+from geobatch_tui.execution.params.frozen import chains_beside
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from geobatch_tui.config.chains.step_kinds import Known
     from geobatch_tui.config.job_reader import JobFile
     from geobatch_tui.config.schema import Job
+    from geobatch_tui.execution.params.frozen import StepValues
 
 #: The key of a step under which a function's code is kept as it was read.
 KEPT: Final = "function"
@@ -40,8 +42,13 @@ def with_paths(steps: object, base: Path, known: Known, *, kept: bool = True) ->
 
 
 def _located(step: object, base: Path, *, kept: bool) -> object:
-    use = step.get("use") if isinstance(step, Mapping) else None
-    if not isinstance(step, Mapping) or not isinstance(use, str) or (kept and KEPT in step):
+    """Return a step with the path of its function, and those of functions in chains beside it."""
+    if not isinstance(step, Mapping):
+        return step
+    for name, chain in chains_beside(step):
+        step = _with_chain(step, name, [_located(one, base, kept=kept) for one in chain])
+    use = step.get("use")
+    if not isinstance(use, str) or (kept and KEPT in step):
         return step
     from geobatch_tui.execution.params.own import function_code  # most jobs have none
 
@@ -53,11 +60,23 @@ def _located(step: object, base: Path, *, kept: bool) -> object:
     return {**step, KEPT: {"file": file}}
 
 
-def functions_of(job: Job) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield the number, from 1, and the values of each step of a job that is a function."""
+def _with_chain(step: StepValues, name: str, chain: list[object]) -> dict[str, object]:
+    """Return a step with other steps in the chain beside it that has this name."""
+    field, _, key = name.partition(".")
+    if not key:
+        return {**step, field: {**step[field], "steps": chain}}
+    return {**step, field: {**step[field], key: {**step[field][key], "steps": chain}}}
+
+
+def functions_of(job: Job) -> Iterator[tuple[str, StepValues]]:
+    """Yield the place, ``2`` from 1 on or ``2.overlay`` in a chain beside a step, and the values of
+    each step of a job that is a function."""
     for number, step in enumerate(getattr(job.op.params, "steps", ()), 1):
-        if getattr(step, "use", None) is not None:
-            yield number, step.model_dump(mode="json")
+        values = step.model_dump(mode="json")
+        if "use" in values:
+            yield str(number), values
+        for name, chain in chains_beside(values):
+            yield from ((f"{number}.{name}", one) for one in chain if "use" in one)
 
 
 def file_of(step: object) -> str:
@@ -68,7 +87,13 @@ def file_of(step: object) -> str:
 
 def files_of(steps: object) -> set[str]:
     """Return the paths of the functions of steps."""
-    return {file_of(step) for step in steps} - {""} if isinstance(steps, list) else set()
+    if not isinstance(steps, list):
+        return set()
+    found = {file_of(step) for step in steps}
+    for step in steps:
+        for _, chain in chains_beside(step) if isinstance(step, Mapping) else ():
+            found |= {file_of(one) for one in chain}
+    return found - {""}
 
 
 def refused(job: Job | None, file: JobFile | None, named: set[str]) -> Iterator[Problem]:
@@ -79,12 +104,15 @@ def refused(job: Job | None, file: JobFile | None, named: set[str]) -> Iterator[
     for use, code in () if job.source.allow_code else signers_of(job):
         if reason := _signer_refusal(code, use, file.path.absolute()):
             yield Problem(file.where("source.inputs"), "source.inputs", f"sign: {reason}")
-    for number, step in () if job.source.allow_code else functions_of(job):
+    for place, step in () if job.source.allow_code else functions_of(job):
         if file_of(step) not in named:
             continue
         if reason := _refusal(step, file.path.absolute()):
-            key = f"{STEP}[{number}].use"
-            yield Problem(file.where(f"{STEP}.{number - 1}.use"), key, f"{key}: {reason}")
+            number, _, beside = place.partition(".")
+            last = beside.partition(".")[0] or "use"
+            key = f"{STEP}[{number}].{beside or last}"
+            where = file.where(f"{STEP}.{int(number) - 1}.{last}")
+            yield Problem(where, key, f"{key}: {reason}")
 
 
 def signers_of(job: Job) -> Iterator[tuple[str, str]]:
@@ -107,7 +135,7 @@ def _signer_refusal(code: str, use: str, job_file: Path) -> str:
     return ""
 
 
-def _refusal(step: Mapping[str, Any], job_file: Path) -> str:
+def _refusal(step: StepValues, job_file: Path) -> str:
     from geobatch_tui.execution.params.own import function_code
 
     file = Path(file_of(step))
@@ -154,8 +182,10 @@ def warnings(job: Job) -> Iterator[str]:
     """Say of each function that a job runs code of its own, and which."""
     for use, _ in signers_of(job):
         yield f"URLs are signed by code of this job: {safe(use)}"
-    for number, step in functions_of(job):
+    for place, step in functions_of(job):
+        number, _, beside = place.partition(".")
+        within = f", {beside}," if beside else ""
         yield (
-            f"step {number} runs code of this job: {safe(str(step['use']))} "
+            f"step {number}{within} runs code of this job: {safe(str(step['use']))} "
             f"(line {step[KEPT]['line']} of {safe(file_of(step))})"
         )

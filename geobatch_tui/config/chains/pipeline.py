@@ -20,7 +20,7 @@ from geobatch_tui.config.chains.pipeline_words import (
     with_nested,
     words_of,
 )
-from geobatch_tui.config.chains.step_arguments import StepArguments, own_arguments, shape_of
+from geobatch_tui.config.chains.step_arguments import FUNCTION, StepArguments, own_step, shape_of
 from geobatch_tui.config.chains.step_kinds import KINDS, RASTER, VECTOR, StepKind, kind_of
 from geobatch_tui.config.problems import nearest, show_value
 from geobatch_tui.execution.params import gdal_steps
@@ -35,8 +35,6 @@ _FILES: Final = frozenset({
     ".jp2", ".jpeg", ".jpg", ".json", ".nc", ".parquet", ".png", ".shp", ".tif", ".tiff", ".vrt",
     ".webp", ".zarr",
 })  # fmt: skip
-#: A step that is a function of the user.
-_FUNCTION: Final = re.compile(r".+\.py:[A-Za-z_]\w*")
 _ENDS: Final = frozenset({"read", "write"})
 #: The step whose inputs have names, and such an input.
 _NAMING: Final = "calc"
@@ -273,19 +271,16 @@ class _Reader:
     def _step(self, name: Word, words: Sequence[Word]) -> None:
         step = gdal_steps.NEWER_NAMES.get(name.text, name.text)
         if step in self.kind.steps and not (self.foreign and step not in self.kind.gdal):
-            arguments = StepArguments(self.kind, step, self.number, self.complaints)
+            arguments = StepArguments(
+                self.kind, step, self.number, self.complaints, foreign=self.foreign
+            )
             arguments.read(words)
             self.steps.append(arguments.values)
             return
         if _refuse_nested(words, self.complaints):
             return
-        if _FUNCTION.fullmatch(name.text) and not self.foreign:
-            found = own_arguments(words)
-            if isinstance(found, Word):
-                told = f"takes nothing without its name, but got {found.text!r}"
-                self.complaints.refuse(f"step {self.number}, {name.text}: {told}", found)
-                return
-            self.steps.append({"use": name.text, **found})
+        if FUNCTION.fullmatch(name.text) and not self.foreign:
+            self.steps.append(own_step(name, words, self.complaints, f"step {self.number}"))
             return
         place = f"step {self.number}"
         others = [kind.name for kind in KINDS if step in kind.steps or step in kind.gdal]

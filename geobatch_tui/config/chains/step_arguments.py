@@ -6,6 +6,7 @@ Which there are, and what they take, is known from the parameters of the step al
 from __future__ import annotations
 
 import json
+import re
 import types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from geobatch_tui.config.chains.pipeline_words import Complaints, Word
     from geobatch_tui.config.chains.step_kinds import StepKind
 
+#: A step that is a function of the user.
+FUNCTION = re.compile(r".+\.py:[A-Za-z_]\w*")
 _YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 
 
@@ -80,10 +83,19 @@ def _bare(annotation: object) -> object:
 
 
 class StepArguments:
-    """The arguments of one step, as they are read; ``values`` is its table."""
+    """The arguments of one step, as they are read; ``values`` is its table. ``foreign``: it is from
+    a file of GDAL's, which names no functions."""
 
-    def __init__(self, kind: StepKind, step: str, number: int, complaints: Complaints) -> None:
-        self.kind, self.step = kind, step
+    def __init__(
+        self,
+        kind: StepKind,
+        step: str,
+        number: int,
+        complaints: Complaints,
+        *,
+        foreign: bool = False,
+    ) -> None:
+        self.kind, self.step, self.foreign = kind, step, foreign
         self.model = kind.steps[step]
         self.number = number
         self.complaints = complaints
@@ -130,7 +142,9 @@ class StepArguments:
         elif name in self.values:
             self._refuse(f"{name} is given twice", word)
         else:
-            self.values[name] = side_chain(self.kind, value.inner, self.number, self.complaints)
+            self.values[name] = side_chain(
+                self.kind, value.inner, self.number, self.complaints, foreign=self.foreign
+            )
 
     def _field(self, argument: Argument) -> str | None:
         """Return the parameter that an argument names; None: it is refused, or has no use."""
@@ -193,17 +207,24 @@ class StepArguments:
 
 
 def side_chain(
-    kind: StepKind, words: Sequence[Word], number: int, complaints: Complaints
+    kind: StepKind,
+    words: Sequence[Word],
+    number: int,
+    complaints: Complaints,
+    *,
+    foreign: bool = False,
 ) -> dict[str, object]:
     """Read a pipeline that makes a second raster of step ``number`` (0: unknown): what it reads,
-    and its steps."""
+    and its steps; ``foreign``: those that GDAL has alone."""
     steps: list[dict[str, object]] = []
     source = ""
     for place, part in enumerate(segments(words, complaints)):
         name, rest = part[0], part[1:]
         if place == 0:
             source = _read(part, complaints)
-        elif name.text in kind.steps:
+        elif FUNCTION.fullmatch(name.text) and not foreign:
+            steps.append(own_step(name, rest, complaints, "a pipeline in a pipeline"))
+        elif name.text in kind.steps and not (foreign and name.text not in kind.gdal):
             arguments = StepArguments(kind, name.text, number, complaints)
             arguments.read(rest)
             steps.append(arguments.values)
@@ -234,16 +255,20 @@ def _read(part: Sequence[Word], complaints: Complaints) -> str:
     return files[0]
 
 
-def own_arguments(words: Sequence[Word]) -> dict[str, object] | Word:
-    """Return the arguments of a function of the user, ``--name value``, of the types that their
-    values look like; which there are is known when its file is read. Or return a word that is no
-    argument."""
-    values: dict[str, object] = {}
+def own_step(
+    name: Word, words: Sequence[Word], complaints: Complaints, place: str
+) -> dict[str, object]:
+    """Return a step that is a function of the user, with its arguments, ``--name value``, of the
+    types that their values look like; which there are is known when its file is read. ``place``:
+    what is said of where it stands."""
+    values: dict[str, object] = {"use": name.text}
     queue = list(words)
     while queue:
         word = queue.pop(0)
         if not word.is_option:
-            return word
+            told = f"takes nothing without its name, but got {word.text!r}"
+            complaints.refuse(f"{place}, {name.text}: {told}", word)
+            return values
         argument = argument_of(word)
         text = argument.value
         if text is None and queue and not queue[0].is_option:

@@ -69,11 +69,16 @@ def tables(job: Job, folder: Path | None, *, defaults: bool = False) -> list[dic
     without. Paths are absolute; those of functions in ``folder``, which the job may run, are
     relative to it."""
     known = step_kinds.steps_of(job.op.name)
-    steps = (_written(step, known, defaults=defaults) for step in dump_job(job)["op"]["steps"])
+    steps = (
+        _written(step, known, defaults=defaults, folder=folder)
+        for step in dump_job(job)["op"]["steps"]
+    )
     return [_with_use(step, folder) for step in steps]
 
 
-def _written(step: WrittenStep, known: Known, *, defaults: bool) -> dict[str, Any]:
+def _written(
+    step: WrittenStep, known: Known, *, defaults: bool, folder: Path | None = None
+) -> dict[str, Any]:
     said: dict[str, Any] = (
         {"use": step["use"], KEPT: {"file": file_of(step)}}
         if step.get("use")
@@ -84,18 +89,19 @@ def _written(step: WrittenStep, known: Known, *, defaults: bool) -> dict[str, An
         value = step.get(name)
         if value is not None and (defaults or leaf.required or value != leaf.default):
             if name in SIDES:
-                value = _side(value, known)
+                value = _side(value, known, folder)
             elif name in SIDE_TABLES:
-                value = {key: _side(side, known) for key, side in value.items()}
+                value = {key: _side(side, known, folder) for key, side in value.items()}
             said[name] = value
     return said
 
 
-def _side(value: Any, known: Known) -> Any:
+def _side(value: Any, known: Known, folder: Path | None) -> Any:
     """Return a second raster as a job file says it."""
     if not isinstance(value, dict):
         return value
-    steps = [_written(step, known, defaults=False) for step in value.get("steps", ())]
+    written = [_written(step, known, defaults=False) for step in value.get("steps", ())]
+    steps = [_with_use(step, folder) for step in written]
     return {"input": value["input"], "steps": steps}
 
 

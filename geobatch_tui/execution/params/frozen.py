@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 Resampling = Literal[
     "nearest",
@@ -55,12 +55,16 @@ WARP_NAMES = {
 }
 
 
+#: A step as plain values, by its keys.
+type StepValues = Mapping[str, Any]
+
+
 def step_version(name: str) -> int:
     """Return the version of a step: raised whenever the same parameters give other pixels."""
     return STEP_VERSIONS.get(name, 1)
 
 
-def may_survey(step: Mapping[str, Any]) -> bool:
+def may_survey(step: StepValues) -> bool:
     """Whether planning a step of rasters, or a chain beside it, may look at all pixels."""
     match step["name"]:
         case "scale":
@@ -71,10 +75,20 @@ def may_survey(step: Mapping[str, Any]) -> bool:
             own = not step["max_distance"] or step["distance_units"] != "pixel"
         case _:
             own = False
-    beside = [step.get(name) for name in SIDES]
-    beside += [side for name in SIDE_TABLES for side in (step.get(name) or {}).values()]
-    chains = [side["steps"] for side in beside if isinstance(side, dict)]
-    return own or any(may_survey(one) for chain in chains for one in chain)
+    return own or any(may_survey(one) for _, chain in chains_beside(step) for one in chain)
+
+
+def chains_beside(step: StepValues) -> Iterator[tuple[str, Sequence[StepValues]]]:
+    """Yield the chains that make second rasters of a step: name, ``overlay`` or ``inputs.B``, and
+    steps."""
+    sides = {name: step.get(name) for name in SIDES}
+    for name in SIDE_TABLES:
+        table = step.get(name)
+        if isinstance(table, dict):
+            sides |= {f"{name}.{key}": side for key, side in table.items()}
+    for name, side in sides.items():
+        if isinstance(side, dict) and isinstance(side.get("steps"), list | tuple):
+            yield name, side["steps"]
 
 
 #: Parameters as they come back from JSON: each field of their model an attribute.

@@ -12,7 +12,7 @@ from geobatch_tui.errors import GeobatchError
 from geobatch_tui.execution.params import gdal_steps
 from geobatch_tui.execution.params.calc.expression import parse
 from geobatch_tui.execution.params.calc.expression_text import text_of
-from geobatch_tui.execution.params.frozen import COMBINING, OWN_SOURCE, SIDES
+from geobatch_tui.execution.params.frozen import COMBINING, OWN_SOURCE, SIDES, chains_beside
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.encode.gdal_options import LEVEL_KEYS, LOSSLESS
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
@@ -53,7 +53,9 @@ def window_command(item: ItemContext, window: Window) -> str:
     """Return a command that computes one window in memory, and so reads what its chunk reads; our
     own if a function of the user makes its pixels."""
     plan = RasterPlan.from_json(item.plan.detail)
-    if any("use" in step for step in item.params.get("steps", ())):
+    steps = item.params.get("steps", ())
+    nested = (one for step in steps for _, chain in chains_beside(step) for one in chain)
+    if any("use" in step for step in (*steps, *nested)):
         grid = item.plan.grid
         row, col = divmod(grid.under(window)[0], grid.columns)
         return own_trials.command_for(item, f"{row},{col}")

@@ -45,9 +45,9 @@ class Trials:
         self._done: set[Key] = set()
         self.raises = raises
 
-    def key(self, number: int, values: Json) -> Key:
-        """Return what a trial of step ``number`` is known by; ``values``: of its plan."""
-        return (*self._run, number, values["code"], repr(values["parameters"]))
+    def key(self, place: str, values: Json) -> Key:
+        """Return what a trial of the step at ``place`` is known by; ``values``: of its plan."""
+        return (*self._run, place, values["code"], repr(values["parameters"]))
 
     def is_due(self, key: Key) -> bool:
         """Whether a function is to be tried."""

@@ -19,6 +19,7 @@ from geobatch_tui.errors import (
     TransientError,
 )
 from geobatch_tui.execution.io.digest import alike
+from geobatch_tui.execution.params.frozen import SIDE_TABLES, SIDES
 from geobatch_tui.execution.protocol.messages import Failure, SourceIdentity
 from geobatch_tui.execution.runtime.classify import BY_ERRNO
 from geobatch_tui.execution.sources import source_files
@@ -206,10 +207,16 @@ def changed_code(names: Sequence[str], params: Json) -> str:
     return ", ".join(told)
 
 
-def functions_in(params: Json) -> list[Json]:
-    """Return what is known of the user's functions in a chain. Plans do not hold all of it."""
+def functions_in(params: Json) -> list[Json | str]:
+    """Return what is known of the user's functions in a chain, and in those beside its steps. Plans
+    do not hold all of it."""
     steps = params["op"].get("steps", ())
-    return [step["function"] for step in steps if "function" in step]
+    found: list[Json | str] = [step["function"] for step in steps if "function" in step]
+    for step in steps:
+        states = [step.get(f"{name}_state") for name in SIDES]
+        states += [one for name in SIDE_TABLES for one in step.get(f"{name}_state", {}).values()]
+        found += [one for one in states if one and '"function": ' in one]
+    return found
 
 
 def _are_same_steps(before: Any, after: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from geobatch_tui.execution.params.frozen import chains_beside
 from geobatch_tui.execution.protocol.messages import (
     ItemContext,
     ItemPlan,
@@ -64,7 +65,9 @@ def what_it_got(found: Dossier) -> ResultTask | Unseen:
     chunk = found.letter.chunk_id
     if item is None or not item.plan or chunk is None:
         return Unseen("the item was not planned, so no chunk of it can be computed")
-    if any("use" in step for step in _steps(found)) and not found.trusted:
+    steps = _steps(found)
+    nested = (one for own in steps for _, chain in chains_beside(own) for one in chain)
+    if any("use" in one for one in (*steps, *nested)) and not found.trusted:
         return Unseen("the run belongs to another user: code of its job is not run here")
     if not step.number:
         return Unseen("the source is to blame: its window is what there is to see")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from geobatch_tui.config.layers import load_job, make_job
 from geobatch_tui.config.problems import InvalidJobError
 from geobatch_tui.config.schema import Job, dump_job
+from geobatch_tui.config.writing.toml_writer import job_toml
+from geobatch_tui.orchestration.plan.fingerprints import functions_in
 
 JOB = """
 [source]
@@ -140,3 +143,56 @@ def test_a_job_of_values_is_relative_to_the_current_directory(job, tmp_path, mon
         }
     )
     assert made.job.op.params.steps[0].size == 5
+
+
+NESTED = "read a.tif ! blend --overlay [ read {source} ! FILE:f --size 4 ] ! write out"
+
+
+def test_a_chain_beside_a_step_names_functions_as_steps_do(job, tmp_path):
+    """Those beside the job alone, by its own words, as a table, and as it is written anew."""
+    (tmp_path / "other.py").write_text("def f(block, *, size: int = 3): ...\n")
+    path = job()
+    path.write_text(f"pipeline = '{NESTED.replace('FILE', f'{tmp_path}/other.py')}'\n")
+    assert "step[1].overlay: " in refusal(path)
+    assert "does not lie beside the job file" in refusal(path)
+    path.write_text(f"pipeline = '{NESTED.replace('FILE', 'steps.py')}'\n")
+    loaded = load_job(path)
+    (inner,) = loaded.job.op.params.steps[0].overlay.steps
+    assert (inner["use"], inner["size"]) == ("steps.py:f", 4)
+    assert inner["function"]["file"] == str(tmp_path / "job" / "steps.py")
+    assert "step 1, overlay, runs code of this job: steps.py:f" in loaded.warnings[0]
+    again = tmp_path / "job" / "again.toml"
+    again.write_text(job_toml(loaded.job, again.parent))
+    assert 'use = "steps.py:f"' in again.read_text()
+    assert load_job(again).job == loaded.job
+    again.write_text(
+        again.read_text().replace(
+            "size = 4", f'size = 4, function = {{ file = "{tmp_path}/other.py" }}'
+        )
+    )
+    (inner,) = load_job(again).job.op.params.steps[0].overlay.steps
+    assert inner["function"]["file"] == str(tmp_path / "job" / "steps.py")
+
+
+def test_a_file_of_gdals_names_no_function_beside_a_step(job, tmp_path):
+    """As it names none among its steps."""
+    path = job().with_name("a.gdalg.json")
+    words = NESTED.replace("FILE", "steps.py").replace(" ! write out", "")
+    said = {"type": "gdal_streamed_alg", "command_line": f"gdal raster pipeline {words}"}
+    path.write_text(json.dumps(said))
+    assert "has no step 'steps.py:f'" in refusal(path, overrides=["output.dir=out"])
+
+
+def test_what_a_function_beside_a_step_is_decides_pixels(job, tmp_path):
+    """Its code does, and not where it lies."""
+    path = job()
+    path.write_text(f"pipeline = '{NESTED.replace('FILE', 'steps.py')}'\n")
+    first = load_job(path).job
+    moved = tmp_path / "moved"
+    (tmp_path / "job").rename(moved)
+    second = load_job(moved / "job.toml").job
+    assert functions_in(first.semantic()) == functions_in(second.semantic()) != []
+    (moved / "steps.py").write_text("def f(block, *, size: int = 5): return block\n")
+    assert functions_in(load_job(moved / "job.toml").job.semantic()) != functions_in(
+        first.semantic()
+    )

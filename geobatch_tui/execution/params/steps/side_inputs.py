@@ -69,8 +69,6 @@ class SideChain(BaseModel):
 
 def _checked(step: dict[str, Any], known: Any, check: Any) -> dict[str, Any]:
     """Return a step as it is kept. Raises ValueError."""
-    if "use" in step:
-        raise ValueError("functions of one's own are not run in a chain beside another")
     named = check(step, known)
     name = str(named["name"])
     if name in COMBINING:
@@ -96,8 +94,16 @@ def _semantic(step: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
     """Return what changes the pixels of a step."""
     said = {}
     for name, value in step.items():
-        extra = model.model_fields[name].json_schema_extra
-        if not (isinstance(extra, dict) and extra.get("kind") == "operational"):
+        field = model.model_fields.get(name)
+        if field is None:  # a parameter of a function
+            said[name] = value
+            continue
+        extra, inner = field.json_schema_extra, field.annotation
+        if isinstance(extra, dict) and extra.get("kind") == "operational":
+            continue
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and isinstance(value, dict):
+            said[name] = _semantic(value, inner)
+        else:
             said[name] = value
     return said
 

@@ -76,8 +76,8 @@ class Phase:
                 raise
             if isinstance(error, _DAMAGE) and BESIDE not in error.evidence:
                 raise _lost(self.source, self.first, _met(self.source, error)) from error
-            number: Any = error.evidence.get(STEP)
-            if number is not None:
+            number = error.evidence.get(STEP)
+            if isinstance(number, int):
                 error.evidence = {**error.evidence, STEP: number + self.source.steps}
             raise
 

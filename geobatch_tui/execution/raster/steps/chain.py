@@ -234,14 +234,19 @@ class Stream:
     def side(self, side: Json, window: Window) -> Block:
         """Raises as :meth:`block`, and SourceChangedError if its file is another."""
         with side_chain.reading(side):
-            key = f"side {side['name']}"
-            known = self.built.get(key)
-            if not isinstance(known, Stream):
-                opened, chain = side_chain.open_side(side, self.opened)
-                here = self.here and _is_same_grid(self.raster, chain[-1].raster)
-                known = Stream(opened, chain, self.stage, self.undefined, here, beside=True)
-                self.built[key] = known
-            return known.block(window)
+            return self.stream_of(side).block(window)
+
+    def stream_of(self, side: Json) -> Stream:
+        """Return the second raster that the step behind was planned with; who asks it for pixels
+        does so within :func:`side_chain.reading`."""
+        key = f"side {side['name']}"
+        known = self.built.get(key)
+        if not isinstance(known, Stream):
+            opened, chain = side_chain.open_side(side, self.opened)
+            here = self.here and _is_same_grid(self.raster, chain[-1].raster)
+            known = Stream(opened, chain, self.stage, self.undefined, here, beside=True)
+            self.built[key] = known
+        return known
 
     def windows(self) -> Iterator[Window]:
         pixels = _PART_BYTES // pixel_bytes(self.chain)

@@ -35,6 +35,8 @@ BLOCK = 256
 #: GDAL's warper reads files. What the steps before give is put into one in memory if it has no more
 #: pixels than this, and is stored else.
 MOST_IN_MEMORY = 2**22
+#: The note that a function of the user takes memory that nobody knows yet.
+UNMEASURED = "unmeasured"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.plan import Raster, StepPlan, number_of
 from geobatch_tui.execution.raster.steps.conversion import block_of, valid_bands
 from geobatch_tui.execution.raster.steps.own.declared import MEMORY, Declared
-from geobatch_tui.execution.raster.steps.step import Block, LocalStep
+from geobatch_tui.execution.raster.steps.step import UNMEASURED, Block, LocalStep
 from geobatch_tui.execution.runtime import own_module
 from geobatch_tui.execution.runtime.own_declaration import packed, unpacked
 from geobatch_tui.functions import declaration_of
@@ -53,7 +53,7 @@ class Function(LocalStep):
         asked = Declared(use, said, given)
         halo, memory = asked.halo(), asked.memory()
         if memory is None:
-            planning.notes["unmeasured"] = True
+            planning.notes[UNMEASURED] = True
         wants = function.code.given
         if halo and up.validity != "none" and not {"valid", "nodata"} & set(wants):
             planning.warn(

@@ -7,6 +7,7 @@ its block, or at chance, the two differ. When that is done: see ``own_trials``.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,15 @@ import numpy as np
 
 from geobatch_tui.errors import SeamError
 from geobatch_tui.execution.protocol.window import Window
+from geobatch_tui.execution.raster.plan import sides_of, unpack_chain
+from geobatch_tui.execution.raster.steps.second import side_chain
 from geobatch_tui.execution.raster.steps.step_table import STEPS
 from geobatch_tui.execution.runtime.own_trials import Trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from geobatch_tui.execution.protocol.messages import ChunkTask
+    from geobatch_tui.execution.protocol.messages import ChunkTask, Json
     from geobatch_tui.execution.raster.plan import RasterPlan, StepPlan
     from geobatch_tui.execution.raster.steps.chain import Stream
     from geobatch_tui.execution.raster.steps.step import Block
@@ -29,21 +32,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """A step to try: the stream that ends with it, and the window of it that a chunk needs."""
+    """A step to try: the stream that ends with it, and the window of it that a chunk needs;
+    ``side``: the second raster that it makes; None: it is a step of the chain itself."""
 
     stream: Stream
     window: Window
     key: Key
+    side: Json | None = None
 
 
 def is_due(task: ChunkTask, plan: RasterPlan) -> bool:
     """Whether a chunk has steps to try."""
     trials = Trials(task)
     return any(
-        trials.is_due(trials.key(number, step.values))
-        for number, step in enumerate(plan.chain)
-        if "use" in step.values
+        trials.is_due(trials.key(place, step.values)) for place, step in _functions(plan.chain)
     )
+
+
+def _functions(chain: tuple[StepPlan, ...], within: str = "") -> Iterator[tuple[str, StepPlan]]:
+    """Yield the functions of a chain, and of those beside its steps, each with its place."""
+    for number, step in enumerate(chain):
+        if "use" in step.values:
+            yield f"{within}{number}", step
+        for side in sides_of(step):
+            yield from _functions(unpack_chain(side["chain"]), f"{number} {side['name']} ")
 
 
 def prove(task: ChunkTask, stream: Stream, window: Window) -> None:
@@ -53,17 +65,28 @@ def prove(task: ChunkTask, stream: Stream, window: Window) -> None:
         SeamError: one gives other pixels in another cut; it says where.
     """
     trials = Trials(task)
-    for trial in _trials(trials, stream, window):
-        if trials.is_due(trial.key) and _is_proved(trial):
+    # The first of the chain first: one behind it would have its faults.
+    for trial in reversed(list(_trials(trials, stream, window))):
+        if not trials.is_due(trial.key):
+            continue
+        with nullcontext() if trial.side is None else side_chain.reading(trial.side):
+            proved = _is_proved(trial)
+        if proved:
             trials.passed(trial.key)
 
 
-def _trials(trials: Trials, stream: Stream, window: Window) -> Iterator[_Trial]:
-    """Walk from the last step to the first, with the window that is needed of each."""
+def _trials(
+    trials: Trials, stream: Stream, window: Window, side: Json | None = None, within: str = ""
+) -> Iterator[_Trial]:
+    """Walk from the last step to the first, and through the chains beside them, with the window
+    that is needed of each."""
     while len(stream.chain) > 1 and window.size:
-        step = stream.step
+        step, place = stream.step, f"{within}{len(stream.chain) - 1}"
         if "use" in step.values:
-            yield _Trial(stream, window, trials.key(len(stream.chain) - 1, step.values))
+            yield _Trial(stream, window, trials.key(place, step.values), side)
+        for beside in sides_of(step):
+            other, at = stream.before.stream_of(beside), f"{place} {beside['name']} "
+            yield from _trials(trials, other, window, beside, at)
         window = STEPS[step.name].need(step, stream.before.raster, window)
         stream = stream.before
 

@@ -32,7 +32,7 @@ from geobatch_tui.execution.raster.plan import StepPlan, pack_chain, sides_of, u
 from geobatch_tui.execution.raster.source import opened_source, size_checks
 from geobatch_tui.execution.raster.source.opened_source import OpenSource
 from geobatch_tui.execution.raster.source_facts import Facts
-from geobatch_tui.execution.raster.steps.step import Planning, Side, Source, grid_of
+from geobatch_tui.execution.raster.steps.step import UNMEASURED, Planning, Side, Source, grid_of
 from geobatch_tui.execution.raster.steps.step_table import BESIDE, READ, READ_VERSION, pixel_bytes
 
 if TYPE_CHECKING:
@@ -89,8 +89,10 @@ class SidePlanner:
     def _on_own(self, name: str, steps: Sequence[Json]) -> tuple[StepPlan, ...]:
         if self.chain[0].name in COMBINING:
             raise SchemaError(f"an item of many files has no one {OWN_SOURCE}; name a file")
-        within = f"{self.planning.step}: {name}: "
-        return self.plan_steps([self.chain[0]], steps, self._below(), self.own, within=within)
+        within, below = f"{self.planning.step}: {name}: ", self._below()
+        planned = self.plan_steps([self.chain[0]], steps, below, self.own, within=within)
+        self._keep(below)
+        return planned
 
     def _on_file(
         self, name: str, asked: Json, stack: contextlib.ExitStack
@@ -116,7 +118,13 @@ class SidePlanner:
         opener = self.opener(partial(OpenSource.of, path, facts, stack, dataset))
         first = StepPlan(READ, READ_VERSION, {}, raster)
         planned = self.plan_steps([first], asked["steps"], below, opener, within=within)
+        self._keep(below)
         return planned, facts
+
+    def _keep(self, below: Planning) -> None:
+        """Note that a function in the chain beside takes memory that nobody knows yet."""
+        if below.notes.get(UNMEASURED):
+            self.planning.notes[UNMEASURED] = True
 
     def _below(self) -> Planning:
         """Return the planning of the chain beside; its notes are not those of the item."""
@@ -173,18 +181,28 @@ def at_home(plan: RasterPlan, steps: Sequence[Json]) -> RasterPlan:
     behind = plan.chain[1:]
     chain = [plan.chain[0]]
     for step, params in zip(behind, steps[len(steps) - len(behind) :], strict=True):
-        sides = [{**side, "path": _path_in(params, side["name"])} for side in sides_of(step)]
+        sides = [_at_home(side, params) for side in sides_of(step)]
         values = {**step.values, "beside": sides} if sides else step.values
         chain.append(replace(step, values=values))
     return replace(plan, chain=tuple(chain))
 
 
-def _path_in(params: Json, name: str) -> str:
-    """Return the path that parameters have for a second raster, ``overlay`` or ``inputs.B``."""
+def _at_home(side: Json, params: Json) -> Json:
+    """Return a second raster, ``overlay`` or ``inputs.B``, with the file and the functions that
+    parameters have for it."""
     asked: Any = params
-    for key in name.split("."):
+    for key in side["name"].split("."):
         asked = asked[key]
-    return asked if isinstance(asked, str) else str(asked["input"])
+    if isinstance(asked, str):
+        return {**side, "path": asked}
+    first, *behind = side["chain"]
+    chain = [
+        {**step, "values": {**step["values"], "file": own["function"]["file"]}}
+        if "use" in own
+        else step
+        for step, own in zip(behind, asked["steps"], strict=True)
+    ]
+    return {**side, "path": str(asked["input"]), "chain": [first, *chain]}
 
 
 def open_side(values: Json, opened: OpenSource) -> tuple[OpenSource, tuple[StepPlan, ...]]:

@@ -9,6 +9,7 @@ import pytest
 from chains import chain_item, raster
 
 from geobatch_tui.errors import SeamError
+from geobatch_tui.execution.params.chain_params import RasterChain
 from geobatch_tui.execution.protocol.messages import ChunkTask
 from geobatch_tui.execution.raster import chunk
 from geobatch_tui.execution.raster.plan import RasterPlan
@@ -97,3 +98,39 @@ def test_small_windows_are_tried_as_far_as_they_can_be_cut(task):
     two = {"name": "clip", "window": [3, 4, 3, 2]}
     with pytest.raises(SeamError):
         pixels(task(two, "scaled", proves=True))
+
+
+BESIDE = {"name": "calc", "calc": ["A + B"], "dialect": "muparser"}
+
+
+def beside(tmp_path, *functions):
+    """A step with a chain of functions beside it, on the source of the item."""
+    steps = [{"use": f"{tmp_path}/steps.py:{name}"} for name in functions]
+    return {**BESIDE, "inputs": {"B": {"input": "{source}", "steps": steps}}}
+
+
+def test_chains_beside_a_step_are_tried(task, tmp_path):
+    """Each function in them, in the first chunk; the pixels are those of the same chain."""
+    first = task(beside(tmp_path, "count", "flat"))
+    assert is_due(first)
+    assert (pixels(first) == pixels(task({"name": "calc", "calc": ["X + 3"]}))).all()
+    assert is_due(first)  # what is flat proves nothing
+    counted = task(beside(tmp_path, "count"))
+    pixels(replace(counted, epoch=2))
+    assert not is_due(replace(counted, epoch=2, index=1))
+    with pytest.raises(SeamError, match=r"steps\.py:scaled"):
+        pixels(task(beside(tmp_path, "scaled", "count"), proves=True))
+    assert first.item.plan.notes["unmeasured"]
+
+
+def test_a_chain_beside_is_found_where_the_job_lies(task, tmp_path):
+    """A plan that was kept does not say where its functions are."""
+    first = task(beside(tmp_path, "flat"))
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (tmp_path / "steps.py").rename(moved / "steps.py")
+    steps = RasterChain.model_validate({"steps": [beside(moved, "flat")]}).model_dump(mode="json")
+    item = replace(first.item, params=steps)
+    assert (
+        pixels(replace(first, item=item)) == pixels(task({"name": "calc", "calc": ["X+3"]}))
+    ).all()

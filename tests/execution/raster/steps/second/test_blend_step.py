@@ -314,7 +314,7 @@ def test_other_images_are_refused(tmp_path):
         ({"overlay": 3}, "path of a file, or a table"),
         ({"overlay": {"input": "{source}", "steps": [{"name": "hill"}]}}, "no step 'hill'"),
         ({"overlay": {"input": "{source}", "steps": [{"name": "slope", "a": 1}]}}, "slope: "),
-        ({"overlay": {"input": "{source}", "steps": [{"use": "a.py:b"}]}}, "one's own"),
+        ({"overlay": {"input": "{source}", "steps": [{"use": "a.py:b"}]}}, "a.py cannot be"),
         ({"overlay": {"input": "{source}", "steps": [{"name": "mosaic"}]}}, "mosaic combines"),
         ({"overlay": {"input": "{source}", "more": 1}}, "more"),
         ({"overlay": {"input": "{source}"}, "opacity": 101}, "opacity"),
