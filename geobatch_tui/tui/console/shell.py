@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, ClassVar, Final, override
 
 from rich.text import Text
 from textual import events, on
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, ScreenStackError, SystemCommand
+from textual.drivers.linux_driver import LinuxDriver
 from textual.theme import ThemeProvider
 from textual.widget import AwaitMount
 
@@ -24,6 +26,8 @@ from geobatch_tui.tui.kit.contrast import legible
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.kit.keymap import KEYS, bind, load_keymap
 from geobatch_tui.tui.kit.modal import Palette
+from geobatch_tui.tui.kit.paced_driver import LineFree, PacedDriver
+from geobatch_tui.tui.kit.painter import Painter
 from geobatch_tui.tui.parts.console_app import Console, Destination
 from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.help import HelpScreen, entries
@@ -37,12 +41,14 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from textual.binding import BindingType
     from textual.command import Provider
+    from textual.driver import Driver
     from textual.screen import Screen
 
     from geobatch_tui.tui.kit.endings import Wish
 
 _SETTLE: Final = 0.01
 _DROP: Final = Choice("drop", "Drop", "the edits are lost")
+_PICTURES: Final = LayoutUpdate, ChopsUpdate
 _TRAIL: Final = 50  #: screens on the way that are remembered
 
 
@@ -88,6 +94,35 @@ class Shell(Console):
         self._trail: list[str] = []
         self._at = -1
         self._stamps = themes.stamps()
+        self._painter: Painter | None = None
+
+    @override
+    def get_driver_class(self) -> type[Driver]:
+        """Return Textual's driver, but for a terminal the one that knows how far that is."""
+        found = super().get_driver_class()
+        return PacedDriver if found is LinuxDriver else found
+
+    @override
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        """Paint what has changed, when the terminal has come to what it was sent before."""
+        driver = self._driver
+        if not isinstance(driver, PacedDriver) or not isinstance(renderable, _PICTURES):
+            super()._display(screen, renderable)
+            return
+        if self._painter is None:
+            self._painter = Painter(self, driver, (self._begin_update, self._end_update))
+        self._painter.want()
+
+    def on_line_free(self, message: LineFree) -> None:
+        """Paint what had to wait."""
+        message.stop()
+        if self._painter is not None:
+            self._painter.paint()
+
+    def on_resize(self) -> None:
+        """Paint all anew: terminals fold and cut lines as they like."""
+        if self._painter is not None:
+            self._painter.forget()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return colours of chunk states, for themes that do not have them."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+
+import psutil
 import pytest
 from key_storm import weather
 
@@ -37,3 +40,18 @@ def test_a_long_storm(seed, tmp_path):
     storm, states = weather(seed, 2000, tmp_path)
     assert storm.answered > 200
     assert set(states) <= {"partial", "interrupted"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 122))
+def test_a_night_of_keys(seed, tmp_path):
+    """4,000 keys: nothing raises, no run is lost, and memory does not grow with what was typed."""
+    weather(seed + 1000, 200, tmp_path)  # loads what screens and dialogs need
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    storm, states = weather(seed, 4000, tmp_path)
+    gc.collect()
+    grown = (psutil.Process().memory_info().rss - before) / 1e6
+    assert storm.answered > 400
+    assert set(states) <= {"partial", "interrupted"}
+    assert grown < 60

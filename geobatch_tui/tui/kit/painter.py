@@ -1,0 +1,102 @@
+"""Paints a terminal through a driver that knows how far it is: never more than it keeps up with.
+
+Textual queues each change of the picture for the terminal. On a slow line that is a queue of old
+pictures, before which a key waits. Here a picture that cannot be sent is none: the next one that
+can is compared with what the terminal shows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import COLOR_SYSTEMS
+from rich.control import Control
+from textual._context import visible_screen_stack
+
+from geobatch_tui.tui.kit.cell_patch import TerminalPicture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.app import App
+    from textual.timer import Timer
+
+    from geobatch_tui.tui.kit.paced_driver import PacedDriver
+
+_SOON: Final = 0.02
+
+
+class Painter:
+    """Paints one app.
+
+    Args:
+        app: the app.
+        driver: of its terminal.
+        guard: called around what is sent, so that a terminal shows it at once: begin, end.
+    """
+
+    def __init__(
+        self,
+        app: App[Any],
+        driver: PacedDriver,
+        guard: tuple[Callable[[], None], Callable[[], None]],
+    ) -> None:
+        self._app = app
+        self._driver = driver
+        self._guard = guard
+        self._picture = TerminalPicture()
+        self._begun = 0
+        self._wanted = False
+        self._cursor: tuple[int, int] | None = None
+        self._timer: Timer | None = None
+
+    def forget(self) -> None:
+        """Paint all anew the next time: the terminal may show anything."""
+        self._picture.forget()
+
+    def want(self) -> None:
+        """Paint what has changed, now or as soon as the line is free."""
+        self._wanted = True
+        self.paint()
+
+    def paint(self) -> None:
+        """Paint if that is wanted, and there is room for it."""
+        app, driver = self._app, self._driver
+        if not self._wanted or app._closed or not app._running:  # noqa: SLF001 - as Textual asks
+            return
+        room = 0 if driver.is_behind else driver.load.room()
+        if not room or app._batch_count:  # noqa: SLF001
+            self._again(driver.load.wait() if not room else _SOON)
+            return
+        if self._begun != driver.begun:
+            self._begun = driver.begun
+            self._picture.forget()
+        text, self._wanted = self._patch(room)
+        if text:
+            begin, end = self._guard
+            begin()
+            driver.write(text)
+            end()
+            if driver.load.wants_question():
+                driver.ask(len(text.encode()), whole=not self._wanted)
+            driver.flush()
+        if self._wanted:
+            self._again(driver.load.wait())
+
+    def _patch(self, room: int) -> tuple[str, bool]:
+        """Return what is to be sent, and whether there is more."""
+        app = self._app
+        visible_screen_stack.set(app._background_screens)  # noqa: SLF001 - what a dialog lies on
+        strips = app.screen._compositor.render_strips()  # noqa: SLF001 - Textual has no other way
+        system = COLOR_SYSTEMS.get(app.console.color_system or "")
+        text, whole = self._picture.patch(strips, system, room)
+        cursor = app.screen.outer_size.clamp_offset(app.cursor_position)
+        if text or cursor != self._cursor:
+            self._cursor = cursor
+            text += Control.move_to(*cursor).segment.text
+        return text, not whole
+
+    def _again(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self._app.set_timer(min(seconds, 1.0), self.paint)

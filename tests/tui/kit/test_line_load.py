@@ -1,0 +1,129 @@
+"""How much a terminal is sent, by when it answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from geobatch_tui.tui.kit.line_load import UNLIMITED, LineLoad
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def load(clock):
+    """A line whose empty answer takes 50 ms."""
+    made = LineLoad(clock)
+    made.sent(0)
+    clock.now += 0.05
+    made.answered()
+    clock.now += 1.0
+    return made
+
+
+def test_a_terminal_that_never_answers_is_sent_everything(clock):
+    """And is asked but once."""
+    load = LineLoad(clock)
+    assert load.wants_question()
+    load.sent(0)
+    clock.now += 60
+    assert not load.wants_question()
+    assert load.room() == UNLIMITED
+
+
+def test_nothing_is_sent_while_a_picture_is_under_way(load, clock):
+    """Until it has come, and then the line rests for a while: twice as long as it was busy."""
+    load.sent(1000)
+    assert load.room() == 0
+    clock.now += 0.25
+    load.answered()
+    assert load.room() == 0
+    clock.now += 0.39
+    assert load.room() == 0
+    clock.now += 0.02
+    assert load.room() > 0
+
+
+def test_a_key_waits_for_no_rest(load, clock):
+    """Nor for a small picture that is under way, but for a large one."""
+    load.sent(5000)
+    load.key_came()
+    assert load.room() == 0
+    clock.now += 1.05
+    load.answered()
+    assert load.room() > 0
+    load.key_came()
+    load.sent(300)
+    assert load.room() > 0
+    load.sent(500)
+    assert load.room() == 0
+
+
+def test_the_hurry_ends_with_its_picture(load, clock):
+    """What is sent long enough after the key shows what the key did."""
+    load.key_came()
+    clock.now += 0.2
+    load.sent(300, whole=False)
+    assert load.room() > 0
+    load.sent(100)
+    assert load.room() == 0
+
+
+@pytest.mark.parametrize(("rate", "least", "most"), [(1500, 400, 500), (5000, 1300, 1700)])
+def test_parts_take_a_third_of_a_second(load, clock, rate, least, most):
+    """So that a key never waits longer for the rest of a picture."""
+    for _ in range(6):
+        load.sent(1000)
+        clock.now += 0.05 + 1000 / rate
+        load.answered()
+        clock.now += 5
+    assert least <= load.room() <= most
+
+
+def test_a_distant_terminal_is_not_taken_for_a_slow_one(load, clock):
+    """Half a second there and back, but wide: it need not rest, and parts are large."""
+    far = LineLoad(clock)
+    far.sent(0)
+    clock.now += 0.5
+    far.answered()
+    far.sent(20_000)
+    clock.now += 0.51
+    far.answered()
+    clock.now += 0.03
+    assert far.room() > 100_000
+
+
+def test_a_lost_answer_holds_nothing_up_for_good(load, clock):
+    """After ten seconds it is waited for no more."""
+    load.sent(100)
+    clock.now += 9
+    assert load.room() == 0
+    assert load.wait() == pytest.approx(1.0)
+    clock.now += 1.1
+    assert load.room() > 0
+
+
+def test_a_first_answer_is_waited_for_at_the_end_of_a_short_console(clock):
+    """A shell would take it for its own input; after half a second it is not expected."""
+    load = LineLoad(clock)
+    load.sent(0)
+    assert load.is_waiting()
+    clock.now += 0.6
+    assert not load.is_waiting()
+    load.answered()
+    assert not load.is_waiting()
+    load.sent(900)
+    clock.now += 0.6
+    assert load.is_waiting()

@@ -1,0 +1,97 @@
+"""A terminal behind a slow line gets the newest picture, and no queue of old ones."""
+
+from __future__ import annotations
+
+import pytest
+from cell_screen import CellScreen
+from rich.color import ColorSystem
+from rich.style import Style
+from textual.app import App
+from textual.strip import Strip
+from textual.widgets import Static
+
+from geobatch_tui.tui.kit.line_load import ASK, LineLoad
+from geobatch_tui.tui.kit.painter import Painter
+
+SIZE = (40, 8)
+
+
+class Wire:
+    """A driver whose terminal answers when it is told to."""
+
+    def __init__(self):
+        self.load = LineLoad()
+        self.load.sent(0)
+        self.load.answered()
+        self.begun = 1
+        self.is_behind = False
+        self.sent = []
+
+    def write(self, text):
+        self.sent.append(text)
+
+    def flush(self):
+        pass
+
+    def ask(self, count, *, whole):
+        self.load.sent(count, whole=whole)
+        self.write(ASK)
+
+
+class Clock(App):
+    """An app that shows a number."""
+
+    def compose(self):
+        yield Static("0", markup=False)
+
+
+def pictured(app):
+    """The cells that the app means to show."""
+    screen = CellScreen(*SIZE)
+    for y, strip in enumerate(app.screen._compositor.render_strips()):
+        line = (
+            Strip.render_style(style or Style(), text, ColorSystem.TRUECOLOR)
+            for text, style, _ in strip
+        )
+        screen.feed(f"\x1b[{y + 1};1H{''.join(line)}")
+    return screen.cells
+
+
+@pytest.mark.asyncio
+async def test_old_pictures_are_dropped():
+    """While the terminal has not come to what it was sent, twenty pictures are no bytes; then the
+    newest is sent, and what the terminal shows is what the app does."""
+    wire, screen, app = Wire(), CellScreen(*SIZE), Clock()
+    painter = Painter(app, wire, (lambda: None, lambda: None))
+    async with app.run_test(size=SIZE) as pilot:
+        app.console._color_system = ColorSystem.TRUECOLOR
+        painter.want()
+        first = len(wire.sent)
+        assert first
+        for count in range(1, 21):
+            app.query_one(Static).update(str(count))
+            await pilot.pause()
+            painter.want()
+        assert len(wire.sent) == first
+        wire.load.answered()
+        wire.load.key_came()
+        painter.paint()
+        assert len(wire.sent) > first
+        assert not any("19" in text for text in wire.sent)
+        screen.feed("".join(wire.sent))
+        assert screen.shows("20")
+        assert screen.cells == pictured(app)
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_queued_for_a_terminal_that_takes_nothing():
+    """Not even where it never answered: the queue of Textual would hold up the whole console."""
+    wire, app = Wire(), Clock()
+    wire.load, wire.is_behind = LineLoad(), True
+    painter = Painter(app, wire, (lambda: None, lambda: None))
+    async with app.run_test(size=SIZE):
+        painter.want()
+        assert not wire.sent
+        wire.is_behind = False
+        painter.paint()
+        assert wire.sent
