@@ -14,6 +14,7 @@ from textual import events, on
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, ScreenStackError, SystemCommand
 from textual.drivers.linux_driver import LinuxDriver
+from textual.screen import Screen
 from textual.theme import ThemeProvider
 from textual.widget import AwaitMount
 
@@ -36,19 +37,21 @@ from geobatch_tui.tui.parts.page import Filtered, Frame
 from geobatch_tui.tui.parts.palette import KeyCommands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from rich.console import RenderableType
+    from textual.actions import ActionParseResult
     from textual.binding import BindingType
     from textual.command import Provider
+    from textual.dom import DOMNode
     from textual.driver import Driver
-    from textual.screen import Screen
 
     from geobatch_tui.tui.kit.endings import Wish
 
 _SETTLE: Final = 0.01
 _DROP: Final = Choice("drop", "Drop", "the edits are lost")
 _PICTURES: Final = LayoutUpdate, ChopsUpdate
+_LEAVES: Final = ("dismiss", "escape")  #: begins of actions that need nothing of their screen
 _TRAIL: Final = 50  #: screens on the way that are remembered
 
 
@@ -174,6 +177,20 @@ class Shell(Console):
         self.entitle("")
         self.closes = True
         super().exit(result, return_code, message)
+
+    @override
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Run an action, but none that a screen has a key for before it has its widgets: keys that
+        were typed meanwhile come first on a busy machine. They may leave it."""
+        early = isinstance(default_namespace, Screen) and not default_namespace.is_mounted
+        if early and not (isinstance(action, str) and action.startswith(_LEAVES)):
+            return True
+        return await super().run_action(action, default_namespace, namespaces)
 
     @override
     def switch_mode(self, mode: str) -> AwaitMount:

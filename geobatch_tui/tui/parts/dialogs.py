@@ -85,12 +85,6 @@ class Walked[Result](Modal[Result]):
 
     list = getters.query_one(Options)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Refuse keys that come before field and list are there, but those that leave."""
-        if not self.is_mounted and action != "dismiss":
-            return False
-        return super().check_action(action, parameters)
-
     def action_move(self, by: int) -> None:
         if by > 0:
             self.list.action_cursor_down()

@@ -76,12 +76,6 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
         message.stop()
         self._agree(message.value)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Refuse to agree before the dialog shows to what."""
-        if not self.is_mounted and action == "agree":
-            return False
-        return super().check_action(action, parameters)
-
     def action_agree(self) -> None:
         self._agree(self.query_one(Input).value if self._check is not None else "")
 

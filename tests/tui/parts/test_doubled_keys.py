@@ -9,6 +9,7 @@ from scripted_run import busy_run
 from textual.command import CommandList, CommandPalette
 from textual.widgets import Input
 
+from geobatch_tui.tui.kit.modal import Palette
 from geobatch_tui.tui.letters.retry_plan import consequence
 from geobatch_tui.tui.parts.dialogs import Choice, PathDialog, Pick, Question
 from geobatch_tui.tui.screens.retry_dialog import RetryDialog
@@ -155,25 +156,35 @@ async def test_a_closed_palette_searches_no_more(console, script):
         assert searched == []
 
 
-async def test_keys_come_before_a_dialog_has_its_widgets(console, script):
+async def test_keys_come_before_a_screen_has_its_widgets(console, script):
     """As on a busy machine: they find no list and no field, so they do nothing but leave it."""
     busy_run(script)
     app = console()
+
+    async def at_once(*keys):
+        """What Textual does with a key that the screen below let pass."""
+        for key in keys:
+            if not await app._check_bindings(key, priority=True):
+                await app._check_bindings(key)
+
     async with app.run_test(size=(100, 30)) as pilot:
         await settle(pilot)
-        for dialog in (
+        for screen in (
+            Palette(),
             Pick("Pick", [Choice("a", "a", "the first"), Choice("b", "b", "the second")]),
             PathDialog("Open", "a directory", Path("x")),
             RetryDialog(
                 consequence({}, (), lambda _: None, live=False), "this run", check=lambda _: "wrong"
             ),
         ):
-            app.push_screen(dialog)
-            for key in ("down", "up", "pagedown", "pageup", "tab", "enter"):
-                await app._check_bindings(key, priority=True)
-                await app._check_bindings(key)
-            assert app.screen is dialog
+            app.push_screen(screen)
+            await at_once("down", "up", "pagedown", "pageup", "tab", "enter")
+            assert app.screen is screen
             await settle(pilot)
             type_at_once(app, "escape")
             await settle(pilot)
             assert len(app.screen_stack) == 1
+        app.switch_mode("dead")
+        await at_once(*"gsnNom<>", "escape", "enter")
+        await settle(pilot)
+        assert app.screen.is_mounted
