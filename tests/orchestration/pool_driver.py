@@ -18,7 +18,7 @@ from geobatch_tui.execution.protocol.messages import (
 from geobatch_tui.orchestration.schedule.events import WorkerUp
 from geobatch_tui.orchestration.workers.pool import Answered, Lost
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def item(root: Path, op: str = "test.faulty", key: str = "a.txt", **params) -> ItemContext:

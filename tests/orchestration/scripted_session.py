@@ -176,7 +176,7 @@ class RunPhase:
         """The engine's end, once all that it wrote is durable and told."""
         none: Any = SimpleNamespace(workers={})
         space: Any = self.space
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             finish = await self.engine.run(none, space)
             await self.session.flush()
             await asyncio.sleep(0)

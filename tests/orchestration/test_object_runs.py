@@ -127,7 +127,7 @@ async def test_workers_ask_for_what_waits_in_their_queues(tmp_path):
     """Of many small objects, several are on their way at once to one worker; few requests each."""
     names = [f"{number}.tif" for number in range(24)]
     with served(**dict.fromkeys(names, relief(256))) as objects:
-        objects.latency = 0.01
+        objects.latency = 0.05
         (tmp_path / "list.txt").write_text("\n".join(map(objects.url, names)))
         planned = job(f"@{tmp_path / 'list.txt'}", tmp_path / "out", WARP)
         result = await geobatch_tui.run(planned)

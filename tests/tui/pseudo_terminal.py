@@ -51,7 +51,7 @@ class Terminal:
         self.output += came
         return came
 
-    def wait_for(self, text, seconds=20.0):
+    def wait_for(self, text, seconds=60.0):
         """Read until the text was painted; fails if it is not."""
         until = time.monotonic() + seconds
         while text not in self.output:
@@ -71,7 +71,7 @@ class Terminal:
         os.close(self.primary)
         self.primary = -1
 
-    def ended(self, seconds=20.0):
+    def ended(self, seconds=60.0):
         """Wait for the process; its exit code, negative for a signal. Fails if it goes on."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:

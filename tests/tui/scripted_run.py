@@ -34,7 +34,7 @@ def shown(app):
 
 async def until(condition):
     """Wait until ``condition()`` holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the console's own loop has no event for it
             await asyncio.sleep(0.01)
 

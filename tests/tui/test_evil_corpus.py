@@ -146,7 +146,7 @@ WALK = [
 
 def press(shown, keys, awaited):
     """Type keys, and read until their text came and nothing more does; fails if it does not."""
-    begin, until = len(shown.output), time.monotonic() + 20
+    begin, until = len(shown.output), time.monotonic() + 60
     shown.type(keys.encode())
     shown.read(0.03)
     while shown.read(0.1) or awaited.encode() not in shown.output[begin:]:

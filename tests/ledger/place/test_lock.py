@@ -95,15 +95,15 @@ def test_update_replaces_the_body(path):
 def test_a_look_does_not_refuse_a_run(path, monkeypatch):
     """The shared lock of ``is_held`` lasts an instant; a run that starts then waits for it."""
     import fcntl
-    import threading
 
     path.touch()
-    fd = os.open(path, os.O_RDONLY)
-    fcntl.flock(fd, fcntl.LOCK_SH)
-    timer = threading.Timer(0.06, os.close, [fd])
-    timer.start()
+    looks = [os.open(path, os.O_RDONLY)]
+    fcntl.flock(looks[0], fcntl.LOCK_SH)
+    monkeypatch.setattr(
+        "geobatch_tui.ledger.place.lock.time.sleep", lambda _: os.close(looks.pop())
+    )
     RunLock.acquire(path).release()
-    timer.join()
+    assert not looks
 
 
 def test_a_replaced_file_is_not_the_lock(path, monkeypatch):

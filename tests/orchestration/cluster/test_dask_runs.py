@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -210,7 +211,8 @@ def _children(pid: int) -> list[str]:
 
 async def test_a_scheduler_that_is_gone(tmp_path):
     """Exit 17, and the same command resumes elsewhere."""
-    port = 38786 + os.getpid() % 1000
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     place = f"tcp://127.0.0.1:{port}"
     environment = {**os.environ, "GEOBATCH_OPS": OPS}
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]

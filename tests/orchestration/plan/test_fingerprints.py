@@ -78,7 +78,7 @@ def test_objects_are_identified_beside_each_other(tmp_path: Path) -> None:
     """Those of a plan, and those of a group; the first that fails is named."""
     names = [str(number) for number in range(24)]
     with served(**{name: name.encode() for name in names}) as objects:
-        objects.latency = 0.01
+        objects.latency = 0.05
         urls = [objects.url(name) for name in names]
         found = identify_all([*urls, objects.url("gone")], [None] * 25)
         assert [one.size for one in found[:24] if isinstance(one, SourceIdentity)] == [

@@ -122,8 +122,9 @@ async def test_pause_stops_and_resume_goes_on(tmp_path: Path) -> None:
         await asyncio.sleep(0.5)
         assert geobatch_tui.open_run(project.out).status()["counts"]["done"] == before
         await asyncio.to_thread(send, project.out, "resume")
-        await asyncio.sleep(0.7)
-        assert geobatch_tui.open_run(project.out).status()["counts"]["done"] > before
+        async with asyncio.timeout(20):
+            while geobatch_tui.open_run(project.out).status()["counts"]["done"] <= before:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         assert not task.done()
 
 
@@ -135,7 +136,7 @@ async def test_dead_letters_are_retried_while_the_run_goes_on(tmp_path: Path) ->
         tmp_path,
         op={
             "chunks": 300,
-            "milliseconds": 10,
+            "milliseconds": 20,
             "faults": {"raise": [0, 1]},
             "times": 2,
             "state_dir": str(state),
@@ -156,7 +157,7 @@ async def test_dead_letters_are_retried_while_the_run_goes_on(tmp_path: Path) ->
 async def test_dead_letters_are_dismissed_while_the_run_goes_on(tmp_path: Path) -> None:
     """The note is in the record, and who gave it; the letter still counts."""
     faults = {"raise": [0, 1]}
-    project = Project(tmp_path, op={"chunks": 300, "milliseconds": 10, "faults": faults})
+    project = Project(tmp_path, op={"chunks": 300, "milliseconds": 20, "faults": faults})
     async with live(project) as task:
         with contextlib.closing(LedgerReader(StateDir.open(project.out).ledger)) as reader:
             async with asyncio.timeout(20):

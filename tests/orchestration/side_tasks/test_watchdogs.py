@@ -27,7 +27,7 @@ class Desk:
 
     async def ends(self) -> None:
         assert self.watch._waiting is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.watch._waiting
 
 

@@ -10,7 +10,7 @@ import pytest
 from run_project import Project
 
 import geobatch_tui
-from geobatch_tui.errors import StateError
+from geobatch_tui.errors import GeobatchError, StateError
 from geobatch_tui.ledger.place.lock import RunLock
 from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.read.reader import LedgerReader
@@ -53,13 +53,21 @@ def test_rates_name_what_is_counted(tmp_path: Path, state: StateDir) -> None:
     assert status["output_dir"] == str(tmp_path / "out")
 
 
+def has_begun(out: Path) -> bool:
+    """Whether a run is recorded in the ledger of a directory."""
+    try:
+        return geobatch_tui.open_run(out).status()["state"] == "running"
+    except GeobatchError:
+        return False
+
+
 async def test_a_live_run_is_waited_for(tmp_path: Path) -> None:
     """Until it has let go of its lock; the status has its code."""
     project, control = Project(tmp_path, op={"milliseconds": 20, "chunks": 1000}), Control()
     task = asyncio.create_task(geobatch_tui.run(project.job(), control=control))
-    while not (project.out / ".geobatch/lock").exists():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(30):
+        while not has_begun(project.out):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     waiting = asyncio.create_task(asyncio.to_thread(geobatch_tui.open_run(project.out).wait, 0.02))
     await asyncio.sleep(0.2)
     assert not waiting.done()

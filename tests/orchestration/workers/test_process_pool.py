@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -59,6 +60,13 @@ async def gone(pid: int, seconds: float = 30.0) -> bool:
     while alive(pid) and time.monotonic() < deadline:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.01)
     return not alive(pid)
+
+
+async def begun(driver, worker, ident):
+    """Wait until a worker has taken up a task."""
+    async with asyncio.timeout(30):
+        while driver.pool._workers[worker].cells[RUNNING] != ident + 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_tasks_are_answered_in_order(driver):
@@ -195,8 +203,13 @@ async def test_hanging_task_is_killed(driver, fault):
     worker = await driver.worker()
     culprit = driver.fault(worker, fault)
     behind = driver.chunk(worker, 1)
-    await asyncio.sleep(0.3)
+    await begun(driver, worker, culprit)
+    await asyncio.sleep(0.1)
     pid = driver.ready[worker].pid
+    if fault == "child":
+        async with asyncio.timeout(20):
+            while not procfs.children(pid):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
     children = procfs.children(pid)
     assert len(children) == (1 if fault == "child" else 0)
     driver.pool.kill(worker, "timeout")
@@ -249,7 +262,9 @@ async def test_answer_sent_before_death_counts(driver):
     state = driver.pool._workers[worker]
     # The loop does not look at the pipe until the worker is dead.
     asyncio.get_running_loop().remove_reader(state.pipe._end.fileno())
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(20):
+        while not select.select([state.pipe._end], [], [], 0)[0]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     os.kill(driver.ready[worker].pid, signal.SIGKILL)
     lost = await driver.loss(worker)
     assert driver.outcomes[ident].receipt is not None
@@ -313,8 +328,8 @@ async def test_close_lets_the_running_task_finish_only(driver):
     worker = await driver.worker()
     first = driver.chunk(worker, 0, milliseconds=400)
     second = driver.chunk(worker, 1, milliseconds=400)
-    await asyncio.sleep(0.2)
-    await driver.pool.close(5.0)
+    await begun(driver, worker, first)
+    await driver.pool.close(20.0)
     lost = driver.lost[worker]
     assert first in driver.outcomes
     assert (lost.running, lost.queued, lost.cause) == (None, (second,), "retired")
@@ -324,8 +339,7 @@ async def test_close_ends_what_does_not_finish_in_time(driver):
     """Past its grace a hanging worker is ended; its task goes back without a failure."""
     worker = await driver.worker()
     ident = driver.fault(worker, "deaf")
-    while driver.pool._workers[worker].cells[RUNNING] != ident + 1:  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(0.01)
+    await begun(driver, worker, ident)
     async with asyncio.timeout(30):
         await driver.pool.close(0.2)
     lost = driver.lost[worker]
@@ -360,8 +374,9 @@ async def test_rss_counts_children(driver):
     worker = await driver.worker()
     alone = driver.pool.rss()[worker]
     driver.fault(worker, "child")
-    await asyncio.sleep(0.5)
-    assert driver.pool.rss()[worker] > alone + (4 << 20)
+    async with asyncio.timeout(20):
+        while driver.pool.rss()[worker] <= alone + (4 << 20):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
     driver.pool.kill(worker, "timeout")
     await driver.loss(worker)
 
@@ -370,7 +385,7 @@ async def test_flood_is_cut_while_it_runs(driver):
     """A file that a task floods without end stays small, though the worker cannot look."""
     worker = await driver.worker()
     ident = driver.fault(worker, "hang")
-    await asyncio.sleep(0.1)
+    await begun(driver, worker, ident)
     path = driver.root / "state" / f"worker-{worker}.err"
     with path.open("ab") as file:
         file.write(b"y" * (17 << 20))

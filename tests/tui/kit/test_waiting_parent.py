@@ -53,7 +53,7 @@ def start(tmp_path):
 
 
 def appears(path):
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not path.exists():
         assert time.monotonic() < until
         time.sleep(0.01)
