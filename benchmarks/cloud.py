@@ -19,19 +19,18 @@ import argparse
 import hashlib
 import json
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud_output import SENT, compete_to_store
+from cloud_output import SENT, Contestant, compete_to_store
 from data import path_of
 from jobs import reproject, write_job
-from measure import MB, RESULTS, ROOT, Measured, checked, geobatch, median, table
+from measure import MB, RESULTS, ROOT, checked, geobatch, median, table
 from raster import difference, files_of
 from raster_rows import COG, CREATION, GTIFF, WARP
 
@@ -68,23 +67,6 @@ ROWS = {
     "6933-cog": Work("relief", "EPSG:6933", "COG", {"local": 1.25, "gdalwarp": 0.30}),
     "tiles-3857": Work("tiles", "EPSG:3857", "GTiff", {"local": 0, "gdalwarp": 0.12}),
 }
-
-
-@dataclass(slots=True)
-class Contestant:
-    """A command and the directory that it fills; what its runs took."""
-
-    name: str
-    command: list[str]
-    directory: Path
-    env: dict[str, str] = field(default_factory=dict)
-    runs: list[Measured] = field(default_factory=list)
-    traffic: dict[str, Any] = field(default_factory=dict)
-
-    def clear(self) -> None:
-        """Begin with an empty directory."""
-        shutil.rmtree(self.directory, ignore_errors=True)
-        self.directory.mkdir()
 
 
 class Server:

@@ -29,14 +29,16 @@ PART, AT_ONCE = 8 << 20, 8
 
 
 @dataclass(slots=True)
-class Writer:
-    """A command, and the directory that it begins with empty; what its runs took."""
+class Contestant:
+    """A command, and the directory that it begins with empty; what its runs took, and what the last
+    asked a server for, where that is counted."""
 
     name: str
     command: list[str]
     directory: Path
     env: dict[str, str] = field(default_factory=dict)
     runs: list[Measured] = field(default_factory=list)
+    traffic: dict[str, Any] = field(default_factory=dict)
 
     def clear(self) -> None:
         """Begin with an empty directory."""
@@ -100,7 +102,7 @@ def compete_to_store(name: str, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
-def senders(data: str, endpoint: str, scratch: Path) -> list[Writer]:
+def senders(data: str, endpoint: str, scratch: Path) -> list[Contestant]:
     """Geobatch into a store and into a directory, and what sends the latter's output."""
     op, source = reproject("EPSG:6933", "bilinear"), path_of(data)
     output = {"format": "COG", "creation": CREATION}
@@ -118,9 +120,9 @@ def senders(data: str, endpoint: str, scratch: Path) -> list[Writer]:
     env = {"STORE_KEY": "key", "XDG_STATE_HOME": str(state)}
     sent = [sys.executable, __file__, str(local / f"{source.stem}.tif"), endpoint]
     return [
-        Writer("geobatch", geobatch("run", str(stored), "--headless"), state, env),
-        Writer("local", geobatch("run", str(job), "--headless"), local),
-        Writer("send", sent, scratch / "sent"),
+        Contestant("geobatch", geobatch("run", str(stored), "--headless"), state, env),
+        Contestant("local", geobatch("run", str(job), "--headless"), local),
+        Contestant("send", sent, scratch / "sent"),
     ]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -163,17 +164,6 @@ async def open_pool(
         stores=stores,
     )
 
-    def on_refused(refused: Refused) -> None:
-        fields = {"host": refused.host} if refused.host else {}
-        session.log.emit("node.refused", level="warning", message=str(refused), **fields)
-        session.put(Noted("node.refused", {"node": refused.label, "why": refused.why}))
-
-    def on_lost(node: Node, why: str) -> None:
-        event, level = ("node.lost", "warning") if why else ("node.left", "info")
-        text = f"{node.label}: {why or 'it has done its work, and left'}"
-        session.log.emit(event, level=level, message=text, host=node.host)
-        session.put(Noted(event, {"node": node.label, "why": why}))
-
     scaling = Scaling(job.dask, left)
     token = Token.written((str(output_dir), str(root)))
     pool = DaskPool(
@@ -182,8 +172,8 @@ async def open_pool(
         Membership(cluster, orders, token, sample(paths), resources.share, scaling),
         scaling,
         on_fatal=on_fatal,
-        on_refused=on_refused,
-        on_lost=on_lost,
+        on_refused=partial(_note_refused, session),
+        on_lost=partial(_note_lost, session),
         share=resources.share,
         handles=job.engine.max_open_files,
         most=resources.workers if resources.workers < cluster.slots else 0,
@@ -197,6 +187,19 @@ async def open_pool(
     if open_to := exposure(cluster.address):
         session.log.emit("cluster.exposed", level="warning", message=open_to)
     return pool
+
+
+def _note_refused(session: Session, refused: Refused) -> None:
+    fields = {"host": refused.host} if refused.host else {}
+    session.log.emit("node.refused", level="warning", message=str(refused), **fields)
+    session.put(Noted("node.refused", {"node": refused.label, "why": refused.why}))
+
+
+def _note_lost(session: Session, node: Node, why: str) -> None:
+    event, level = ("node.lost", "warning") if why else ("node.left", "info")
+    text = f"{node.label}: {why or 'it has done its work, and left'}"
+    session.log.emit(event, level=level, message=text, host=node.host)
+    session.put(Noted(event, {"node": node.label, "why": why}))
 
 
 async def survey(place: DaskSection) -> Json:

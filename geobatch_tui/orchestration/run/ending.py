@@ -54,27 +54,11 @@ async def end_run(
     else:
         code, reason = fatal.exit_code, fatal.message
     state = "refused" if code == ExitCode.USAGE else state_of(code)
-    letters = first_letters(session.reader)
     monitor.last_note()
     session.put(lu.RunEnded(state, code, reason))
     if fatal is None or code == ExitCode.USAGE:
         await session.flush()
-    seconds = time.monotonic() - session.started
-    result = RunResult(
-        run_id=session.run_id,
-        state=state,
-        exit_code=code,
-        reason=reason,
-        output_dir=session.state.outputs,
-        duration_s=round(seconds, 3),
-        counts=tally.counts(),
-        items=tally.item_counts(),
-        rates=monitor.overall(),
-        undefined_pixels=tally.undefined,
-        dead_by_class=tally.dead_by_class,
-        dead_letters=letters,
-        warnings=warnings,
-    )
+    result = _result(session, monitor, state, code, reason, warnings)
     # The summary is a copy for people: a full disk must not turn the end into an error.
     with contextlib.suppress(GeobatchError):
         write_json_atomic(session.state.summary, result.to_json())
@@ -82,8 +66,35 @@ async def end_run(
     await monitor.notifier.end(monitor.snapshot, code)
     # The last line of the log, for which there is room on a full disk.
     session.last_words.release()
-    session.log.run_exit(code, reason, tally.counts(), letters)
+    session.log.run_exit(code, reason, tally.counts(), result.dead_letters)
     return result
+
+
+def _result(
+    session: Session,
+    monitor: Monitor,
+    state: str,
+    code: int,
+    reason: str,
+    warnings: Sequence[str],
+) -> RunResult:
+    """Return the result of a run, by what its ledger and its monitor say."""
+    tally = monitor.tally
+    return RunResult(
+        run_id=session.run_id,
+        state=state,
+        exit_code=code,
+        reason=reason,
+        output_dir=session.state.outputs,
+        duration_s=round(time.monotonic() - session.started, 3),
+        counts=tally.counts(),
+        items=tally.item_counts(),
+        rates=monitor.overall(),
+        undefined_pixels=tally.undefined,
+        dead_by_class=tally.dead_by_class,
+        dead_letters=first_letters(session.reader),
+        warnings=warnings,
+    )
 
 
 def _explain(session: Session, reason: str, cause: Failure) -> str:

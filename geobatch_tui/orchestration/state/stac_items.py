@@ -82,7 +82,7 @@ def stac_item(row: ItemRow, root: Path, form: str, *, is_far: bool = False) -> p
         stac_extensions=[PROJ, FILE],
     )
     name = PurePath(row.key).name
-    fields: dict[str, Any] = {"file:size": row.out_size}
+    fields: dict[str, object] = {"file:size": row.out_size}
     if (head := _MULTIHASH.get(len(row.out_digest))) is not None:
         fields["file:checksum"] = head + row.out_digest
     if bands := _bands(row.plan.get("detail") or {}):
@@ -116,9 +116,9 @@ def _time(text: str, mtime_ns: int) -> datetime:
         return datetime.fromtimestamp(mtime_ns // 10**9, UTC)
 
 
-def _projected(about: Json, detail: Json) -> dict[str, Any]:
+def _projected(about: Json, detail: Json) -> dict[str, object]:
     crs = about["crs"] or ""
-    told: dict[str, Any] = {}
+    told: dict[str, object] = {}
     if crs:
         code = crs if len(crs) < 40 and "[" not in crs else None
         told["proj:code"] = code
@@ -132,14 +132,14 @@ def _projected(about: Json, detail: Json) -> dict[str, Any]:
     return told
 
 
-def _bands(detail: Json) -> list[dict[str, Any]]:
+def _bands(detail: Json) -> list[dict[str, object]]:
     """Describe each band of a raster; none of features."""
     if "width" not in detail or "dtype" not in detail:
         return []
     count = int(detail.get("count") or 0)
-    bands: list[dict[str, Any]] = []
+    bands: list[dict[str, object]] = []
     for number in range(count):
-        band: dict[str, Any] = {"name": f"b{number + 1}", "data_type": _type(detail["dtype"])}
+        band: dict[str, object] = {"name": f"b{number + 1}", "data_type": _type(detail["dtype"])}
         if text := _at(detail, "descriptions", number, ""):
             band["description"] = text
         if text := _at(detail, "units", number, ""):

@@ -8,7 +8,7 @@ in the source; other formats hold its bytes, and no reader knows them for a geom
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +46,7 @@ _FIRST = ("geometry", "geom")
 def native(file: pq.ParquetFile) -> Json | None:
     """Describe columns as the key ``geo`` would, by their types; None: none of them is of
     geometries."""
-    columns: dict[str, Any] = {}
+    columns: dict[str, dict[str, object]] = {}
     for number in range(len(file.schema)):
         column = file.schema.column(number)
         if column.logical_type.type in _NATIVE and column.path in file.schema_arrow.names:

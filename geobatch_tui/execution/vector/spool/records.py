@@ -24,7 +24,6 @@ from geobatch_tui.execution.vector.spool.segment import ALIGN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from numpy.typing import NDArray
 
@@ -232,7 +231,7 @@ def _bytes_of(column: pa.Array) -> tuple[Bytes, Numbers]:
     return arrow_arrays.raw_bytes(column.buffers()[2]), offsets
 
 
-def _fixed(column: pa.Array) -> NDArray[Any]:
+def _fixed(column: pa.Array) -> NDArray[np.generic]:
     """Return the values of a column of numbers, days or booleans (0 and 1)."""
     raw, part = column.buffers()[1] or b"", slice(column.offset, column.offset + len(column))
     if pa.types.is_boolean(column.type):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -90,7 +90,7 @@ class Table:
         self._out = self._other = np.empty(0, np.uint8)
 
     def add(
-        self, kernel: Loop, widest: int, columns: tuple[NDArray[Any], ...], *rest: object
+        self, kernel: Loop, widest: int, columns: tuple[NDArray[np.generic], ...], *rest: object
     ) -> None:
         """Add rows, of ``widest`` bytes at most, by a loop of ``sqlite_pages``. It takes room for
         pages, the table's leaf, state and full leaves, ``columns`` (arrays with an element for each

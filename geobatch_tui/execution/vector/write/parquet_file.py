@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyproj import CRS
@@ -152,7 +152,7 @@ def _shift(value: Struct, numbers: tuple[int, ...], shift: int) -> None:
 
 def _geo(plan: VectorPlan, summary: Summary, geometry: str, box: str) -> Json:
     crs = CRS.from_wkt(plan.dst_crs).to_json_dict() if plan.dst_crs else None
-    column: dict[str, Any] = {
+    column: dict[str, object] = {
         "encoding": "WKB",
         "geometry_types": sorted({wkb_coordinates.type_name(kind) for kind in summary.types}),
         "crs": crs,

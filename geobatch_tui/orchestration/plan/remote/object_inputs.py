@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError, PreflightError
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.schema import Job
 
-#: Objects that one entry may stand for; a listing that goes on is ended.
+#: Objects that one entry may stand for, or that lie below the prefix of the outputs; a listing that
+#: goes on is ended.
 MOST_LISTED = 1_000_000
 _MAGIC = re.compile(r"[*?]")
 _WORDS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
@@ -90,7 +92,8 @@ def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, st
         )
     base = path[: pattern.start()].rpartition("/")[0] if pattern else path.rstrip("/")
     matches = re.compile(_translated(path)) if pattern else None
-    for key in _listed(root, base, entry):
+    hint = "name a longer prefix, or list the objects in a text file, @list.txt"
+    for key in sorted(whole_listing(_keys(root, base), entry, hint)):
         relative = key[len(base) :].lstrip("/")
         hidden = any(part.startswith(".") for part in relative.split("/"))
         suffix = os.path.splitext(key)[1].lower()  # noqa: PTH122 - a key is no path
@@ -110,22 +113,26 @@ def _translated(pattern: str) -> str:
     return "(?s:" + "".join(_WORDS.get(part) or re.escape(part) for part in parts) + ")"
 
 
-def _listed(root: str, prefix: str, entry: str) -> Iterator[str]:
-    """Yield the keys below ``prefix``, sorted."""
+def _keys(root: str, prefix: str) -> Iterator[str]:
+    """Yield the keys below ``prefix``, as the store lists them."""
     from geobatch_tui.execution.stores import store_client
 
-    keys: list[str] = []
+    url = ObjectUrl(root, prefix)
+    for page in store_client.client_of(url).list(url):
+        yield from (str(one["path"]) for one in page)
+
+
+def whole_listing[T](objects: Iterator[T], place: str, hint: str) -> list[T]:
+    """List what a store has at a place.
+
+    Raises PreflightError, with ``hint``, if that is too much, and if the store cannot be listed.
+    """
     try:
-        client = store_client.client_of(ObjectUrl(root, prefix))
-        for some in client.list(ObjectUrl(root, prefix)):
-            keys += (str(one["path"]) for one in some)
-            if len(keys) > MOST_LISTED:
-                break
+        found = list(islice(objects, MOST_LISTED + 1))
     except GeobatchError as error:
         raise PreflightError(f"cannot list {error.message}", hint=error.hint) from error
-    if len(keys) > MOST_LISTED:
+    if len(found) > MOST_LISTED:
         raise PreflightError(
-            f"{shown(entry)}: there are more than {MOST_LISTED:,} objects",
-            hint="name a longer prefix, or list the objects in a text file, @list.txt",
+            f"{shown(place)}: there are more than {MOST_LISTED:,} objects", hint=hint
         )
-    yield from sorted(keys)
+    return found

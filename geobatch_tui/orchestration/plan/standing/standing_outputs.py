@@ -12,9 +12,10 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from geobatch_tui.errors import GeobatchError, PreflightError, SourceChangedError, TransientError
+from geobatch_tui.errors import PreflightError, SourceChangedError, TransientError
 from geobatch_tui.execution.stores.object_url import shown
 from geobatch_tui.orchestration.plan.fingerprints import has_digest
+from geobatch_tui.orchestration.plan.remote.object_inputs import whole_listing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 #: Fact of an item: the ETag of its output in a store.
 TAG = "etag"
-#: Objects below a prefix that are listed; a listing that goes on is ended.
-_MOST_LISTED = 1_000_000
 
 #: Has a worker read a file back.
 type Look = Callable[[str], Awaitable[InspectReceipt | None]]
@@ -116,7 +115,7 @@ class ObjectOutputs:
 
     async def _version(self, key: str) -> Version | None:
         if self._listed is None:
-            self._listed = asyncio.create_task(asyncio.to_thread(listed, self.prefix))
+            self._listed = asyncio.create_task(asyncio.to_thread(_listed, self.prefix))
         return (await asyncio.shield(self._listed)).get(self.prefix.key(key))
 
     async def flaw(self, row: ItemRow, *, suspect: bool) -> str:
@@ -188,21 +187,14 @@ def without_outputs(
     return kept
 
 
-def listed(prefix: OutputPrefix) -> dict[str, Version]:
-    """List what a store has below a prefix, by the keys. Raises PreflightError if it cannot."""
+def _versions(prefix: OutputPrefix) -> Iterator[tuple[str, Version]]:
+    """Yield the keys below a prefix, and the versions of their objects."""
     from geobatch_tui.execution.stores.writing import object_output
 
-    found: dict[str, Version] = {}
-    try:
-        for key, version in object_output.reader_of(prefix.url("-")).listed(prefix):
-            found[key] = version
-            if len(found) > _MOST_LISTED:
-                break
-    except GeobatchError as error:
-        raise PreflightError(f"cannot list {error.message}", hint=error.hint) from error
-    if len(found) > _MOST_LISTED:
-        raise PreflightError(
-            f"{shown(str(prefix))}: there are more than {_MOST_LISTED:,} objects",
-            hint="give the outputs a prefix of their own",
-        )
-    return found
+    yield from object_output.reader_of(prefix.url("-")).listed(prefix)
+
+
+def _listed(prefix: OutputPrefix) -> dict[str, Version]:
+    """List what a store has below a prefix, by the keys. Raises as :func:`whole_listing`."""
+    hint = "give the outputs a prefix of their own"
+    return dict(whole_listing(_versions(prefix), str(prefix), hint))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -76,7 +76,7 @@ class Clip:
                 sides = _sides_of(up, area, planning)
                 asked = _window_round(sides.bounds)
         window = _held(up, asked, allow=params.allow_bbox_outside_source, planning=planning)
-        values: dict[str, Any] = {"offset": [window.col_off, window.row_off]}
+        values: dict[str, object] = {"offset": [window.col_off, window.row_off]}
         raster = _moved(up, window)
         if sides is not None:
             values["sides"] = sides.within(window).to_text()

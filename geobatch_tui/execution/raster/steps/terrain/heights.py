@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -78,7 +78,7 @@ class Heights:
         return 2 * rim - before if self.edges else math.nan
 
 
-def type_of(up: Raster) -> np.dtype[Any]:
+def type_of(up: Raster) -> np.dtype[np.generic]:
     """Return the type that heights are computed with."""
     return np.dtype("float32" if up.dtype in SHORT else "float64")
 
