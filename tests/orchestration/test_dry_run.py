@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -192,9 +191,18 @@ async def test_a_trial_can_be_ended(tmp_path: Path) -> None:
     """What was in flight is not counted as dead."""
     project = Project(tmp_path, op={"milliseconds": 60_000})
     control = Control()
-    asyncio.get_running_loop().call_later(1.0, control.send, "cancel")
+
+    def cancel(snapshot: Any) -> None:
+        if snapshot.counts["running"]:
+            control.send("cancel")
+
     trial = await run_trial(
-        project.job(), {"a.tif": [0, 5, 9]}, tmp_path / "scratch", open_chunks=10, control=control
+        project.job(),
+        {"a.tif": [0, 5, 9]},
+        tmp_path / "scratch",
+        open_chunks=10,
+        observe=cancel,
+        control=control,
     )
     assert trial.state == "interrupted"
     assert [(chunk.seconds, chunk.error) for chunk in trial.chunks] == [(None, "")] * 3

@@ -136,10 +136,10 @@ async def test_what_a_function_does_wrong_costs_its_chunk(tmp_path):
     """Each of nine ways to fail ends one chunk, and the others are published."""
     parameters = f"wrongs = {json.dumps(list(WRONGS))}"
     file = job(
-        tmp_path / "a b", WRONG, "steps.py:f", parameters=parameters, engine='chunk_timeout = "1s"'
+        tmp_path / "a b", WRONG, "steps.py:f", parameters=parameters, engine='chunk_timeout = "2s"'
     )
     result = await geobatch_tui.run(geobatch_tui.load_job(file))
-    assert result.counts["dead"] == len(WRONGS)
+    assert result.counts["dead"] == len(WRONGS), result
     assert result.counts["done"] == 32 - len(WRONGS)
     letters = {
         letter["window"][0] // 16: letter

@@ -156,7 +156,7 @@ async def test_what_a_function_does_wrong_costs_its_feature(tmp_path, hang):
         engine=f'chunk_timeout = "{"10s" if hang else "5m"}"',
     )
     result = await geobatch_tui.run(geobatch_tui.load_job(file))
-    assert result.counts["done"] == 4
+    assert result.counts["done"] == 4, result
     letters = {
         letter["evidence"]["position"]: letter
         for letter in geobatch_tui.open_run(result.output_dir).dead_letters()
