@@ -71,14 +71,15 @@ def test_pixels_are_those_of_gdal_at_all_scales(tmp_path, crs, kernel):
 @pytest.mark.parametrize(
     "dtype",
     [
-        # Compiled for seconds each: what they have of their own, uint8, int16 and int32 have.
+        # Compiled for seconds each: what they have of their own, uint8, int16 and int32, which is
+        # resampled as float64, have.
         pytest.param("int8", marks=pytest.mark.slow),
         pytest.param("uint16", marks=pytest.mark.slow),
         "int16",
         pytest.param("uint32", marks=pytest.mark.slow),
         "int32",
         "float32",
-        "float64",
+        pytest.param("float64", marks=pytest.mark.slow),
     ],
 )
 def test_pixels_are_those_of_gdal_in_all_types(tmp_path, crs, dtype):
