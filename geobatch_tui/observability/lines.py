@@ -35,6 +35,7 @@ FIELDS = (
 )
 _AFTER_RUN = FIELDS[FIELDS.index("batch_id") + 1 :]
 _PLACES = frozenset(_AFTER_RUN)
+_ORDERS = 256  # lines of one event have the same fields
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 _UNFIT = re.compile("[\x7f\ud800-\udfff]")
@@ -48,6 +49,8 @@ class LineMaker:
         self._run = f'"run_id":{_encode(safe(run_id))},"batch_id":{_encode(safe(run_id))}'
         self._second = -1
         self._stamp = ""
+        #: Names of the fields of an event, in their order, by those that are given.
+        self._orders: dict[tuple[str, ...], list[str]] = {}
 
     def json_line(
         self,
@@ -63,7 +66,7 @@ class LineMaker:
         Fields that are None are left out. Non-finite numbers and foreign objects become text.
         """
         whole = {"level": level, "logger": logger, "message": message, "event": event}
-        extra = _ordered(fields)
+        extra = self._ordered(fields)
         try:
             line = self._object(now, whole, extra)
         except (TypeError, ValueError):
@@ -72,6 +75,17 @@ class LineMaker:
         if "\\ud" in line or "\x7f" in line or suspicious(line):
             line = self._object(now, _clean(whole), _clean(extra))
         return line
+
+    def _ordered(self, fields: Mapping[str, object]) -> dict[str, object]:
+        """Return the fields that apply, in their order."""
+        given = tuple(fields)
+        order = self._orders.get(given)
+        if order is None:
+            order = [name for name in _AFTER_RUN if name in fields]
+            order += [name for name in given if name not in _PLACES]
+            if len(self._orders) < _ORDERS:
+                self._orders[given] = order
+        return {name: value for name in order if (value := fields[name]) is not None}
 
     def _object(self, now: float, whole: Mapping[str, object], extra: Mapping[str, object]) -> str:
         start, tail = _encode(whole)[1:-1], _encode(extra)[1:]
@@ -109,17 +123,6 @@ def early_line(event: str, message: str, *, as_text: bool) -> str:
     if as_text:
         return text_line(now, level, message, event, {})
     return LineMaker("").json_line(now, level, "geobatch", event, message, {})
-
-
-def _ordered(fields: Mapping[str, object]) -> dict[str, object]:
-    ordered = {name: fields[name] for name in _AFTER_RUN if fields.get(name) is not None}
-    if len(ordered) != len(fields):
-        ordered |= {
-            name: value
-            for name, value in fields.items()
-            if name not in _PLACES and value is not None
-        }
-    return ordered
 
 
 def _clean(value: object) -> Any:

@@ -345,7 +345,8 @@ class ChunkReceipt:
 
     def spent(self, *stages: str) -> float:
         """Sum the seconds of some stages."""
-        return sum(float(self.seconds.get(stage, 0.0)) for stage in stages)
+        seconds = self.seconds
+        return sum([float(seconds.get(stage, 0.0)) for stage in stages]) if seconds else 0.0
 
 
 Receipt = (

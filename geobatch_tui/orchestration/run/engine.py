@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 LISTED = 100
 """Ids of features that one line of the log names."""
+BRIEF = 0.03
+"""Seconds that a chunk runs before its start is written: a commit waits as long for others."""
 LETTERS = 20_000
 """Features of one chunk that get a letter each; the quarantine file has all of them."""
 
@@ -81,6 +83,7 @@ class Engine(Listener):
         self._space: SpaceWatch | None = None
         self._gate = GateLog(session, None)
         self._running: set[int] = set()
+        self._begun: list[int] = []  # lately
         self._undefined: set[str] = set()  # keys of items with results that are no numbers
         self._debug = session.job.log.level == "debug"
 
@@ -164,8 +167,16 @@ class Engine(Listener):
         if unit.kind is u.Kind.CHUNK:
             self._running.add(unit.ident)
             self._tally.running = len(self._running)
-            # Only this one is suspect if the engine dies now, not those queued behind it.
-            self._session.put(lu.ChunkStarted(unit.ident))
+            if not self._begun:
+                asyncio.get_running_loop().call_later(BRIEF, self._note_begun)
+            self._begun.append(unit.ident)
+
+    def _note_begun(self) -> None:
+        """Note the chunks that run: only they are suspect if the engine dies now, not those queued
+        behind them. Of brief ones the end alone is written."""
+        for chunk_id in self._running.intersection(self._begun):
+            self._session.put(lu.ChunkStarted(chunk_id))
+        self._begun.clear()
 
     def _stop_counting(self, chunk_id: int) -> bool:
         """Count a chunk as running no more; return whether it had begun."""

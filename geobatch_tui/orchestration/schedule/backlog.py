@@ -62,7 +62,7 @@ class Backlog:
         self.ready = 0
 
     def __len__(self) -> int:
-        beyond = max(self.parked - MOST_PARKED, 0)
+        beyond = max(self.parked - MOST_PARKED, 0) if self._parked else 0
         return self.ready + len(self.lane) + len(self._waiting) + beyond
 
     @property

@@ -19,7 +19,7 @@ from geobatch_tui.orchestration.state.letters import chunk_label
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan, Segment
+    from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemContext, ItemPlan, Segment
     from geobatch_tui.ledger.read.reader import LedgerReader
     from geobatch_tui.observability.time_left import Kind
     from geobatch_tui.orchestration.schedule.events import Unit
@@ -36,7 +36,10 @@ HELD, HELD_WHOLE = 2, 8
 class OpenItem:
     """An item with unsettled chunks; ``done`` and ``dead`` are counts of settled ones, ``restored``
     has chunks of stages that were found damaged and are computed anew; ``sent``: how many
-    ``times_restored`` the stages were when a chunk behind one was sent to a worker."""
+    ``times_restored`` the stages were when a chunk behind one was sent to a worker.
+
+    ``chunks``: how many it has in all; ``first_of_output``: id of the first chunk of the output;
+    ``whole``: one chunk is the output, so that no spool and no assembly is needed."""
 
     context: ItemContext
     first_chunk: int
@@ -47,6 +50,17 @@ class OpenItem:
     restored: set[int] = field(default_factory=set)
     times_restored: int = 0
     sent: dict[int, int] = field(default_factory=dict)
+    #: Of the plan, which would count them anew for each chunk.
+    chunks: int = field(init=False)
+    first_of_output: int = field(init=False)
+    whole: bool = field(init=False)
+    _grids: tuple[ChunkGrid, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        plan = self.context.plan
+        self._grids, self.chunks = plan.grids, plan.chunks
+        outputs = len(plan.grid)
+        self.whole, self.first_of_output = outputs == 1, self.first_chunk + self.chunks - outputs
 
     @property
     def plan(self) -> ItemPlan:
@@ -56,17 +70,7 @@ class OpenItem:
     @property
     def remaining(self) -> int:
         """The number of chunks that are not settled."""
-        return self.context.plan.chunks - self.done - self.dead
-
-    @property
-    def whole(self) -> bool:
-        """Whether one chunk is the output, so that no spool and no assembly is needed."""
-        return len(self.context.plan.grid) == 1
-
-    @property
-    def first_of_output(self) -> int:
-        """Id of the first chunk of the output."""
-        return self.first_chunk + self.context.plan.staged
+        return self.chunks - self.done - self.dead
 
     def strip(self, chunk_id: int) -> int | None:
         """Return the first chunk in the strip of a chunk, if those in a strip share what they read:
@@ -109,8 +113,10 @@ class OpenItem:
     def chunk_bytes(self, chunk_id: int) -> int:
         """Return the predicted peak memory of a chunk, in bytes."""
         plan = self.context.plan
-        number, _, _ = chunk_place(plan.grids, chunk_id - self.first_chunk)
-        return plan.stages[number].chunk_bytes if number < len(plan.stages) else plan.chunk_bytes
+        if chunk_id >= self.first_of_output:
+            return plan.chunk_bytes
+        number, _, _ = chunk_place(self._grids, chunk_id - self.first_chunk)
+        return plan.stages[number].chunk_bytes
 
     def lost(self, chunk_id: int, staged: Collection[int]) -> set[int] | None:
         """Count the chunks of a stage as not done that a chunk behind it found damaged, each once;
@@ -128,11 +134,11 @@ class OpenItem:
 
     def kind(self, index: int) -> Kind:
         """Return the kind of a chunk by its index: chunks of one kind take about as long."""
-        number, grid, _ = chunk_place(self.context.plan.grids, index)
+        number, grid, _ = chunk_place(self._grids, index)
         return kind_of(number, grid.chunk_width * grid.chunk_height)
 
     def label(self, index: int) -> str:
-        return chunk_label(self.context.key, self.context.plan.grids, index)
+        return chunk_label(self.context.key, self._grids, index)
 
 
 def segments_of(item: OpenItem, reader: LedgerReader) -> Segments | SegmentFile:

@@ -49,6 +49,8 @@ class StageProgress:
     @property
     def stuck(self) -> bool:
         """Whether nothing of the item can go on, as its stage has nothing but dead letters left."""
+        if not self.undone:
+            return False
         now = self.current
         return now < len(self.undone) and self.undone[now] == self.dead[now]
 
@@ -59,7 +61,7 @@ class StageProgress:
     def settle(self, index: int, *, done: bool) -> tuple[int, int] | None:
         """Count a chunk as done or dead; return the first and the end of those that need not wait
         any more, if there are any."""
-        number = self._stage_of(index)
+        number = self._stage_of(index) if self.undone else 0
         if number == len(self.undone):
             return None
         if not done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +186,30 @@ async def test_what_is_cancelled_is_released(session: Session, project: Project)
     assert states(session, 1) == ["PENDING"] * 3
     assert session.reader.chunk(1).strikes == 0  # type: ignore[union-attr]
     assert phase.tally.running == 0
+
+
+async def test_the_start_of_a_brief_chunk_is_not_written(
+    session: Session, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of one which lasts is: it is suspect if the engine dies."""
+    await plan(session, planned(1, 1, 2))
+    phase = RunPhase(session, project)
+    begun = asyncio.Event()
+    started, put, answer = [], session.committer.put, phase.answer
+
+    def note(update: lu.Update) -> None:
+        if isinstance(update, lu.ChunkStarted):
+            started.append(update.chunk_id)
+            begun.set()
+        put(update)
+
+    monkeypatch.setattr(session.committer, "put", note)
+    phase.answer = lambda task: None if getattr(task, "index", 0) else answer(task)  # type: ignore[method-assign]
+    running = asyncio.ensure_future(phase.run())
+    await begun.wait()
+    phase.engine.dispatcher.tell(u.Command(u.Verb.CANCEL))
+    await running
+    assert started == [2]
 
 
 @pytest.mark.parametrize("cause", ["signal", "retired"])
