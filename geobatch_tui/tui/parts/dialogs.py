@@ -137,8 +137,9 @@ class Pick(Walked[str]):
             yield Options(markup=False, compact=True)
 
     def on_mount(self) -> None:
-        self.list.can_focus = False
-        self._show("")
+        for options in self.query(Options):  # none, if it was left before it was composed
+            options.can_focus = False
+            self._show("")
 
     def on_input_changed(self, message: Input.Changed) -> None:
         message.stop()
@@ -245,7 +246,8 @@ class PathDialog(LineDialog[Path], Walked[Path | None]):
             yield Options(markup=False, compact=True)
 
     def on_mount(self) -> None:
-        self.list.can_focus = False
+        for options in self.query(Options):  # none, if it was left before it was composed
+            options.can_focus = False
 
     def on_input_changed(self, message: Input.Changed) -> None:
         message.stop()

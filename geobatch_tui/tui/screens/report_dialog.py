@@ -54,7 +54,7 @@ async def _write(words: list[str]) -> None:
     try:
         _, said = await child.communicate()
     except asyncio.CancelledError:
-        await _end(child)
+        await asyncio.shield(_end(child))
         raise
     if child.returncode:
         text = " ".join(said.decode("utf-8", "replace").split()).removeprefix("geobatch: ")
@@ -64,4 +64,8 @@ async def _write(words: list[str]) -> None:
 async def _end(child: Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         child.kill()
-    await child.wait()
+    try:
+        await child.wait()
+    except asyncio.CancelledError:  # the console's loop ends, and waits for this alone
+        await child.wait()
+        raise

@@ -169,19 +169,22 @@ async def test_keys_come_before_a_screen_has_its_widgets(console, script):
 
     async with app.run_test(size=(100, 30)) as pilot:
         await settle(pilot)
-        for screen in (
-            Palette(),
-            Pick("Pick", [Choice("a", "a", "the first"), Choice("b", "b", "the second")]),
-            PathDialog("Open", "a directory", Path("x")),
-            RetryDialog(
+        for make in (
+            Palette,
+            lambda: Pick("Pick", [Choice("a", "a", "the first"), Choice("b", "b", "the second")]),
+            lambda: PathDialog("Open", "a directory", Path("x")),
+            lambda: RetryDialog(
                 consequence({}, (), lambda _: None, live=False), "this run", check=lambda _: "wrong"
             ),
         ):
-            app.push_screen(screen)
+            app.push_screen(screen := make())
             await at_once("down", "up", "pagedown", "pageup", "tab", "enter")
             assert app.screen is screen
             await settle(pilot)
             type_at_once(app, "escape")
+            await settle(pilot)
+            app.push_screen(make())
+            await at_once("escape")
             await settle(pilot)
             assert len(app.screen_stack) == 1
         app.switch_mode("dead")
