@@ -1,7 +1,8 @@
 """Sources in stores for readers that know only files: a task gets a copy on the disk instead.
 
 The copy has the name of the object, as some formats call their layer so, and is of the version that
-was planned. A plan that names it names the URL instead, wherever it is kept.
+was planned. A plan that names it names the URL instead, wherever it is kept. Of a GeoParquet file
+that is large, or of which a part is asked for, there is no copy: its columns are read in ranges.
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ type Reading = ChunkTask | FinaliseTask | LayersTask | ProbeTask | ResultTask
 _IN_PARTS = frozenset({".shp", ".tab", ".mif", ".gdb"})
 
 
+#: Names of GeoParquet files, and how each begins.
+_PARQUET, _MAGIC = frozenset({".parquet", ".geoparquet"}), b"PAR1"
+#: Bytes of a GeoParquet file from which on it is read in ranges, and where a part is asked for.
+_LARGE, _LARGE_IN_PART = 32 * 2**20, 2**20
+#: Parameters that ask for a part.
+_PART = ("bounds", "where", "columns")
+
+
 @dataclass(frozen=True, slots=True)
 class StagedTask:
     """A task whose source is the copy at ``path`` of the object at the URL ``source``."""
@@ -64,6 +73,32 @@ def source_in_store(task: Task) -> str:
     return source if is_url(source) else ""
 
 
+def version_in_ranges(task: Task) -> Version | None:
+    """Return the version of the object that a task reads in ranges; None: it reads a file, or a
+    copy of the object. Errors as the client's ``read``."""
+    match task:
+        case ChunkTask() | FinaliseTask():
+            known, params = task.item.source_id, task.item.params
+        case ProbeTask(source_id=SourceIdentity() as known, params=params):
+            pass
+        case _:
+            return None
+    source = source_in_store(task)
+    least = _LARGE_IN_PART if any(params.get(name) for name in _PART) else _LARGE
+    suffix = PurePosixPath(source).suffix.lower()
+    if not source or suffix not in _PARQUET or known.size < least:
+        return None
+    from geobatch_tui.execution.stores.network_faults import RangesRefusedError
+    from geobatch_tui.execution.stores.reading import kept_heads
+
+    version = version_in(known)
+    try:
+        head = kept_heads.head_of(ObjectUrl.of(source), version)
+    except RangesRefusedError:
+        return None
+    return version if head.parts[0][1].startswith(_MAGIC) else None
+
+
 @contextlib.contextmanager
 def staged(task: Reading) -> Iterator[StagedTask]:
     """Put a copy in place of the object that a task reads; errors inside name the URL. The copy
@@ -76,6 +111,9 @@ def staged(task: Reading) -> Iterator[StagedTask]:
     from geobatch_tui.execution.stores import local_copy
 
     source = source_in_store(task)
+    if version_in_ranges(task):
+        yield StagedTask(task, source, source)
+        return
     url = ObjectUrl.of(source)
     if PurePosixPath(url.name).suffix.lower() in _IN_PARTS:
         raise UnsupportedFormatError(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
-from geobatch_tui.execution.sources import source_files
+from geobatch_tui.execution.sources import source_files, staged_source
 from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import archive
 from geobatch_tui.execution.vector.spool.writer_options import row_group
@@ -41,7 +41,7 @@ def with_chunks(
 ) -> ItemPlan:
     """Return the plan of an item with its chunks, and how each reaches its features."""
     packed = archive.is_inside(plan.place)
-    size = archive.look_into(task.source)[2] if packed else source_files.status(task.source)[0]
+    size = _size(task, packed=packed)
     each = max(size / max(plan.count, 1), 64.0) * _growth(plan)
     cell = row_group(each) if plan.output.is_parquet else 0
     features = task.chunking.features
@@ -93,6 +93,13 @@ def with_chunks(
             **({"divisible": True} if divisible else {}),
         },
     )
+
+
+def _size(task: ProbeTask, *, packed: bool) -> int:
+    """Return the bytes of a source, of one in an archive when it is unpacked."""
+    if wanted := staged_source.version_in_ranges(task):
+        return wanted.size
+    return archive.look_into(task.source)[2] if packed else source_files.status(task.source)[0]
 
 
 def _features(each: float, cell: int, size: int, max_bytes: int) -> int:

@@ -14,6 +14,7 @@ from geobatch_tui.errors import (
     PreflightError,
     SchemaError,
 )
+from geobatch_tui.execution.sources import staged_source
 from geobatch_tui.execution.vector import feature_chunks, item_crs
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.fields import field_types
@@ -159,7 +160,8 @@ def _first_features(
     plan = replace(
         _draft(plain, layer, where, layer.fields, []), format=output.name, src_crs=crs, dst_crs=crs
     )
-    batch, is_all = feature_reader.first_batch(task.source, plan, task.params)
+    wanted = staged_source.version_in_ranges(task)
+    batch, is_all = feature_reader.first_batch(task.source, plan, task.params, wanted)
     read, _ = feature_reader.readable(plan, batch, task.params, in_chain=True)
     return FirstFeatures(plan, task.params, cast("Features", read), is_all)
 
@@ -241,6 +243,8 @@ def _draft(
 
 def _layer(task: ProbeTask, params: VectorParams) -> Layer:
     """Open the source, and read what it says of itself."""
+    if wanted := staged_source.version_in_ranges(task):
+        return parquet_layer(task.source, params, wanted)
     drivers = ogr_drivers.drivers_of(task.source)
     place = ogr_drivers.place_of(task.source)
     if archive.is_inside(place):

@@ -3,6 +3,7 @@ the statistics of the boxes in them say."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,11 @@ from geobatch_tui.execution.io.part_file import readable_name
 from geobatch_tui.execution.vector.formats.source_format import SourceFormat
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
+    from geobatch_tui.execution.stores.reading.object_stream import ObjectStream
+    from geobatch_tui.execution.stores.store_client import Range, Version
     from geobatch_tui.execution.vector.formats.source_format import Bounds
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -33,6 +37,58 @@ def parquet_file(path: str | Path, *, memory_map: bool = False) -> pq.ParquetFil
     """Open a Parquet file to read features from; checksums of its pages are checked."""
     with readable_name(path) as name:
         return pq.ParquetFile(name, memory_map=memory_map, page_checksum_verification=True)
+
+
+class ParquetObject(pq.ParquetFile):
+    """A Parquet file in a store: its directory, and the columns of row groups that are asked
+    for."""
+
+    def __init__(self, stream: ObjectStream) -> None:
+        super().__init__(stream, page_checksum_verification=True)
+        self._stream = stream
+
+    def expect(self, groups: Iterable[int], columns: Collection[str]) -> None:
+        """Fetch these columns of row groups, which will be read next, a group behind the other."""
+        self._stream.expect(_places_of(self.metadata, groups, columns))
+
+
+@contextlib.contextmanager
+def parquet_at(
+    place: str, wanted: Version | None, *, memory_map: bool = False
+) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file, or the ``wanted`` version of an object, a URL, to read features from.
+    Errors as the client's ``read``."""
+    if wanted is None:
+        with parquet_file(place, memory_map=memory_map) as file:
+            yield file
+        return
+    from geobatch_tui.execution.stores.reading.object_stream import ObjectStream
+
+    with ObjectStream(place, wanted) as stream, ParquetObject(stream) as file:
+        yield file
+
+
+def expect(file: pq.ParquetFile, groups: Iterable[int], columns: Collection[str]) -> None:
+    """Prepare for columns of row groups to be read next."""
+    if isinstance(file, ParquetObject):
+        file.expect(groups, columns)
+
+
+def _places_of(
+    meta: pq.FileMetaData, groups: Iterable[int], columns: Collection[str]
+) -> Iterator[Range]:
+    """Yield where the chunks of columns, and of those within them, begin and end."""
+    paths = [meta.schema.column(number).path for number in range(meta.num_columns)]
+    within = tuple(f"{name}." for name in columns)
+    wanted = [n for n, path in enumerate(paths) if path in columns or path.startswith(within)]
+    for group in groups:
+        row_group = meta.row_group(group)
+        for number in wanted:
+            column = row_group.column(number)
+            start = column.data_page_offset
+            if column.has_dictionary_page and 0 < column.dictionary_page_offset < start:
+                start = column.dictionary_page_offset
+            yield start, start + column.total_compressed_size
 
 
 def geo_key(file: pq.ParquetFile) -> bytes | None:

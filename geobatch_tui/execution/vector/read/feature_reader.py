@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.stores.store_client import Version
     from geobatch_tui.execution.vector.formats.source_format import Bounds
     from geobatch_tui.execution.vector.plan import VectorPlan
 
@@ -90,19 +91,23 @@ def _beyond(shapes: wkb_coordinates.Coordinates, bounds: Bounds) -> NDArray[np.b
     return out
 
 
-def first_batch(source: str, plan: VectorPlan, params: Json) -> tuple[pa.RecordBatch, bool]:
-    """Read the first features of a source, and whether these are all. Raises as
-    :func:`batch_reader.open_stream`."""
-    with closing(_batches(source, plan, params)) as batches:
+def first_batch(
+    source: str, plan: VectorPlan, params: Json, wanted: Version | None = None
+) -> tuple[pa.RecordBatch, bool]:
+    """Read the first features of a source, or of the ``wanted`` version of an object, and whether
+    these are all. Raises as :func:`batch_reader.open_stream`."""
+    with closing(_batches(source, plan, params, wanted)) as batches:
         for batch in batches:
             if batch.num_rows:
                 return batch, batch.num_rows >= plan.count
     return pa.RecordBatch.from_pylist([], schema=full_schema(plan)), True
 
 
-def _batches(source: str, plan: VectorPlan, params: Json) -> Generator[pa.RecordBatch]:
+def _batches(
+    source: str, plan: VectorPlan, params: Json, wanted: Version | None
+) -> Generator[pa.RecordBatch]:
     if format_of(plan.driver).is_arrow:
-        yield from parquet_layer.whole_file(source, plan, params.get("bounds"))
+        yield from parquet_layer.whole_file(source, plan, params.get("bounds"), wanted)
         return
     with archive.Plain(source, plan.place or source, os.environ.get("CPL_TMPDIR")) as plain:
         yield from batch_reader.open_stream(plain, plan)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from geobatch_tui.errors import SchemaError
+from geobatch_tui.execution.sources.object_sources import version_in
+from geobatch_tui.execution.stores.object_url import is_url
 from geobatch_tui.execution.vector.batch.arrow_arrays import flags
 from geobatch_tui.execution.vector.batch.where import CHECK_WHERE, Condition
 from geobatch_tui.execution.vector.batch_schema import schema_of, unread_features
@@ -28,13 +30,15 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.params.vector_params import VectorParams
     from geobatch_tui.execution.protocol.messages import ItemContext, Json
     from geobatch_tui.execution.protocol.window import Window
+    from geobatch_tui.execution.stores.store_client import Version
     from geobatch_tui.execution.vector.formats.source_format import Bounds
     from geobatch_tui.execution.vector.plan import VectorPlan
 
 
-def parquet_layer(path: str, params: VectorParams) -> Layer:
-    """Read the layer of a GeoParquet file. Raises as :func:`layer.ogr_layer`."""
-    with errors.ogr_errors(path), geoparquet.parquet_file(path) as file:
+def parquet_layer(path: str, params: VectorParams, wanted: Version | None = None) -> Layer:
+    """Read the layer of a GeoParquet file, or of the ``wanted`` version of an object. Raises as
+    :func:`layer.ogr_layer`, and as the client's ``read``."""
+    with errors.ogr_errors(path), geoparquet.parquet_at(path, wanted) as file:
         schema = file.schema_arrow
         raw = geoparquet.geo_key(file)
         geo = json.loads(raw) if raw is not None else geoparquet_key.native(file)
@@ -83,6 +87,7 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
 def _count_rows(file: pq.ParquetFile, condition: Condition, geometry: str, path: str) -> int:
     """Count the features that ``condition`` leaves, in one pass over the attributes in question."""
     columns = condition.names or [geometry]
+    geoparquet.expect(file, range(file.metadata.num_row_groups), columns)
     try:
         return sum(
             int(condition.holds(batch).sum())
@@ -96,7 +101,7 @@ def row_groups(item: ItemContext, plan: VectorPlan, window: Window) -> Iterator[
     """Read the features of a chunk, which consists of whole row groups."""
     with (
         errors.ogr_errors(item.source),
-        geoparquet.parquet_file(item.source, memory_map=True) as file,
+        geoparquet.parquet_at(item.source, version_of(item), memory_map=True) as file,
     ):
         rows = file.metadata.row_group(0).num_rows
         last = -(-(window.col_off + window.width) // rows)
@@ -104,9 +109,16 @@ def row_groups(item: ItemContext, plan: VectorPlan, window: Window) -> Iterator[
         yield from _batches(file, plan, groups, window.col_off, item.params.get("bounds"))
 
 
-def whole_file(source: str, plan: VectorPlan, bounds: Bounds) -> Iterator[pa.RecordBatch]:
-    """Read all features of a source."""
-    with errors.ogr_errors(source), geoparquet.parquet_file(source) as file:
+def version_of(item: ItemContext) -> Version | None:
+    """Return the version of the object that an item is read from; None: it is a file."""
+    return version_in(item.source_id) if is_url(item.source) else None
+
+
+def whole_file(
+    source: str, plan: VectorPlan, bounds: Bounds, wanted: Version | None
+) -> Iterator[pa.RecordBatch]:
+    """Read all features of a source, of an object those of the version that is ``wanted``."""
+    with errors.ogr_errors(source), geoparquet.parquet_at(source, wanted) as file:
         groups = list(range(file.metadata.num_row_groups))
         yield from _batches(file, plan, groups, 0, bounds)
 
@@ -123,6 +135,7 @@ def _batches(
     wanted = list(dict.fromkeys([*plan.fields, *asked, plan.geometry_column]))
     # Whether features that are not read satisfy a condition is not known.
     not_read = geoparquet.outside(file, plan.geometry_column, None if condition else bounds)
+    geoparquet.expect(file, (group for group in groups if group not in not_read), wanted)
     for skipped, some in groupby(groups, not_read.__contains__):
         if skipped:
             count = sum(file.metadata.row_group(group).num_rows for group in some)

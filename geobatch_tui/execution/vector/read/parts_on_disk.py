@@ -8,6 +8,7 @@ next one reads again, past the parts that are there. In all the source is read o
 
 from __future__ import annotations
 
+import contextvars
 import fcntl
 import os
 import threading
@@ -101,7 +102,8 @@ class _Drain:
 
     def start(self) -> None:
         self.running = True
-        threading.Thread(target=self._run, name="drain", daemon=True).start()
+        here = contextvars.copy_context()  # with the settings of stores
+        threading.Thread(target=here.run, args=(self._run,), name="drain", daemon=True).start()
 
     def _run(self) -> None:
         try:
@@ -165,7 +167,8 @@ def all_features(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch
     """Read all features of the source, in its order, and behind them, what OGR leaves out."""
     form = format_of(plan.driver)
     if form.is_arrow:
-        yield from parquet_layer.whole_file(item.source, plan, item.params.get("bounds"))
+        bounds, version = item.params.get("bounds"), parquet_layer.version_of(item)
+        yield from parquet_layer.whole_file(item.source, plan, bounds, version)
         return
     place = plan.place or item.source
     with archive.Plain(item.source, place, item.work_dir) as plain:
