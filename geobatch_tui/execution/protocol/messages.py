@@ -207,7 +207,8 @@ class ProbeTask:
 
     ``previous``, of a published output that is intact while parameters, or files of a group, have
     changed: ``detail`` of its plan, ``source``, and its ``path``, ``size`` and ``mtime_ns``.
-    ``surveys``: what the parts of each survey show.
+    ``surveys``: what the parts of each survey show. ``alone``: nothing lies beside the source, as
+    its store's list says.
     """
 
     task_id: int
@@ -222,6 +223,7 @@ class ProbeTask:
     looks: tuple[Json, ...] = ()
     source_id: SourceIdentity | None = None
     surveys: tuple[tuple[Json, ...], ...] = ()
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

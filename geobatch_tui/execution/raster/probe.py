@@ -92,7 +92,7 @@ def open_source_of(
             stack.enter_context(opened_source.gdal_options())
             dataset = stack.enter_context(
                 opened_source.open_source(
-                    task.source, allow_vrt=allow_vrt, head=True, wanted=wanted
+                    task.source, allow_vrt=allow_vrt, head=True, wanted=wanted, alone=task.alone
                 )
             )
             source_raster.check_types(task.source, dataset)

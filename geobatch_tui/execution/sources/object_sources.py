@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import SourceChangedError
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.stores.store_client import StoreClient, Version
 
 
+#: What is looked for beside an image: a mask, GDAL's own metadata, its place on the ground.
+MASK, METADATA = ".msk", ".aux.xml"
+WORLD = (".tfw", ".wld", ".pgw", ".jgw")
+BESIDE = (MASK, METADATA, *WORLD)
+
+
+def key_beside(key: str, ending: str) -> str:
+    """Return the key of what may lie beside an object: a world file has no suffix of the image."""
+    stem = key.removesuffix(PurePosixPath(key).suffix) if ending in WORLD else key
+    return stem + ending
+
+
 def _client_of(url: ObjectUrl) -> StoreClient:
     """Return the client of a store, which is imported when there is an object."""
     from geobatch_tui.execution.stores.store_client import client_of
@@ -21,13 +34,15 @@ def _client_of(url: ObjectUrl) -> StoreClient:
     return client_of(url)
 
 
-def identify_object(text: str, edge: int) -> SourceIdentity:
+def identify_object(text: str, edge: int, *, leave: bool = False) -> SourceIdentity:
     """Return the identity of the object at a URL, by two requests, of a small one by one: its first
     and last ``edge`` bytes are hashed as those of a file, so that a copy on a disk gives the same
-    outputs.
+    outputs. ``leave``: the first for the workers of a run.
 
     Raises: as the client's ``read``.
     """
+    from geobatch_tui.execution.stores.reading import kept_heads
+
     url = ObjectUrl.of(text)
     client = _client_of(url)
     try:
@@ -43,6 +58,8 @@ def identify_object(text: str, edge: int) -> SourceIdentity:
         state.update(client.read_bytes(url, start, version.size, wanted=version))
     else:
         state.update(first[start:])
+    if leave:
+        kept_heads.leave(url, version, first)
     return _identity(version, state.hexdigest())
 
 

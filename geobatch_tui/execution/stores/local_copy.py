@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 SHARE = 0.5
 #: Requests of a copy that run ahead of what is written.
 AHEAD = 8
-_SUFFIX = 24
+#: Characters of the longest suffix of a copy; the suffix of the first bytes alone.
+_SUFFIX, _HEAD = 24, ".head"
 
 
 def directory() -> Path:
@@ -57,6 +58,11 @@ def _place(url: ObjectUrl, version: Version, *, named: bool = False) -> Path:
     suffix = Path(relative_name(url.name)).suffix.lower()
     plain = suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) < _SUFFIX else ""
     return directory() / f"{digest}{plain}"
+
+
+def head_path(url: ObjectUrl, version: Version) -> Path:
+    """Return the path of the first bytes of an object, where the engine leaves them for workers."""
+    return _place(url, version).with_suffix(_HEAD)
 
 
 def local_copy(url: ObjectUrl, version: Version, *, named: bool = False) -> Path:
@@ -129,4 +135,6 @@ def drop(url: ObjectUrl, version: Version) -> None:
     for suffix in ("", ".lock", ".aux.xml"):
         with contextlib.suppress(OSError):
             path.with_name(path.name + suffix).unlink()
+    with contextlib.suppress(OSError):
+        head_path(url, version).unlink()
     shutil.rmtree(_place(url, version, named=True).parent, ignore_errors=True)

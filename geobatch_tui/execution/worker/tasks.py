@@ -193,7 +193,7 @@ def foresee(waiting: Iterable[messages.Task]) -> None:
         if isinstance(task, messages.ProbeTask):
             if not task.op.startswith("vector."):
                 wanted = version_in(task.source_id) if task.source_id else None
-                object_source.foresee(task.source, wanted, beside=True)
+                object_source.foresee(task.source, wanted, beside=not task.alone)
         elif task.item.plan.notes.get("driver") == "GTiff":
             object_source.foresee(task.item.source, version_in(task.item.source_id))
 

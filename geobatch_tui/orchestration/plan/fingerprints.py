@@ -76,7 +76,7 @@ def identify(path: str) -> SourceIdentity:
         RemoteIOError: it cannot be read now.
     """
     if is_url(path):
-        return identify_object(path, EDGE)
+        return identify_object(path, EDGE, leave=True)
     try:
         if is_source_list(path):  # by their order: their places are no part of an identity
             statuses, digests = identify_each(members_of(path))

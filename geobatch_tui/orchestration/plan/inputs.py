@@ -75,7 +75,7 @@ class Input:
     directory. Both may hold any bytes (``surrogateescape``). ``layer``: the layer to take of
     several; empty: the only one. ``members``: paths of the files whose bands are those of one item
     of a catalogue, if there are several; ``sign``: the function that signs their URLs;
-    ``facts``: what the ledger keeps of this item."""
+    ``facts``: what the ledger keeps of this item; ``alone``: its store lists nothing beside it."""
 
     path: str
     key: str
@@ -83,6 +83,7 @@ class Input:
     members: tuple[str, ...] = ()
     sign: str = ""
     facts: Json = field(default_factory=dict)
+    alone: bool = False
 
 
 def expand(
@@ -113,8 +114,8 @@ def expand(
             found = _catalogued(one, suffix)
         else:
             found = (
-                Input(path, _key(relative, suffix, suffixes))
-                for path, relative in _walk((one,), output_dir, suffixes)
+                Input(path, _key(relative, suffix, suffixes), alone=alone)
+                for path, relative, alone in _walk((one,), output_dir, suffixes)
             )
         for entry in found:
             same = entry.path, *entry.members
@@ -145,17 +146,18 @@ def _catalogued(entry: StacSource, suffix: str) -> Iterator[Input]:
 
 def _walk(
     inputs: Iterable[str], output_dir: Path, suffixes: frozenset[str]
-) -> Iterator[tuple[str, str]]:
-    """Yield (absolute path, path of the output without suffix change) of each input."""
+) -> Iterator[tuple[str, str, bool]]:
+    """Yield (absolute path, path of the output without suffix change, whether its store lists
+    nothing beside it) of each input."""
     for entry in inputs:
         if is_url(entry):
             yield from walk_objects(entry, suffixes)
         elif entry.startswith("@"):
             yield from _walk(_read_list(Path(entry[1:])), output_dir, suffixes)
         elif os.path.isdir(entry) and not _is_dataset(Path(entry), suffixes):  # noqa: PTH112
-            yield from _walk_directory(Path(entry), output_dir, suffixes)
+            yield from ((*one, False) for one in _walk_directory(Path(entry), output_dir, suffixes))
         elif glob.has_magic(entry) and not os.path.lexists(entry):
-            yield from _walk_glob(entry, output_dir, suffixes)
+            yield from ((*one, False) for one in _walk_glob(entry, output_dir, suffixes))
         else:
             path = os.path.abspath(entry)  # noqa: PTH100 - Path.resolve would follow links
             if is_source_list(path):
@@ -163,7 +165,7 @@ def _walk(
                     f"{safe(path)}: lists of sources are the engine's own",
                     hint="give the files, or a text file of paths as @list.txt",
                 )
-            yield path, os.path.basename(path)  # noqa: PTH119 - the same
+            yield path, os.path.basename(path), False  # noqa: PTH119 - the same
 
 
 def _read_list(path: Path) -> list[str]:

@@ -113,6 +113,7 @@ class Planner(Listener):
         self.waits = StoreWaits(self._tell)
         self._asked: dict[int, tuple[Task, asyncio.Future[Outcome | Failure]]] = {}
         self._next = 0
+        self._alone: frozenset[str] = frozenset()
         self._dispatcher: Dispatcher | None = None
 
     def attach(self, dispatcher: Dispatcher) -> None:
@@ -125,6 +126,7 @@ class Planner(Listener):
         """Decide on each input, in order. Raises PreflightError where two layers would have one
         output."""
         names = Names(inputs, self._recipe.output_dir) if self._every_layer else None
+        self._alone = frozenset(entry.path for entry in inputs if entry.alone)
         pending: deque[asyncio.Task[list[Decision]]] = deque()
         try:
             for group in batched(inputs, TOGETHER):
@@ -292,6 +294,7 @@ class Planner(Listener):
             await self._published(base),
             looks,
             base.identity,
+            alone=base.source in self._alone,
         )
         ready = await self._surveys.ready(task)
         outcome = ready if isinstance(ready, Failure) else await self._ask(ready)

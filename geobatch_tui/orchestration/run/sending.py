@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def keep_copies(session: Session) -> None:
-    """Have copies of outputs that are in a store lie with the run's state, in this context."""
-    if session.state.prefix is not None:
+    """Have copies of objects lie with the run's state, in this context: those of outputs that are
+    in a store, and what the engine leaves for the worker processes of this machine."""
+    if session.state.prefix is not None or session.job.engine.executor == "process":
         scratch = str(session.state.root / OBJECTS)
         store_settings.use(replace(store_settings.current(), scratch=scratch))
 

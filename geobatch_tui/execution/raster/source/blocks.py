@@ -79,17 +79,24 @@ class Blocks:
     def turn_to(self, windows: Mapping[int, Callable[[], Window]], room: int) -> None:
         """Prepare for the first of these windows, by the numbers of their chunks, whose parts are
         read next, and for those that follow it, as far as there is ``room`` for their bytes."""
-        batches = {key: partial(self._places_in, window) for key, window in windows.items()}
+        batches = {
+            key: partial(self._places_in, window, cached=place == 0)
+            for place, (key, window) in enumerate(windows.items())
+        }
         self.file.turn_to(batches, room)
 
-    def _places_in(self, window: Callable[[], Window]) -> Iterator[tuple[int, int]]:
-        return self._places(window())
+    def _places_in(
+        self, window: Callable[[], Window], *, cached: bool
+    ) -> Iterator[tuple[int, int]]:
+        return self._places(window(), cached=cached)
 
-    def _places(self, window: Window) -> Iterator[tuple[int, int]]:
-        """Yield the places of the blocks under a window that are not in the cache."""
+    def _places(self, window: Window, *, cached: bool = True) -> Iterator[tuple[int, int]]:
+        """Yield the places of the blocks under a window; with ``cached``, of those that are not in
+        the cache. What is there now may not be when a later window is read: then each block would
+        be waited for by itself."""
         numbers = self.table.grid.under(window)
         wanted = (at for number in numbers for at in self.table.planes_of(number))
-        return self.table.places(at for at in wanted if at not in self.cached)
+        return self.table.places(at for at in wanted if not (cached and at in self.cached))
 
     def _block(self, at: int, plane: int, window: Window) -> Pixels | None:
         """Return a decoded block (samples, h, w), from the cache or read; None if it is damaged."""

@@ -26,7 +26,13 @@ from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.encode.tiff_tag import TiffForm
 from geobatch_tui.execution.raster.source import magic
 from geobatch_tui.execution.raster.source.block_file import object_at
-from geobatch_tui.execution.sources.object_sources import version_in
+from geobatch_tui.execution.sources.object_sources import (
+    MASK,
+    METADATA,
+    WORLD,
+    key_beside,
+    version_in,
+)
 from geobatch_tui.execution.stores import local_copy
 from geobatch_tui.execution.stores.network_faults import RangesRefusedError
 from geobatch_tui.execution.stores.object_url import ObjectUrl, relative_name, shown
@@ -47,9 +53,6 @@ _MOST_DIRECTORIES = 256
 #: Bytes of a value, by TIFF's types.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
           16: 8, 17: 8, 18: 8}  # fmt: skip
-#: What is looked for beside an image: a mask, GDAL's own metadata, its place on the ground.
-_MASK, _METADATA = ".msk", ".aux.xml"
-_WORLD = (".tfw", ".wld", ".pgw", ".jgw")
 #: The tag of a whole matrix, and its values; values of a tie point; TIFF's number of doubles.
 _TRANSFORMATION, _MATRIX, _TIEPOINT, _DOUBLE = 34264, 16, 6, 12
 #: Where GDAL has files in memory.
@@ -59,22 +62,24 @@ _LEADING = frozenset({330, 34665, 34853, 40965})
 
 
 @contextlib.contextmanager
-def as_file(text: str, *, head: bool, wanted: Version | None = None) -> Iterator[str]:
+def as_file(
+    text: str, *, head: bool, wanted: Version | None = None, alone: bool = False
+) -> Iterator[str]:
     """Yield the path of a file for GDAL with the bytes of the object at a URL; with ``head`` it may
     hold no more than the directories of a GeoTIFF, and lie in GDAL's memory (:data:`IN_MEMORY`).
-    Errors inside name the URL.
+    ``alone``: it is known that nothing lies beside it. Errors inside name the URL.
 
     Raises:
         SourceChangedError: the object is not the one that is ``wanted``.
         and as ``local_copy``.
     """
     url = ObjectUrl.of(text)
-    beside = _ask_beside(url, head=head)
+    beside = {} if alone else _ask_beside(url, head=head)
     version, data = _looked_at(url, wanted, head=head)
     with contextlib.ExitStack() as stack:
         if data is None:
             name = str(local_copy.local_copy(url, version))
-        elif beside[_METADATA].result() is None:
+        elif alone or beside[METADATA].result() is None:
             name = stack.enter_context(MemoryFile(data, ext=".tif")).name
         else:
             folder = stack.enter_context(
@@ -83,9 +88,10 @@ def as_file(text: str, *, head: bool, wanted: Version | None = None) -> Iterator
             suffix = Path(relative_name(url.name)).suffix.lower()
             name = str(Path(folder, "head.tiff" if suffix == ".tiff" else "head.tif"))
             Path(name).write_bytes(data)
-        if head:
+        if head and not alone:
             _refuse_beside(url, beside, placed=data is not None and is_placed(object_at(text)))
-        _take_metadata(url, name, beside)
+        if not alone:
+            _take_metadata(url, name, beside)
         try:
             yield name
         except GeobatchError as error:
@@ -95,7 +101,7 @@ def as_file(text: str, *, head: bool, wanted: Version | None = None) -> Iterator
 
 def _ask_beside(url: ObjectUrl, *, head: bool) -> dict[str, Future[Version | None]]:
     """Ask for the versions of objects beside one, by what their names end in."""
-    endings = (_MASK, _METADATA) if head else (_METADATA,)
+    endings = (MASK, METADATA) if head else (METADATA,)
     return {ending: _version_beside(url, ending) for ending in endings}
 
 
@@ -105,8 +111,7 @@ def _version_beside(url: ObjectUrl, ending: str) -> Future[Version | None]:
 
 
 def _named(url: ObjectUrl, ending: str) -> ObjectUrl:
-    stem = url.key.removesuffix(Path(url.name).suffix) if ending in _WORLD else url.key
-    return ObjectUrl(url.root, stem + ending)
+    return ObjectUrl(url.root, key_beside(url.key, ending))
 
 
 def _refuse_beside(
@@ -114,8 +119,8 @@ def _refuse_beside(
 ) -> None:
     """Raise UnsupportedFormatError if there are objects beside one that are part of it, as a mask
     or a world file is, and are not read. A GeoTIFF that is ``placed`` needs no world file."""
-    asked = {_MASK: beside[_MASK]}
-    asked |= {} if placed else {ending: _version_beside(url, ending) for ending in _WORLD}
+    asked = {MASK: beside[MASK]}
+    asked |= {} if placed else {ending: _version_beside(url, ending) for ending in WORLD}
     there = [_named(url, ending) for ending, one in asked.items() if one.result() is not None]
     if there:
         raise UnsupportedFormatError(
@@ -127,8 +132,8 @@ def _refuse_beside(
 
 def _take_metadata(url: ObjectUrl, name: str, beside: dict[str, Future[Version | None]]) -> None:
     """Put GDAL's own metadata of an object, if there are any, beside the file ``name``."""
-    source, target = _named(url, _METADATA), Path(f"{name}{_METADATA}")
-    version = beside[_METADATA].result()
+    source, target = _named(url, METADATA), Path(f"{name}{METADATA}")
+    version = beside[METADATA].result()
     if version is None or not version.size or target.exists():
         return
     if version.size > LARGEST_HEAD:
@@ -168,7 +173,7 @@ def foresee(text: str, wanted: Version | None, *, beside: bool = False) -> None:
     with contextlib.suppress(GeobatchError):  # whoever opens it says what is wrong
         url = ObjectUrl.of(text)
         kept_heads.foresee(url, wanted)
-        for ending in (_MASK, _METADATA) if beside else ():
+        for ending in (MASK, METADATA) if beside else ():
             other = _named(url, ending)
             foreseen.begin(other, client_of(other).version_if_there, other)
 

@@ -89,10 +89,15 @@ def gdal_options() -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_source(
-    path: str, *, allow_vrt: bool = False, head: bool = False, wanted: Version | None = None
+    path: str,
+    *,
+    allow_vrt: bool = False,
+    head: bool = False,
+    wanted: Version | None = None,
+    alone: bool = False,
 ) -> Iterator[DatasetReader]:
     """Open the dataset at ``path``, an absolute name of a file or a URL, for as long as the context
-    lasts. With ``head`` the pixels of a URL may not be read.
+    lasts. With ``head`` the pixels of a URL may not be read. ``alone``: it has nothing beside it.
 
     Raises:
         SourceChangedError: the object at a URL is not the version that is ``wanted``.
@@ -104,7 +109,8 @@ def open_source(
         if is_url(path):
             from geobatch_tui.execution.raster.source import object_source
 
-            path = stack.enter_context(object_source.as_file(path, head=head, wanted=wanted))
+            file = object_source.as_file(path, head=head, wanted=wanted, alone=alone)
+            path = stack.enter_context(file)
             if path.startswith(object_source.IN_MEMORY):
                 yield _open_by("GTiff", path, stack)
                 return

@@ -1,18 +1,22 @@
-"""The heads of objects, kept for the process: a head is asked for once, whoever reads it.
+"""The heads of objects: each is asked for once, whoever reads it.
 
-An item is probed by one worker and has its chunks computed by several; each of them needs the
-directories of its source, and small objects are their heads.
+The engine reads the first bytes of an object to identify it. One worker probes the item, and
+several compute its chunks; each of them needs the directories of the source, and small objects are
+their heads. A process keeps heads in memory; the engine also leaves them with the copies of the
+run, where workers find them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import SourceChangedError
-from geobatch_tui.execution.stores import store_client
+from geobatch_tui.execution.stores import local_copy, store_client, store_settings
 from geobatch_tui.execution.stores.reading import foreseen
 
 if TYPE_CHECKING:
@@ -23,8 +27,9 @@ if TYPE_CHECKING:
 HEAD = 32 * 1024
 #: Bytes of an object that is read whole at once, where its size is known.
 SMALL = 256 * 1024
-#: Bytes of all heads that are kept.
-KEPT = 16 * 2**20
+#: Bytes of all heads that a process keeps, and of those that an engine leaves for workers: the
+#: first of a plan are the first to be computed.
+KEPT, LEFT = 16 * 2**20, 128 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,40 @@ def _known(url: ObjectUrl, wanted: Version | None) -> ObjectHead | None:
         head = _kept.get((url, wanted))
         if head is not None:
             _kept.move_to_end((url, wanted))
-        return head
+            return head
+    data = _left_for(url, wanted)
+    return _keep(url, ObjectHead(wanted, [(0, data)])) if data else None
+
+
+_left_bytes = 0
+
+
+def leave(url: ObjectUrl, version: Version, first: bytes) -> None:
+    """Leave the first bytes of an object for the workers of this run, if it has a directory for
+    copies, and they are not too many. They are a help, and nothing fails without them."""
+    global _left_bytes  # noqa: PLW0603 - of the process, as the memory that it stands for
+    data = first if len(first) == version.size else first[:HEAD]
+    with _lock:
+        if not store_settings.current().scratch or _left_bytes + len(data) > LEFT:
+            return
+        _left_bytes += len(data)
+    with contextlib.suppress(OSError):
+        path = local_copy.head_path(url, version)
+        part = path.with_name(f"{path.name}.part")
+        part.write_bytes(data)
+        part.rename(path)
+
+
+def _left_for(url: ObjectUrl, version: Version) -> bytes:
+    """Return the first bytes that the engine left of a version; none if there are not."""
+    if not store_settings.current().scratch:
+        return b""
+    try:
+        fd = os.open(local_copy.head_path(url, version), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    with open(fd, "rb", buffering=0) as file:  # noqa: PTH123 - of a descriptor
+        return file.read()
 
 
 def _keep(url: ObjectUrl, head: ObjectHead) -> ObjectHead:

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError, PreflightError
+from geobatch_tui.execution.sources.object_sources import BESIDE, key_beside
 from geobatch_tui.execution.stores import object_url, store_settings
 from geobatch_tui.execution.stores.object_url import BUCKETS, ObjectUrl, relative_name, shown
 from geobatch_tui.execution.stores.store_settings import Stores, StoreSettings
@@ -56,10 +57,11 @@ def enter_signers(signed: Iterable[tuple[str, str]]) -> None:
         store_settings.use(replace(store_settings.current(), signers=signers))
 
 
-def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Yield the URL of each object that ``entry`` stands for, and the path of its output without
-    change of suffix. Below a prefix, objects of other ``suffixes`` and hidden ones are left out.
-    The signature of a URL is remembered by the client of stores alone.
+def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str, bool]]:
+    """Yield the URL of each object that ``entry`` stands for, the path of its output without change
+    of suffix, and whether the store lists nothing that belongs to it. Below a prefix, objects of
+    other ``suffixes`` and hidden ones are left out. The signature of a URL is remembered by the
+    client of stores alone.
 
     Raises:
         PreflightError: the store cannot be listed.
@@ -83,7 +85,7 @@ def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, st
         # What is wrong with a key is wrong with this one item.
         if query:
             _sign(entry, query)
-        yield entry, relative_name(path.rpartition("/")[2])
+        yield entry, relative_name(path.rpartition("/")[2]), False
         return
     if scheme not in BUCKETS:
         raise PreflightError(
@@ -93,13 +95,16 @@ def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, st
     base = path[: pattern.start()].rpartition("/")[0] if pattern else path.rstrip("/")
     matches = re.compile(_translated(path)) if pattern else None
     hint = "name a longer prefix, or list the objects in a text file, @list.txt"
-    for key in sorted(whole_listing(_keys(root, base), entry, hint)):
+    keys = sorted(whole_listing(_keys(root, base), entry, hint))
+    beside = {key for key in keys if key.endswith(BESIDE)}
+    for key in keys:
         relative = key[len(base) :].lstrip("/")
         hidden = any(part.startswith(".") for part in relative.split("/"))
         suffix = os.path.splitext(key)[1].lower()  # noqa: PTH122 - a key is no path
         wanted = matches.fullmatch(key) if matches else suffix in suffixes and not hidden
         if wanted:
-            yield f"{root}/{key}", relative_name(relative)
+            alone = not any(key_beside(key, ending) in beside for ending in BESIDE)
+            yield f"{root}/{key}", relative_name(relative), alone
 
 
 def _sign(entry: str, query: str) -> None:

@@ -7,6 +7,7 @@ import itertools
 import os
 import zlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import corpus
 import numpy as np
@@ -153,3 +154,20 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path):
         os.truncate(path, blocks_of(path)[2][0] + 3)
         with pytest.raises(CorruptSourceError):
             ours.read_window(Window(0, 0, 150, 130))
+
+
+def test_a_later_window_asks_for_what_may_be_forgotten_before(tmp_path):
+    """A block in the cache now may be gone when that window is read, and would be waited for by
+    itself."""
+    path = write(tmp_path / "a.tif", "uint8", compress="deflate", **LAYOUTS[0])
+    now, later = Window(0, 0, 64, 32), Window(64, 0, 64, 32)
+    with held(path) as (ours, _):
+        ours.blocks.read_blocks(later)
+        asked = {}
+        ours.blocks.file = SimpleNamespace(
+            expect=list, turn_to=lambda batches, room: asked.update(batches)
+        )
+        ours.blocks.turn_to({0: lambda: now, 1: lambda: later}, 10**6)
+        assert len(list(asked[1]())) == len(list(asked[0]())) == 1
+        ours.blocks.turn_to({1: lambda: later}, 10**6)
+        assert not list(asked[1]())

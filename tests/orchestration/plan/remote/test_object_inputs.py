@@ -102,3 +102,12 @@ def test_a_listing_that_does_not_end_is_ended(server, monkeypatch):
     monkeypatch.setattr(object_inputs, "MOST_LISTED", 3)
     with pytest.raises(PreflightError, match="more than 3 objects"):
         found("s3://b/in/")
+
+
+def test_what_lies_beside_an_object_is_known_from_the_list(server):
+    """So that a probe need not ask for it, but for what is named by itself."""
+    beside = ("in/a.tif.msk", "in/b.tfw", "in/deep/c.tif.aux.xml", "in/deep/a.tif")
+    server.data |= {f"b/{key}": b"x" for key in beside}
+    alone = {one.key for one in expand(["s3://b/in/"], Path("/out"), "COG") if one.alone}
+    assert alone == {"deep/a.tif"}
+    assert not any(one.alone for one in expand(["s3://b/in/deep/a.tif"], Path("/out"), "COG"))
