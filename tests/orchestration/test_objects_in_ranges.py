@@ -21,9 +21,9 @@ ROWS, GROUP = 60_000, 10_000
 #: What a job asks for, and the most of the object that it may fetch for it: its ends for its
 #: identity, its directory, and what is asked for.
 ASKED = {
-    "bounds": ({"bounds": [0, 0, 7, 90]}, 0.5),
-    "columns": ({"columns": ["b"]}, 0.8),
-    "where": ({"where": "a < 0.1"}, 1.4),
+    "bounds": ({"bounds": [0, 0, 7, 90]}, 0.3),
+    "columns": ({"columns": ["b"]}, 0.5),
+    "where": ({"where": "a < 0.1"}, 0.9),
 }
 
 

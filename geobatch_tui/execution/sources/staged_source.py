@@ -111,10 +111,11 @@ def staged(task: Reading) -> Iterator[StagedTask]:
     from geobatch_tui.execution.stores import local_copy
 
     source = source_in_store(task)
-    if version_in_ranges(task):
-        yield StagedTask(task, source, source)
-        return
     url = ObjectUrl.of(source)
+    if version := version_in_ranges(task):
+        yield StagedTask(task, source, source)
+        _drop_with_the_last(task, url, version)
+        return
     if PurePosixPath(url.name).suffix.lower() in _IN_PARTS:
         raise UnsupportedFormatError(
             f"{shown(source)} needs the files beside it, which are not read from a store",
@@ -127,6 +128,13 @@ def staged(task: Reading) -> Iterator[StagedTask]:
     except GeobatchError as error:
         error.args = (error.message.replace(path, shown(source)), *error.args[1:])
         raise
+    _drop_with_the_last(task, url, version)
+
+
+def _drop_with_the_last(task: Reading, url: ObjectUrl, version: Version) -> None:
+    """Remove what there is of an object on the disk, if no task of its item follows."""
+    from geobatch_tui.execution.stores import local_copy
+
     if isinstance(task, FinaliseTask) or (isinstance(task, ChunkTask) and task.whole):
         local_copy.drop(url, version)
 

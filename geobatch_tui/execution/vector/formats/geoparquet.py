@@ -39,12 +39,13 @@ def parquet_file(path: str | Path, *, memory_map: bool = False) -> pq.ParquetFil
         return pq.ParquetFile(name, memory_map=memory_map, page_checksum_verification=True)
 
 
-class ParquetObject(pq.ParquetFile):
+class ParquetObject(pq.ParquetFile):  # type: ignore[misc]  # pyarrow says no types
     """A Parquet file in a store: its directory, and the columns of row groups that are asked
     for."""
 
     def __init__(self, stream: ObjectStream) -> None:
-        super().__init__(stream, page_checksum_verification=True)
+        # Not by requests of Arrow's own, which would not be those that are named beforehand.
+        super().__init__(stream, pre_buffer=False, page_checksum_verification=True)
         self._stream = stream
 
     def expect(self, groups: Iterable[int], columns: Collection[str]) -> None:
