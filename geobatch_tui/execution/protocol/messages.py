@@ -207,8 +207,7 @@ class ProbeTask:
 
     ``previous``, of a published output that is intact while parameters, or files of a group, have
     changed: ``detail`` of its plan, ``source``, and its ``path``, ``size`` and ``mtime_ns``.
-    ``surveys``: what the parts of each survey show. ``alone``: nothing lies beside the source, as
-    its store's list says.
+    ``surveys``: what the parts of each survey show. ``alone``: its store lists nothing beside it.
     """
 
     task_id: int

@@ -21,8 +21,8 @@ from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.run.item_finisher import ItemFinisher
 from geobatch_tui.orchestration.run.open_items import OpenItems
-from geobatch_tui.orchestration.run.sending import sent
 from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.side_tasks.sending import sent
 from geobatch_tui.orchestration.side_tasks.watchdogs import GateLog
 from geobatch_tui.orchestration.state.letters import chunk_letter, feature_letter
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher, Listener

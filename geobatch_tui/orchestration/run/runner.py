@@ -25,9 +25,9 @@ from geobatch_tui.orchestration.run.ending import end_run
 from geobatch_tui.orchestration.run.engine import Engine
 from geobatch_tui.orchestration.run.monitor import Monitor
 from geobatch_tui.orchestration.run.plan_phase import PlanPhase
-from geobatch_tui.orchestration.run.sending import begin_sending, keep_copies, prove_store
 from geobatch_tui.orchestration.run.signals import handled
 from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.side_tasks.sending import begin_sending, keep_copies, prove_store
 from geobatch_tui.orchestration.side_tasks.watchdogs import (
     Calls,
     LedgerWatch,
