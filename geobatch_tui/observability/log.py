@@ -127,12 +127,17 @@ class Log:
         reason: str,
         counts: Mapping[str, int],
         dead_letters: Sequence[Mapping[str, object]] = (),
+        *,
+        state: str = "",
     ) -> None:
-        """Write the last line: exit code, reason, counts by state, the first 20 dead letters."""
+        """Write the last line: how it ended in the word that console and ``status`` have for it,
+        exit code, reason, counts by state, the first 20 dead letters."""
+        # "complete" says why it ended, and would be read as how.
+        said = [word for word in (state, "" if reason == "complete" and state else reason) if word]
         self.emit(
             "run.exit",
             level="info" if code == 0 else "warning",
-            message=f"run ended: {reason} (exit code {code})",
+            message=f"run ended: {', '.join(dict.fromkeys(said))} (exit code {code})",
             code=code,
             reason=reason,
             counts=dict(counts),

@@ -307,14 +307,15 @@ def test_first_and_last_line(log, tmp_path):
     config = {"engine.max_workers": {"value": 2, "layer": "flag", "where": "--workers"}}
     log.run_start({"python": "3.13"}, config)
     letters = [{"item": f"{n}.tif"} for n in range(30)]
-    log.run_exit(12, "partial", {"done": 3, "dead": 30}, letters)
+    log.run_exit(12, "complete", {"done": 3, "dead": 30}, letters, state="partial")
     first, last = lines(tmp_path / "log.jsonl")
     assert (first["event"], first["versions"], first["config"]) == (
         "run.start",
         {"python": "3.13"},
         config,
     )
-    assert (last["event"], last["code"], last["reason"]) == ("run.exit", 12, "partial")
+    assert (last["event"], last["code"], last["reason"]) == ("run.exit", 12, "complete")
+    assert last["message"] == "run ended: partial (exit code 12)", "in the console's words"
     assert last["counts"] == {"done": 3, "dead": 30}
     assert [letter["item"] for letter in last["dead_letters"]] == [f"{n}.tif" for n in range(20)]
     assert "lost_lines" not in last

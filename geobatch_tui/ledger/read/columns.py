@@ -203,6 +203,15 @@ class ColumnReader:
             yield from page
             after = page[-1].dead_id
 
+    def totals_over_time(self) -> list[tuple[float, float]]:
+        """Read how many chunks a run had finished at each of its notes, with their UNIX times, of
+        all runs that the ring of events still holds, in order. Notes of older engines have none."""
+        sql = (
+            "SELECT t, json_extract(data, '$.totals[0]') FROM event WHERE kind = 'progress'"
+            " AND json_type(data, '$.totals[0]') IN ('integer', 'real') ORDER BY seq"
+        )
+        return [(float(t), float(total)) for t, total in self._rows(sql)]
+
     def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[Row]:
         with translated(self.path):
             return self._connection.execute(sql, values).fetchall()

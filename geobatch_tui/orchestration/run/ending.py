@@ -66,7 +66,7 @@ async def end_run(
     await monitor.notifier.end(monitor.snapshot, code)
     # The last line of the log, for which there is room on a full disk.
     session.last_words.release()
-    session.log.run_exit(code, reason, tally.counts(), result.dead_letters)
+    session.log.run_exit(code, reason, tally.counts(), result.dead_letters, state=state)
     return result
 
 

@@ -58,13 +58,37 @@ def _name(place: Path) -> str:
 
 def known() -> list[Path]:
     """List the directories of the index that hold a run, the last used first."""
+    return [directory for directory, _ in noted() if _holds_a_run(directory)]
+
+
+def gone() -> list[tuple[Path, float]]:
+    """List the directories of the index that hold no run any more, the last used first, each with
+    the UNIX time at which a run last began there."""
+    return [(directory, t) for directory, t in noted() if not _holds_a_run(directory)]
+
+
+def noted() -> list[tuple[Path, float]]:
+    """List all directories of the index, the last used first, each with the UNIX time of that."""
     directories = []
     with contextlib.suppress(OSError, RuntimeError):
         for entry in _entries(index_dir()):
             directory = _directory(entry)
-            if directory is not None and (directory / ".geobatch").is_dir():
-                directories.append(directory)
+            if directory is not None:
+                directories.append((directory, entry.stat().st_mtime))
     return directories
+
+
+def forget(directory: Path) -> None:
+    """Take a directory off the index. Nothing in it is touched."""
+    with contextlib.suppress(OSError, RuntimeError):
+        (index_dir() / f"{_name(directory.absolute())}.json").unlink(missing_ok=True)
+
+
+def _holds_a_run(directory: Path) -> bool:
+    try:
+        return (directory / ".geobatch").is_dir()
+    except OSError:
+        return False
 
 
 def _entries(index: Path) -> list[Path]:

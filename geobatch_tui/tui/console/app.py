@@ -70,7 +70,7 @@ class GeobatchApp(Steering):
         super().__init__(watching=period is not None)
         self.link = link
         self.read_only = link.read_only
-        self.shown: View = link.store.view
+        self.shown: View = link.store.view  # "reading" until the first poll
         self._period = period
         self._pending = Pending()
         self._steerable: bool | None = None

@@ -17,6 +17,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.theme import ThemeProvider
 from textual.widget import AwaitMount
+from textual.widgets import Input
 
 from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.terminal_signs import KEEP_TITLE, OLD_TITLE, title
@@ -66,6 +67,7 @@ class Shell(Console):
     """
 
     TITLE = "geobatch"
+    ALLOW_IN_MAXIMIZED_VIEW = "Overview, FilterBar, MapHead, KeyBar, #command, #about, #edit"
     CSS_PATH = "console.tcss"
     ENABLE_COMMAND_PALETTE = True
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = App.COMMANDS | {
@@ -177,6 +179,12 @@ class Shell(Console):
         self.entitle("")
         self.closes = True
         super().exit(result, return_code, message)
+
+    @property
+    @override
+    def escape_to_minimize(self) -> bool:
+        """Whether escape shows all panels again: in a field it leaves that."""
+        return not isinstance(self.focused, Input)
 
     @override
     async def run_action(

@@ -16,7 +16,12 @@ from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.letters.listing import chunk_named
 from geobatch_tui.tui.letters.requests import rerun
 from geobatch_tui.tui.parts.console_app import Destination, RunConsole
-from geobatch_tui.tui.parts.console_messages import ShowLetter, ShowOnMap
+from geobatch_tui.tui.parts.console_messages import (
+    ShowCause,
+    ShowLetter,
+    ShowNamed,
+    ShowOnMap,
+)
 from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.jump import matching
 
@@ -101,6 +106,45 @@ class Steering(Shell, RunConsole):
 
         message.stop()
         self.show_mode("dead", lambda screen: screen.query_one(LetterList).go(message.dead_id))
+
+    def on_show_cause(self, message: ShowCause) -> None:
+        """List the dead letters of a cause, as another screen asks for."""
+        from geobatch_tui.tui.screens.dead import DeadScreen
+
+        message.stop()
+
+        def show(screen: Screen[None]) -> None:
+            if isinstance(screen, DeadScreen):
+                screen.list_cause(message.dead_id)
+
+        self.show_mode("dead", show)
+
+    def on_show_named(self, message: ShowNamed) -> None:
+        """Show the letter of a chunk or item, or its line among the units."""
+        from geobatch_tui.tui.units.unit_screen import UnitsScreen
+
+        message.stop()
+        store = self.link.store
+        found = chunk_named(store.items, message.name) if message.name else None
+        if found is None:
+            if message.name:
+                self.notify("the job has no such chunk or item", markup=False)
+            return
+        item, chunk = found
+        letters = reversed(list(store.letters.values()))
+        of_it = (one for one in letters if one.item_id == item.item_id)
+        letter = next(
+            (one for one in of_it if chunk is None or one.chunk_id in {chunk, None}), None
+        )
+        if letter is not None:
+            self.post_message(ShowLetter(letter.dead_id))
+            return
+
+        def show(screen: Screen[None]) -> None:
+            if isinstance(screen, UnitsScreen):
+                screen.show_unit(item, None if chunk is None else chunk - item.first_chunk)
+
+        self.show_mode("units", show)
 
     def on_show_on_map(self, message: ShowOnMap) -> None:
         """Show chunks or items on the map, as another screen asks for."""

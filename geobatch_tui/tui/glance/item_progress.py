@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.content import Content
 
@@ -10,6 +10,7 @@ from geobatch_tui.ledger.schema.updates import ChunkState, ItemState
 from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import LOOKS
+from geobatch_tui.tui.parts.console_messages import ShowNamed
 from geobatch_tui.tui.parts.line_widget import Lines
 
 if TYPE_CHECKING:
@@ -34,10 +35,12 @@ class ItemProgress(Lines):
     ones. One item has no list: the bar on top is its own."""
 
     BORDER_TITLE = "Items"
+    ALLOW_MAXIMIZE: ClassVar[bool | None] = True
 
     def __init__(self, store: RunStore, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._store = store
+        self._shown: list[ItemView] = []
 
     def wanted(self, view: View) -> int:
         """Return the lines that there are to show; 0: the panel is of no use."""
@@ -54,7 +57,13 @@ class ItemProgress(Lines):
             found.setdefault(item.item_id, item)
             if len(found) == height:
                 break
-        return [self._line(item, width) for item in found.values()]
+        self._shown = [*found.values()]
+        return [self._line(item, width) for item in self._shown]
+
+    def pick(self, x: int, y: int) -> None:
+        del x
+        if y < len(self._shown):
+            self.post_message(ShowNamed(self._shown[y].key))
 
     def _chosen(self, view: View) -> Iterator[ItemView]:
         """Yield the items that are worked on, then those with letters, then what comes next."""
@@ -76,7 +85,7 @@ class ItemProgress(Lines):
             item = store.item_at(at)
             yield item
             at = states.find(ChunkState.PENDING, item.first + item.n)
-        yield from reversed(store.items[-MOST:])
+        yield from reversed(store.items)
 
     def _line(self, item: ItemView, width: int) -> Content:
         states, end = self._store.states, item.first + item.n

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import dropwhile, groupby, pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.content import Content
 
@@ -34,6 +34,7 @@ class Throughput(Lines):
     ``unit`` is an index into ``progress_rates.UNITS``."""
 
     BORDER_TITLE = "Throughput"
+    ALLOW_MAXIMIZE: ClassVar[bool | None] = True
 
     unit = 0
 

@@ -50,9 +50,7 @@ def advice(view: View, *, read_only: bool = False) -> list[Advice]:
         rows.append(Advice("try them again", "retry"))
     left = view.counts["total"] - view.settled
     if left:
-        rows.append(
-            Advice(f"{figures.plural(left, 'chunk')} left: go on from here", "mode.history")
-        )
+        rows.append(Advice(f"{figures.plural(left, 'chunk')} left: go on from here", "run.start"))
     rows.append(Advice("write a report of the run", "export"))
     rows.append(Advice("watch it again", "replay"))
     rows.append(Advice("what was slow", "mode.units"))
@@ -60,7 +58,7 @@ def advice(view: View, *, read_only: bool = False) -> list[Advice]:
 
 
 class WhatNow(Lines):
-    """The advice, each with its key.
+    """The advice, each with its key, which a click on the line presses.
 
     Attributes:
         read_only: whether the console changes nothing.
@@ -77,6 +75,13 @@ class WhatNow(Lines):
 
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
         return [self._line(row, width) for row in advice(view, read_only=self.read_only)[:height]]
+
+    def pick(self, x: int, y: int) -> None:
+        del x
+        rows = advice(self.view, read_only=self.read_only)
+        if y < len(rows) and rows[y].key:
+            changed = self.keys.get(rows[y].key, "")
+            self.app.simulate_key((changed or KEYS[rows[y].key].key).split(",")[0])
 
     def _line(self, row: Advice, width: int) -> Content:
         key = ""

@@ -41,6 +41,7 @@ RUN_STYLES: Final = {
     "paused": "bold reverse $warning",
     "draining": "bold $warning",
     "waiting": "bold $quiet",
+    "reading": "bold $quiet",
 }
 RUN_OTHER: Final = "bold $error"
 

@@ -46,6 +46,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "jump": Key("ctrl+o", "Jump", "Go to a screen, a run or a chunk", "^o"),
     "trail.back": Key("left_square_bracket", "Back", "The screen before", "["),
     "trail.forward": Key("right_square_bracket", "Forward", "The screen after", "]"),
+    "whole": Key("0", "Whole", "One panel whole, the next, or all"),
     "help": Key("question_mark,f1", "Help", "The keys that work here", "?"),
     "filter": Key("slash", "Filter", "Show only what matches", "/"),
     "faults": Key("z", "Faults", "Show only what went wrong"),
@@ -78,6 +79,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "step.down": Key("right_curly_bracket,shift+down", "Down", "Move the step down", "}"),
     "step.result": Key("r", "Result", "What the step gives, of one chunk"),
     "undo": Key("ctrl+z", "Undo", "Take the last edit back", "^z"),
+    "note": Key("comma", "Note", "A note of your own", ","),
     "replay": Key("t", "Replay", "Watch the run again, in twenty seconds"),
     "run.start": Key("ctrl+r", "Run", "Run this job, or go on with it", "^r"),
     "map.show": Key("o", "On map", "Show it on the map"),
@@ -203,6 +205,7 @@ _NAMES: Final = {
     "{": "left_curly_bracket",
     "}": "right_curly_bracket",
     "=": "equals_sign",
+    ",": "comma",
 }
 
 SIGNS: Final = frozenset(_NAMES.values())

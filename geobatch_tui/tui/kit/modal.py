@@ -12,6 +12,7 @@ from textual import on
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.command import CommandList, CommandPalette
+from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
 
 
 class Modal[Result](ModalScreen[Result]):
-    """A dialog that can be closed once: later answers to it do nothing."""
+    """A dialog that can be closed once: later answers to it do nothing. ``j`` and ``k`` scroll what
+    is long in it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "lines(1)", show=False),
+        Binding("k", "lines(-1)", show=False),
+    ]
+
+    def action_lines(self, count: int) -> None:
+        for box in self.query(VerticalScroll):
+            box.scroll_relative(y=count, animate=False)
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
         """Close the dialog with its answer."""

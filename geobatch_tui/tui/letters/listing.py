@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.run.model import ItemView, LetterView
 
 FIELDS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("class", "message", "chunk", "item", "source", "stage"), "text"),
+    **dict.fromkeys(("class", "cause", "message", "chunk", "item", "source", "stage"), "text"),
     **dict.fromkeys(("suggestion", "note"), "text"),
     **dict.fromkeys(("attempts", "crashes"), "number"),
 }
@@ -75,6 +75,7 @@ def row_of(letter: LetterView) -> Row:
     item, _, _ = letter.where.rpartition("@")
     return {
         "class": letter.error_class,
+        "cause": letter.cause,
         "message": letter.message,
         "chunk": letter.where,
         "item": letter.where if letter.chunk_id is None else item,
@@ -87,12 +88,21 @@ def row_of(letter: LetterView) -> Row:
     }
 
 
+def of_cause(letter: LetterView) -> str:
+    """Return the filter that letters of one cause pass."""
+    # A quotation mark ends a phrase of the filter: the longest part without one has to do.
+    part = max(letter.cause.split('"'), key=len)
+    return f'class={letter.error_class} cause{"=" if part == letter.cause else ":"}"{part}"'
+
+
 def listing(
     letters: Mapping[int, LetterView],
     chosen: Filter,
     grouping: str,
     sort: str,
     item: Callable[[int], ItemView | None],
+    *,
+    backwards: bool = False,
 ) -> Listing:
     """Filter, sort and group letters.
 
@@ -102,9 +112,10 @@ def listing(
         grouping: one of ``GROUPINGS``.
         sort: one of ``SORTS``, within a group; letters that were dismissed come last in it.
         item: finds an item by its id.
+        backwards: whether the order is the other way round.
     """
     passing = [letter for letter in letters.values() if chosen.matches(row_of(letter))]
-    passing.sort(key=_KEYS[sort])
+    passing.sort(key=_KEYS[sort], reverse=backwards)
     passing.sort(key=lambda letter: letter.dismissed is not None)  # what is known comes last
     if grouping == "cause":
         groups = by_cause(passing)

@@ -45,11 +45,13 @@ _EVENTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """An entry in short: local ``HH:MM:SS`` or "", its level, and one harmless line."""
+    """An entry in short: local ``HH:MM:SS`` or "", its level, and one harmless line. ``place`` is
+    the chunk or item that it names, as it stands in the log, or ""."""
 
     time: str
     level: str
     text: str
+    place: str = ""
 
 
 def entry_of(line: bytes) -> Json:
@@ -96,7 +98,8 @@ def line_of(entry: Json) -> LogLine:
     """Return an entry in short."""
     t = time_of(entry)
     clock = "" if t is None else time.strftime("%H:%M:%S", time.localtime(t))
-    return LogLine(clock, safe(str(entry.get("level", ""))), said(entry))
+    place = str(entry.get("chunk") or entry.get("item") or "")
+    return LogLine(clock, safe(str(entry.get("level", ""))), said(entry), place)
 
 
 def parse(line: bytes) -> LogLine | None:

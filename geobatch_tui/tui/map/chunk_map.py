@@ -313,7 +313,9 @@ class ChunkMap(Canvas):
         parts = ["Map", self.mode.name, item.key if item is not None else ""]
         self.border_title = Content(" · ".join(part for part in parts if part))
         if self.pictures.loaded:
-            self.border_subtitle = Content(self.pictures.top.scale_text)
+            lost = len(self.pictures.unplaced) if item is None else 0
+            without = f"{lost} without a place  " if lost else ""
+            self.border_subtitle = Content(without + self.pictures.top.scale_text)
 
     def _view_changed(self) -> None:
         """Read the shapes of items that are large in view now."""

@@ -47,6 +47,21 @@ class ShowLetter(Message):
 
 
 @dataclass
+class ShowCause(Message):
+    """A request to list the dead letters of one cause, that of the letter ``dead_id``."""
+
+    dead_id: int
+
+
+@dataclass
+class ShowNamed(Message):
+    """A request to show the chunk or item of a name: its dead letter, else its line among the
+    units."""
+
+    name: str
+
+
+@dataclass
 class ShowOnMap(Message):
     """A request to show chunks and items on the map.
 

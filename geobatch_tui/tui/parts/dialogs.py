@@ -24,9 +24,13 @@ from geobatch_tui.tui.parts.path_entries import PathEntry, completed, entries_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from textual import events
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
+
+#: Letters that move the cursor of a list.
+_MOVING: Final = dict.fromkeys("jkg")
 
 WIDTH: Final = 58
 """Characters of a meaning on one line of the dialog, beside its scrollbar."""
@@ -42,14 +46,33 @@ class Choice(NamedTuple):
     @property
     def lines(self) -> Content:
         """The name, and below it the meaning, indented."""
+        return self.lined(-1)
+
+    def lined(self, at: int) -> Content:
+        """Return the lines with the letter underlined that stands at ``at`` in the name."""
         meaning = [f"\n  {line}" for line in textwrap.wrap(self.meaning, WIDTH)]
-        return Content.assemble((self.name, "bold"), *meaning)
+        name = Content.styled(self.name, "bold")
+        if at >= 0:
+            name = name.stylize("underline", at, at + 1)
+        return Content.assemble(name, *meaning)
+
+
+def letters_of(choices: Sequence[Choice]) -> dict[str, tuple[Choice, int]]:
+    """Return a letter for each answer, in lower case, with its place in the name: the first that
+    no other answer has and that moves no cursor."""
+    found: dict[str, tuple[Choice, int]] = {}
+    for choice in choices:
+        for at, letter in enumerate(choice.name.lower()):
+            if letter.isascii() and letter.isalpha() and letter not in found | _MOVING:
+                found[letter] = choice, at
+                break
+    return found
 
 
 class Question(Modal[str]):
     """A question with a few answers; gives the id of the answer, or "" when it was left.
 
-    The first answer is the one that changes least.
+    The first answer is the one that changes least. Each has a letter, which is underlined.
     """
 
     BINDING_GROUP_TITLE = "Question"
@@ -60,13 +83,24 @@ class Question(Modal[str]):
         self._title = title
         self._text = text
         self._choices = choices
+        self._letters = letters_of(choices)
 
     def compose(self) -> ComposeResult:
+        places = {choice.identifier: at for choice, at in self._letters.values()}
         with Vertical(id="question") as box:
             box.border_title = self._title
             yield Static(Content(self._text), id="question-text", markup=False)
-            options = (Option(choice.lines, id=choice.identifier) for choice in self._choices)
+            options = (
+                Option(choice.lined(places.get(choice.identifier, -1)), id=choice.identifier)
+                for choice in self._choices
+            )
             yield Options(*options, markup=False, compact=True)
+
+    def on_key(self, event: events.Key) -> None:
+        """Give the answer whose letter was typed."""
+        if event.character in self._letters:
+            event.stop()
+            self.dismiss(self._letters[event.character][0].identifier)
 
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
         message.stop()

@@ -150,7 +150,8 @@ class KeyBar(Lines):
             binding = replace(binding, key_display=None)
         return self.app.get_key_display(binding)
 
-    async def on_click(self, event: events.Click) -> None:
+    def on_click(self, event: events.Click) -> None:
+        """Press the key that was clicked, as often as it was."""
         for start, end, binding in self._places:
             if start <= event.x < end:
                 event.stop()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.style import Style
+    from textual import events
 
 EMPTY = Content("")
 
@@ -76,6 +77,15 @@ class Lines(Follower):
             dirty += [Region(start, y, end - start, 1) for start, end in spans]
         if dirty:
             self.refresh(*dirty)
+
+    def pick(self, x: int, y: int) -> None:
+        """Do what a click on cell ``x`` of line ``y`` asks for; nothing, unless overwritten."""
+
+    def on_click(self, event: events.Click) -> None:
+        """Pick the cell that was clicked, unless that is one of the border's."""
+        offset = event.get_content_offset(self)
+        if offset is not None:
+            self.pick(offset.x, offset.y)
 
     def on_resize(self) -> None:
         self._lines = []

@@ -3,29 +3,35 @@ text on them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import getters, on
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.line_widget import Follower
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.run.model import Delta
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from textual import events
     from textual.app import ComposeResult
+    from textual.binding import BindingType
     from textual.content import Content
+    from textual.widget import Widget
 
     from geobatch_tui.tui.parts.console_app import Console, Destination, RunConsole
     from geobatch_tui.tui.parts.console_messages import RunChanged
+
+_DOUBLE: Final = 2  #: clicks
 
 
 class Frame(Screen[None]):
@@ -35,6 +41,14 @@ class Frame(Screen[None]):
     # Declared so by Textual.
     HORIZONTAL_BREAKPOINTS = [(0, "-slim"), (60, "-narrow"), (100, "-normal"), (140, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-short"), (30, "-medium"), (40, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [bind("whole", "whole", show=False)]
+
+    #: None: each screen says what has the keys. Textual would give them to the field of the filter,
+    #: which then takes the keys that came with the one that opened the screen.
+    AUTO_FOCUS = ""
+
+    #: The panel that the key shows first: the one that was whole last.
+    _whole: Widget | None = None
 
     if TYPE_CHECKING:
         app = getters.app(Console)
@@ -43,6 +57,38 @@ class Frame(Screen[None]):
         """Return where one can jump to on this screen; ``text`` is what is typed of the name."""
         del text
         return ()
+
+    def panels(self) -> Sequence[Widget]:
+        """Return the panels that can be shown whole, in the order in which a key shows them: the
+        one that has the keys, unless overwritten."""
+        focused = self.focused
+        return (_outermost(focused),) if focused is not None and focused.allow_maximize else ()
+
+    def action_whole(self) -> None:
+        """Show one panel on all of the screen, then the next one, then all again."""
+        panels, shown = list(self.panels()), self.maximized
+        if shown is None:
+            chosen = self._whole if self._whole in panels else next(iter(panels), None)
+        else:
+            after = panels[panels.index(shown) + 1 :] if shown in panels else []
+            chosen = next(iter(after), None)
+        self.show_whole(chosen)
+
+    def show_whole(self, panel: Widget | None) -> None:
+        """Show a panel on all of the screen; None: all panels again."""
+        if panel is None:
+            self.minimize()
+        else:
+            self._whole = panel
+            self.maximize(panel, container=False)
+
+    def on_click(self, event: events.Click) -> None:
+        """Show the panel whole on whose head a double click was, or all panels again."""
+        panel = event.widget
+        if event.chain != _DOUBLE or panel is None or not panel.border_title:
+            return
+        if event.screen_y == panel.region.y and panel.allow_maximize:
+            self.show_whole(_outermost(panel) if self.maximized is None else None)
 
     def copy_text(self, text: str) -> None:
         """Copy a text, if there is any."""
@@ -60,6 +106,17 @@ class Frame(Screen[None]):
                 title = "console"
                 text = safe(f"{event.worker.name}: {type(error).__name__}: {error}")
             self.notify(text, title=title, severity="error", markup=False)
+
+
+def _outermost(panel: Widget) -> Widget:
+    """Return the box of a list that has its heading, too, or the panel itself."""
+    return next((node for node in panel.ancestors if isinstance(node, ListBox)), panel)
+
+
+class ListBox(Vertical):
+    """A list with what stands above it; both are shown whole together."""
+
+    ALLOW_MAXIMIZE: ClassVar[bool | None] = True
 
 
 class Page(Frame):

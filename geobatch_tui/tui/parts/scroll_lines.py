@@ -138,6 +138,12 @@ class ScrollLines(ScrollView, can_focus=True):
         if target == self.cursor and event.chain > 1:
             self.action_open()
         self.cursor = target
+        if event.chain == 1:
+            self.pick(number.x)
+
+    def pick(self, x: int) -> None:
+        """Do what a click on cell ``x`` of the cursor's line asks for; nothing, unless
+        overwritten."""
 
     def on_resize(self) -> None:
         self.renew()

@@ -14,8 +14,6 @@ from geobatch_tui.tui.parts.line_widget import Lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from textual import events
-
     from geobatch_tui.tui.report.work_timeline import Lane, Timeline
     from geobatch_tui.tui.run.model import View
 
@@ -94,11 +92,11 @@ class EventStrip(Lines):
                 cells[index] = glyph
         return Content.assemble((f"{lane.name:<{_AXIS}}", "$quiet"), ("".join(cells), style))
 
-    def on_click(self, event: events.Click) -> None:
-        offset = event.get_content_offset(self)
+    def pick(self, x: int, y: int) -> None:
+        del y
         columns = self.size.width - _AXIS
-        if offset is not None and columns > 1 and offset.x >= _AXIS:
-            self.post_message(self.Pointed((offset.x - _AXIS) / (columns - 1)))
+        if columns > 1 and x >= _AXIS:
+            self.post_message(self.Pointed((x - _AXIS) / (columns - 1)))
 
 
 def _stretched(values: Sequence[int], columns: int) -> list[float]:

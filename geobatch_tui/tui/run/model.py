@@ -190,8 +190,8 @@ class View:
     """A run at one moment.
 
     Attributes:
-        state: ``waiting`` before the first run, ``planning``, ``running``, ``paused``,
-            ``draining``, ``crashed``, or as the run ended.
+        state: ``reading`` before the first poll, ``waiting`` before the first run, ``planning``,
+            ``running``, ``paused``, ``draining``, ``crashed``, or as the run ended.
         live: whether a process holds the run.
         now: UNIX time at which it was read.
         counts, items: by state, over the whole output directory.
@@ -346,7 +346,9 @@ def notices(before: View, now: View) -> Iterator[Notice]:
 def _turned(now: View) -> Iterator[Notice]:
     run = now.run
     if now.state == "crashed":
-        yield Notice("crashed", "its process is gone; ^r in the history goes on with it", "error")
+        yield Notice(
+            "crashed", "its process is gone; ^r on the run screen goes on with it", "error"
+        )
     elif run is not None and run.t1 is not None:
         letters = figures.plural(now.dead_letters, "dead letter")
         done = figures.plural(now.counts["done"], "chunk")

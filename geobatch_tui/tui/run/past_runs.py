@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.config.fields import leaves
@@ -15,27 +16,30 @@ from geobatch_tui.orchestration.state.run_view import is_live, state_now
 from geobatch_tui.orchestration.state.session import state_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.read.reader import RunRow
 
 FIELDS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("job", "state", "dir", "run"), "text"),
+    **dict.fromkeys(("job", "state", "dir", "run", "kind", "note"), "text"),
     **dict.fromkeys(("done", "dead"), "number"),
 }
 #: What runs can be sorted by: the largest or the last first, names from A on.
 SORTS: Final[Mapping[str, Callable[[PastRun], float] | Callable[[PastRun], str]]] = {
-    "began": lambda run: -(run.row.t0 if run.row else 0.0),
+    "began": lambda run: -run.began,
     "took": lambda run: -(run.seconds or 0.0),
     "done": lambda run: -(run.row.n_done if run.row else 0),
     "dead": lambda run: -(run.row.n_dead if run.row else 0),
     "/min": lambda run: -_rate(run),
     "out": lambda run: -(run.row.bytes_out if run.row else 0),
     "job": lambda run: run.name.casefold(),
+    "kind": lambda run: run.kind,
     "state": lambda run: run.state,
 }
+#: Sorted by their names, unless the other way round is asked for.
+ASCENDING: Final = frozenset({"job", "kind", "state"})
 _RUNS: Final = 50  #: of one directory
 
 
@@ -49,6 +53,10 @@ class PastRun:
         left: chunks that are not done in the directory, dead ones apart.
         total: chunks of the directory's job.
         place: where its outputs are: the directory, or the URL of a prefix in a store.
+        seen: UNIX time at which a run last began there, where there is no row.
+        remark: the user's note to it.
+        follows: whether there is an earlier run of the directory, with which it went on.
+        pace: chunks finished over its time, in equal steps; empty where that is not known.
     """
 
     directory: Path
@@ -60,6 +68,27 @@ class PastRun:
     total: int = 0
     note: str = ""
     place: str = ""
+    seen: float = 0.0
+    remark: str = ""
+    follows: bool = False
+    pace: tuple[float, ...] = ()
+
+    @property
+    def began(self) -> float:
+        """UNIX time at which it began, as far as that is known."""
+        return self.row.t0 if self.row else self.seen
+
+    @property
+    def kind(self) -> str:
+        """What is done: the operation, of a chain its steps; ``+`` where it went on with an earlier
+        run: it did what that one had left."""
+        op = self.row.job.get("job", {}).get("op", {}) if self.row else {}
+        if not isinstance(op, dict):
+            return ""
+        steps = op.get("steps") if isinstance(op.get("steps"), list) else ()
+        names = [str(step.get("name", "")) for step in steps or () if isinstance(step, dict)]
+        said = " ! ".join(names) or str(op.get("name") or "").rpartition(".")[2]
+        return safe(f"+{said}" if self.follows and said else said, 60)
 
     @property
     def name(self) -> str:
@@ -90,34 +119,90 @@ class PastRun:
             "state": self.state,
             "dir": safe(self.place or str(self.directory)),
             "run": self.run_id,
+            "kind": self.kind,
+            "note": self.remark,
             "done": row.n_done if row else 0,
             "dead": row.n_dead if row else 0,
         }
 
 
-def gather(directories: Iterable[Path]) -> list[PastRun]:
-    """Read the runs of all directories, the last begun first. Blocks: for a thread."""
+def gather(directories: Iterable[Path], lost: Iterable[tuple[Path, float]] = ()) -> list[PastRun]:
+    """Read the runs of all directories, the last begun first. Blocks: for a thread. ``lost``:
+    directories that hold no run any more, and when one last began there."""
     found = [run for directory in directories for run in _of(directory)]
-    return sorted(found, key=lambda run: -(run.row.t0 if run.row else 0.0))
+    for directory, t in lost:
+        said = "no run is left in it" if directory.is_dir() else "the directory is gone"
+        found.append(PastRun(directory, None, "gone", note=said, seen=t))
+    return sorted(found, key=lambda run: -run.began)
 
 
 def _of(directory: Path) -> list[PastRun]:
     try:
         state = state_of_run(directory)
+        if not state.ledger.exists():
+            return [_unbegun(directory)]
         with LedgerReader(state.ledger) as reader:
-            rows, counts = reader.runs()[:_RUNS], reader.counts()
+            rows, counts = reader.runs(), reader.counts()
     except (GeobatchError, OSError) as error:
         return [PastRun(directory, None, "unreadable", note=safe(str(error)))]
     runs = [
-        PastRun(directory, row, state_now(row, live=False), newest=False, place=state.outputs)
-        for row in rows
+        PastRun(
+            directory,
+            row,
+            state_now(row, live=False),
+            newest=False,
+            place=state.outputs,
+            follows=number + 1 < len(rows),
+        )
+        for number, row in enumerate(rows[:_RUNS])
     ]
-    if rows:
-        said = state_now(rows[0], live=is_live(rows[0], state.lock))
-        left = counts["pending"] + counts["running"] + counts["retry"]
-        dead, total = counts["dead"], counts["total"]
-        runs[0] = replace(runs[0], state=said, newest=True, left=left, dead=dead, total=total)
+    if not rows:
+        return [_unbegun(directory)]
+    said = state_now(rows[0], live=is_live(rows[0], state.lock))
+    left = counts["pending"] + counts["running"] + counts["retry"]
+    dead, total = counts["dead"], counts["total"]
+    runs[0] = replace(runs[0], state=said, newest=True, left=left, dead=dead, total=total)
     return runs
+
+
+def _unbegun(directory: Path) -> PastRun:
+    """Return a run that failed before it began: its state directory is there, and no run in it."""
+    said = "it failed before it began: nothing was planned"
+    try:
+        t = (directory / ".geobatch").stat().st_mtime
+    except OSError:
+        t = 0.0
+    return PastRun(directory, None, "never began", note=said, seen=t)
+
+
+def paces(directory: Path, runs: Iterable[RunRow], steps: int) -> dict[str, tuple[float, ...]]:
+    """Return how many chunks runs of a directory finished in each of so many equal steps of their
+    time, by their ids; runs of which the ledger has no notes any more are left out. Blocks: for a
+    thread. Raises GeobatchError where the ledger cannot be read."""
+    with LedgerReader(state_of_run(directory).ledger) as reader:
+        noted = reader.totals_over_time()
+    found = {}
+    for row in runs:
+        end = row.t1 if row.t1 is not None else noted[-1][0] if noted else row.t0
+        own = [(t, total) for t, total in noted if row.t0 <= t <= end]
+        if len(own) > 1 and end > row.t0:
+            found[row.run_id] = _pace([(row.t0, 0.0), *own, (end, row.n_done)], steps)
+    return found
+
+
+def _pace(noted: Sequence[tuple[float, float]], steps: int) -> tuple[float, ...]:
+    """Return the growth of a total in equal steps of time; between two notes it grows evenly."""
+    start, end = noted[0][0], noted[-1][0]
+    bars = [0.0] * steps
+    width = (end - start) / steps
+    for (t0, before), (t1, after) in pairwise(noted):
+        gain = max(0.0, after - before)
+        first, last = (min(steps - 1, int((t - start) / width)) for t in (t0, t1))
+        for step in range(first, last + 1):
+            low, high = max(t0, start + step * width), min(t1, start + (step + 1) * width)
+            part = (high - low) / (t1 - t0) if t1 > t0 else float(step == last)
+            bars[step] += gain * max(0.0, part)
+    return tuple(bars)
 
 
 @dataclass(frozen=True, slots=True)

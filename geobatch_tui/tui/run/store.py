@@ -58,7 +58,7 @@ class RunStore:
     def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
         self.directory = directory
         self.letters: Mapping[int, LetterView] = {}
-        self.view = View()
+        self.view = View(state="reading")
         self._clock = clock
         self._dir = state_of_run(directory)
         self._lock = threading.Lock()

@@ -18,6 +18,7 @@ from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Page
 from geobatch_tui.tui.run.progress_rates import UNITS
 from geobatch_tui.tui.screens.report_dialog import report
+from geobatch_tui.tui.screens.resume_dialog import Left, resume
 from geobatch_tui.tui.widgets.causes import Causes
 from geobatch_tui.tui.widgets.hosts import Hosts
 from geobatch_tui.tui.widgets.log_tail import LogPanel
@@ -25,8 +26,11 @@ from geobatch_tui.tui.widgets.overview import Overview
 from geobatch_tui.tui.widgets.workers import Workers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual.app import ComposeResult
     from textual.binding import BindingType
+    from textual.widget import Widget
 
     from geobatch_tui.tui.run.model import Delta, View
 
@@ -34,11 +38,11 @@ if TYPE_CHECKING:
 class RunScreen(Page):
     """Mode ``run``."""
 
-    AUTO_FOCUS = ""
     BINDING_GROUP_TITLE = "Run"
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("units", "units"),
         bind("export", "report", show=False, name="Report", does="Write a report of the run"),
+        bind("run.start", "resume", show=False, name="Resume", does="Go on with what is left"),
     ]
 
     def __init__(self) -> None:
@@ -50,6 +54,7 @@ class RunScreen(Page):
         link = self.app.link
         overview = Overview(id="overview")
         overview.place = self.app.place
+        overview.read_only = self.app.read_only
         yield overview
         yield ResourceLine(link.directory, id="resources")
         with Container(id="middle"):
@@ -95,9 +100,31 @@ class RunScreen(Page):
         self._shape = shape
         for name, height in shape.heights.items():
             panel = self.query_one(f"#{name}")
+            if panel is self.maximized:
+                panel.display, panel.styles.height = True, "1fr"
+                continue
             panel.display = height is None or height > 0
             panel.set_class(height == 1, "-empty")
             panel.styles.height = "1fr" if height is None else height
+
+    def panels(self) -> Sequence[Widget]:
+        """Return those that hold something."""
+        view = self.app.shown
+        items = self.query_one(ItemProgress)
+        holds = {
+            "#overview-map": True,
+            "#throughput": True,
+            "#items": items.wanted(view) > 0,
+            "#workers": view.live,
+            "#causes": bool(view.groups),
+            "#log": True,
+        }
+        return [self.query_one(name) for name, has in holds.items() if has]
+
+    def watch_maximized(self) -> None:
+        """Give the panel that is whole all of the room, and the others theirs again."""
+        self._shape = None
+        self._arrange(self.app.shown)
 
     @on(ChunkMap.ChunkSelected)
     async def _to_the_map(self) -> None:
@@ -113,6 +140,19 @@ class RunScreen(Page):
         overview, plot = self.query_one(Overview), self.query_one(Throughput)
         overview.unit = plot.unit = (plot.unit + 1) % len(UNITS)
         self.show_all()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide in a read-only console what starts a run, and where a run goes on."""
+        del parameters
+        over = self.app.shown.run is not None and not self.app.shown.live
+        return action != "resume" or (over and not self.app.read_only)
+
+    @work(exclusive=True, group="resume", exit_on_error=False)
+    async def action_resume(self) -> None:
+        """Go on with a run that has ended, after a question that says what is left of it."""
+        counts = self.app.shown.counts
+        left = counts["total"] - self.app.shown.settled
+        await resume(self, self.app.link.directory, Left(left, counts["total"], counts["dead"]))
 
     @work(exclusive=True, group="report", exit_on_error=False)
     async def action_report(self) -> None:

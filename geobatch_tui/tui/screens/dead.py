@@ -17,15 +17,15 @@ from geobatch_tui.tui.kit.editor import offer
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters import dossier
 from geobatch_tui.tui.letters.blamed_step import what_it_got
-from geobatch_tui.tui.letters.listing import FIELDS, GROUPINGS, SORTS, Listing, listing
+from geobatch_tui.tui.letters.listing import FIELDS, GROUPINGS, SORTS, Listing, listing, of_cause
 from geobatch_tui.tui.letters.previewer import Previewer, Unseen, wanted
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
-from geobatch_tui.tui.parts.page import Filtered
+from geobatch_tui.tui.parts.page import Filtered, ListBox
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.screens.remedies import Remedies
 from geobatch_tui.tui.widgets.inspector import Inspector, whole
-from geobatch_tui.tui.widgets.letter_list import LetterList
+from geobatch_tui.tui.widgets.letter_list import LetterHeading, LetterList
 from geobatch_tui.tui.widgets.window_preview import Preview
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class DeadScreen(Filtered, Remedies):
         bind("split", "split", show=False),
         bind("dismiss", "dismiss_letters", show=False),
         bind("sort", "sort", show=False),
+        bind("sort.reverse", "reverse", show=False),
         bind("export", "export", show=False),
         bind("next", "neighbour(1)", show=False),
         bind("previous", "neighbour(-1)", show=False),
@@ -71,17 +72,17 @@ class DeadScreen(Filtered, Remedies):
     ]
     DEFAULT_CSS = """
     DeadScreen #dead { layout: grid; grid-size: 2; grid-columns: 26 1fr; grid-rows: 1fr 1fr; }
-    DeadScreen #letters { column-span: 2; }
+    DeadScreen #listed { column-span: 2; }
     DeadScreen.-normal #dead { grid-columns: 40 1fr; }
     DeadScreen.-wide #dead { grid-columns: 1fr 64; grid-rows: 3fr 2fr; }
-    DeadScreen.-wide #letters { column-span: 1; }
+    DeadScreen.-wide #listed { column-span: 1; }
     DeadScreen.-wide #inspector { column-span: 2; }
     DeadScreen.-slim #window, DeadScreen.-low #window { display: none; }
     DeadScreen.-slim #inspector, DeadScreen.-low #inspector { display: none; }
     DeadScreen.-slim #dead, DeadScreen.-low #dead {
         grid-size: 1; grid-columns: 1fr; grid-rows: 1fr;
     }
-    DeadScreen.-slim #letters, DeadScreen.-low #letters { column-span: 1; }
+    DeadScreen.-slim #listed, DeadScreen.-low #listed { column-span: 1; }
     DeadScreen #command { height: 1; color: $quiet; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
@@ -100,7 +101,8 @@ class DeadScreen(Filtered, Remedies):
         self.letters = {}
         self.listing = Listing()
         self._grouping = 0
-        self._sort = 0
+        self._sort = SORTS[0]
+        self._backwards = False
         self._band = 0
         self._pictured: tuple[int, int, bool] | None = None
         self._got = False
@@ -109,7 +111,9 @@ class DeadScreen(Filtered, Remedies):
         """Yield list, window and inspector; the breakpoints place them."""
         yield FilterBar(FIELDS, id="bar")
         with Container(id="dead"):
-            yield LetterList(id="letters")
+            with ListBox(id="listed"):
+                yield LetterHeading()
+                yield LetterList(id="letters")
             yield Preview(id="window")
             yield Inspector(id="inspector")
         yield Static(id="command", markup=False)
@@ -156,9 +160,13 @@ class DeadScreen(Filtered, Remedies):
             self.letters,
             self.bar.chosen,
             GROUPINGS[self._grouping],
-            SORTS[self._sort],
+            self._sort,
             self.app.link.store.item,
+            backwards=self._backwards,
         )
+        heading = self.query_one(LetterHeading)
+        heading.sort, heading.backwards = self._sort, self._backwards
+        heading.renew()
         self.list.nothing = "no letter matches" if self.letters else "nothing is given up"
         self.list.show(self.listing, self.letters)
         self._say()
@@ -171,7 +179,7 @@ class DeadScreen(Filtered, Remedies):
         parts: list[Content | tuple[str, str]] = [
             (" Dead letters ", "bold"),
             (figures.count(total), "bold $error" if total else "bold $success"),
-            (f"  {by}, sorted by {SORTS[self._sort]}", "$quiet"),
+            (f"  {by}, sorted by {self._sort}", "$quiet"),
         ]
         if shown != total:
             parts.append((f"  {figures.count(shown)} shown", "bold"))
@@ -203,8 +211,24 @@ class DeadScreen(Filtered, Remedies):
         self.refilter()
 
     def action_sort(self) -> None:
-        self._sort = (self._sort + 1) % len(SORTS)
+        self._sort = SORTS[(SORTS.index(self._sort) + 1) % len(SORTS)]
         self.refilter()
+
+    def action_reverse(self) -> None:
+        self._backwards = not self._backwards
+        self.refilter()
+
+    @on(LetterHeading.Clicked)
+    def _sort_by(self, message: LetterHeading.Clicked) -> None:
+        self._backwards = message.sort == self._sort and not self._backwards
+        self._sort = message.sort
+        self.refilter()
+
+    def list_cause(self, dead_id: int) -> None:
+        """List the letters that have the cause of one of them."""
+        letter = self.app.link.store.letters.get(dead_id)
+        if letter is not None:
+            self.bar.put(of_cause(letter))
 
     def action_neighbour(self, step: int) -> None:
         self.list.cursor += step

@@ -3,40 +3,66 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import defaultdict
+from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import getters, on, work
 from textual.content import Content
 
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.observability import figures
-from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.state.run_index import known
-from geobatch_tui.orchestration.upkeep import load_kept
+from geobatch_tui.orchestration.state.run_index import forget, gone, known
+from geobatch_tui.tui.history.run_list import RunHeading, RunList
+from geobatch_tui.tui.history.run_notes import notes_of, put_note
+from geobatch_tui.tui.history.run_story import about, comparison
 from geobatch_tui.tui.jobs.draft import Draft
-from geobatch_tui.tui.kit.endings import Start, Watch
+from geobatch_tui.tui.kit.endings import Watch
 from geobatch_tui.tui.kit.keymap import bind
-from geobatch_tui.tui.parts.dialogs import Choice, Question
+from geobatch_tui.tui.parts.dialogs import LineDialog
 from geobatch_tui.tui.parts.filter_bar import FilterBar, part_of
 from geobatch_tui.tui.parts.key_bar import KeyBar
-from geobatch_tui.tui.parts.page import Filtered, TextBox
+from geobatch_tui.tui.parts.page import Filtered, ListBox, TextBox
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
-from geobatch_tui.tui.run.past_runs import FIELDS, SORTS, compare, gather
+from geobatch_tui.tui.run.past_runs import FIELDS, SORTS, gather, paces
 from geobatch_tui.tui.screens.report_dialog import report
-from geobatch_tui.tui.widgets.run_list import RunHeading, RunList
+from geobatch_tui.tui.screens.resume_dialog import Left, resume
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
     from textual.app import ComposeResult
     from textual.binding import BindingType
     from textual.screen import Screen
+    from textual.widgets import Input
 
     from geobatch_tui.tui.run.past_runs import PastRun
 
 _REST: Final = 2.0  #: seconds between two looks at the ledgers, while the screen is shown
+_PACING: Final = 10.0  #: seconds between two readings of the throughput of a run that is live
+_STEPS: Final = 48  #: of the time of a run whose throughput is read
+_MOST: Final = 200  #: runs whose throughput is read
+_LEFT: Final = frozenset({"gone", "never began"})  #: states of runs that can be taken off the list
 _NOTHING: Final = (
     "There are no runs yet.\n\n"
     "^n makes a job, from an example.  `geobatch demo --tui` runs one on data that comes along."
 )
+
+
+class RunNoteDialog(LineDialog[str]):
+    """A dialog that returns a note, which may be empty, or None where it was left."""
+
+    BINDING_GROUP_TITLE = "Note"
+
+    def __init__(self, note: str) -> None:
+        super().__init__("Note", "To this run, for yourself: the run itself is not touched.", note)
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Take an empty line, too."""
+        message.stop()
+        self.dismiss(message.value.strip())
 
 
 class HistoryScreen(Filtered):
@@ -50,12 +76,17 @@ class HistoryScreen(Filtered):
         bind("job.new", "new", show=False),
         bind("filter", "filter"),
         bind("sort", "sort", show=False),
+        bind("sort.reverse", "reverse", show=False),
+        bind("note", "note", show=False, does="A note of your own to the run"),
+        bind(
+            "step.remove", "forget", show=False, name="Forget", does="Take a run that is gone off"
+        ),
         bind("export", "report", name="Report", does="Write a report of the newest run there"),
         bind("copy", "copy", show=False),
         bind("back", "back", show=False),
     ]
     DEFAULT_CSS = """
-    HistoryScreen #runs { height: 2fr; }
+    HistoryScreen ListBox { height: 2fr; }
     HistoryScreen #compare { height: 1fr; }
     HistoryScreen.-low #compare, HistoryScreen.-slim #compare { display: none; }
     """
@@ -67,11 +98,18 @@ class HistoryScreen(Filtered):
         self._runs: list[PastRun] = []
         self._read = False
         self._sort = next(iter(SORTS))
+        self._backwards = False
+        self._paces: dict[tuple[str, str], tuple[float, ...]] = {}
+        self._paced: dict[tuple[str, str], tuple[str, int]] = {}
+        self._found: list[PastRun] = []
+        self._pacing = 0.0
+        self._waiting: Callable[[], object] | None = None
 
     def compose(self) -> ComposeResult:
         yield FilterBar(FIELDS, id="bar")
-        yield RunHeading()
-        yield RunList(id="runs")
+        with ListBox():
+            yield RunHeading()
+            yield RunList(id="runs")
         yield TextBox(id="compare", title="Run")
         yield KeyBar()
 
@@ -92,16 +130,34 @@ class HistoryScreen(Filtered):
 
     @work(exclusive=True, group="history", exit_on_error=False)
     async def look(self) -> None:
-        """Read the index and the ledgers."""
-        found = await asyncio.to_thread(lambda: gather(known()))
-        if found != self._runs or not self._read:
-            self._runs, self._read = found, True
-            self.refilter()
+        """Read the index and the ledgers, then the throughput of runs whose figures changed."""
+        found = await asyncio.to_thread(_read)
+        if found != self._found or not self._read:
+            self._found, self._read = found, True
+            self._take_paces({})
+            waiting, self._waiting = self._waiting, None
+            if waiting is not None:
+                waiting()
+        stale = [run for run in found[:_MOST] if self._paced.get(run.key) != _mark(run)]
+        if stale and monotonic() >= self._pacing:
+            read = await asyncio.to_thread(_paces, stale)
+            self._paced |= {run.key: _mark(run) for run in stale}
+            self._pacing = monotonic() + _PACING
+            self._take_paces(read)
+
+    def _take_paces(self, read: Mapping[tuple[str, str], tuple[float, ...]]) -> None:
+        """Give runs the throughput that was read of them, now or before."""
+        self._paces |= read
+        self._runs = [replace(run, pace=self._paces.get(run.key, ())) for run in self._found]
+        self.refilter()
 
     def refilter(self) -> None:
         chosen = self.bar.chosen
         shown = [run for run in self._runs if chosen.matches(run.fields())]
-        shown.sort(key=SORTS[self._sort])
+        shown.sort(key=SORTS[self._sort], reverse=self._backwards)
+        heading = self.query_one(RunHeading)
+        heading.sort, heading.backwards = self._sort, self._backwards
+        heading.renew()
         self.list.nothing = "no run matches" if self._runs else ""
         self.list.show(shown)
         total = len(self._runs)
@@ -117,9 +173,9 @@ class HistoryScreen(Filtered):
         """Show the differences of two runs, or the facts of one."""
         pair, run = self.list.pair, self.list.current
         if pair is not None:
-            title, content = "Compare", _comparison(*pair)
+            title, content = "Compare", comparison(*pair)
         elif run is not None:
-            title, content = "Run", _about(run)
+            title, content = "Run", about(run)
         else:
             title, content = "Run", Content(_NOTHING if self._read and not self._runs else "")
         box = self.query_one(TextBox)
@@ -146,6 +202,39 @@ class HistoryScreen(Filtered):
         self._sort = names[(names.index(self._sort) + 1) % len(names)]
         self.refilter()
 
+    def action_reverse(self) -> None:
+        """Sort the other way round."""
+        self._backwards = not self._backwards
+        self.refilter()
+
+    @on(RunHeading.Clicked)
+    def _sort_by(self, message: RunHeading.Clicked) -> None:
+        self._backwards = message.sort == self._sort and not self._backwards
+        self._sort = message.sort
+        self.refilter()
+
+    @work(exclusive=True, group="note", exit_on_error=False)
+    async def action_note(self) -> None:
+        """Write a note to the run under the cursor, or change it; an empty one is none."""
+        run = self.list.current
+        if run is None or run.row is None:
+            return
+        text = await self.app.push_screen_wait(RunNoteDialog(run.remark))
+        if text is not None:
+            await asyncio.to_thread(put_note, run.directory, run.row.run_id, text)
+            self.look()
+
+    def action_forget(self) -> None:
+        """Take a run off the list of which nothing is left but its name."""
+        run = self.list.current
+        if run is None:
+            return
+        if run.state not in _LEFT:
+            self._refuse("only runs that are gone can be taken off the list")
+            return
+        forget(run.directory)
+        self.look()
+
     def step_back(self) -> bool:
         return self.list.unmark()
 
@@ -165,6 +254,9 @@ class HistoryScreen(Filtered):
     @work(exclusive=True, group="resume", exit_on_error=False)
     async def action_resume(self) -> None:
         """Resume the run under the cursor, after a question that says what is left of it."""
+        if not self._read:
+            self._waiting = self.action_resume
+            return
         run = self.list.current
         if run is None or run.row is None:
             return
@@ -172,26 +264,15 @@ class HistoryScreen(Filtered):
         if newest.state == "running":
             self._refuse("this run is live: enter opens it")
             return
-        left = f"{figures.count(newest.left)} of {figures.count(newest.total)} chunks are left"
-        dead = (
-            f", {figures.count(newest.dead)} dead letters stay as they are" if newest.dead else ""
-        )
-        choices = (Choice("", "No", "start nothing"), Choice("go", "Resume", "in this console"))
-        said = f"{left}{dead}. Inputs that changed or came are planned anew."
-        if await self.app.push_screen_wait(Question("Resume", said, choices)) != "go":
-            return
-        try:
-            # Its job cannot be read, or lacks credentials: that is better said here.
-            await asyncio.to_thread(load_kept, run.directory)
-        except GeobatchError as error:
-            self._refuse(f"{error}; {error.hint}" if error.hint else str(error))
-            return
-        self.app.open(Start(run.directory))
+        await resume(self, run.directory, Left(newest.left, newest.total, newest.dead))
 
     def action_clone(self) -> None:
         """Edit a copy of the run's job."""
         from geobatch_tui.tui.screens.job_form import ConfigScreen
 
+        if not self._read:  # the key came with the one that opened the screen
+            self._waiting = self.action_clone
+            return
         run = self.list.current
         if run is None or run.row is None:
             return
@@ -221,42 +302,33 @@ class HistoryScreen(Filtered):
         self.notify(text, title="history", severity="warning", markup=False)
 
 
-def _about(run: PastRun) -> Content:
-    row = run.row
-    if row is None:
-        return Content(run.note)
-    parts: list[tuple[str, str] | str] = [
-        (f"{run.fields()['dir']}\n", "bold"),
-        f"run {run.run_id}  {run.state}",
-        f"  exit {row.exit_code}" if row.exit_code is not None else "",
-        f"  took {figures.duration(run.seconds)}" if run.seconds is not None else "",
-        f"  {safe(row.reason)}\n" if row.reason else "\n",
-        f"done {figures.count(row.n_done)}  dead {figures.count(row.n_dead)}  ",
-        f"retried {figures.count(row.n_retry)}  in {figures.size(row.bytes_in)}  ",
-        f"out {figures.size(row.bytes_out)}\n",
+def _read() -> list[PastRun]:
+    """Read the runs of this user and the notes to them. For a thread."""
+    found = gather(known(), gone())
+    notes: dict[Path, Mapping[str, str]] = {}
+    for run in found:
+        if run.directory not in notes:
+            notes[run.directory] = notes_of(run.directory)
+    return [
+        replace(run, remark=notes[run.directory].get(run.row.run_id, "")) if run.row else run
+        for run in found
     ]
-    if run.newest:
-        parts.append(
-            f"of {figures.plural(run.total, 'chunk')} there: {figures.count(run.left)} left, "
-            f"{figures.count(run.dead)} dead\n"
-        )
-    return Content.assemble(*parts)
 
 
-def _comparison(before: PastRun, after: PastRun) -> Content:
-    found = compare(before, after)
-    lines: list[Content] = [
-        Content.assemble(
-            (f"{before.run_id} → {after.run_id}", "bold"),
-            ("   ! changes outputs", "$quiet") if any(d.semantic for d in found) else "",
-        )
-    ]
-    width = max((len(entry.what) for entry in found), default=0)
-    for entry in found:
-        mark = ("! ", "bold $warning") if entry.semantic else ("  ", "")
-        what = (f"{entry.what:<{width}}  ", "bold")
-        share = (f"  {entry.share}", "bold $accent")
-        lines.append(Content.assemble(mark, what, f"{entry.before} → {entry.after}", share))
-    if not found:
-        lines.append(Content("nothing differs"))
-    return Content("\n").join(lines)
+def _paces(runs: Sequence[PastRun]) -> dict[tuple[str, str], tuple[float, ...]]:
+    """Read the throughput of runs; where it cannot be read there is none. For a thread."""
+    places = defaultdict(list)
+    for run in runs:
+        if run.row is not None:
+            places[run.directory].append(run.row)
+    found = {}
+    for directory, rows in places.items():
+        with contextlib.suppress(GeobatchError, OSError):
+            for run_id, pace in paces(directory, rows, _STEPS).items():
+                found[str(directory), run_id] = pace
+    return found
+
+
+def _mark(run: PastRun) -> tuple[str, int]:
+    """Return what changes as a run goes on."""
+    return run.state, run.row.n_done if run.row is not None else 0

@@ -19,7 +19,7 @@ from geobatch_tui.tui.parts.console_messages import ShowLetter, ShowOnMap
 from geobatch_tui.tui.parts.dialogs import PathDialog
 from geobatch_tui.tui.parts.filter_bar import FilterBar, part_of
 from geobatch_tui.tui.parts.key_bar import KeyBar
-from geobatch_tui.tui.parts.page import Filtered, Page
+from geobatch_tui.tui.parts.page import Filtered, ListBox, Page
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.run.model import Delta
 from geobatch_tui.tui.units import unit_listing
@@ -89,13 +89,15 @@ class UnitsScreen(Filtered, Page):
         self._busy = self._stale = False
         self._next = 0.0
         self._loaded = False
+        self._wanted: int | None = None
 
     def compose(self) -> ComposeResult:
         yield FilterBar(self._wish.fields, id="bar")
         with Horizontal():
             with Vertical():
-                yield UnitHeading()
-                yield UnitTable(id="units")
+                with ListBox():
+                    yield UnitHeading()
+                    yield UnitTable(id="units")
                 yield TimeLine(id="under")
             with Vertical(id="side"):
                 yield ChunkMap(self._source, id="where")
@@ -176,6 +178,7 @@ class UnitsScreen(Filtered, Page):
             self.map.take(Delta((), reshaped=True, fresh=True, view=self.app.shown))
         self._entitle()
         self._say()
+        self._go()
         self._point()
 
     @on(TimeLine.Sized)
@@ -305,14 +308,26 @@ class UnitsScreen(Filtered, Page):
         """List the chunks of an item; go to the letter of a dead chunk; show others on the map."""
         item, position = self._item(), self.table.position
         if item is not None:
-            self._group(items=False)
-            # A quotation mark ends a phrase of the filter: the longest part without one has to do.
-            part = max(item.key.split('"'), key=len)
-            self.bar.put(f'item{"=" if part == item.key else ":"}"{part}"')
+            self.show_unit(item, None)
         elif position is not None and self._units.states[position] == ChunkState.DEAD:
             self._to_letter(position)
         else:
             self.action_map()
+
+    def show_unit(self, item: ItemView, index: int | None) -> None:
+        """List the chunks of an item, and put the cursor on that of an ``index``."""
+        if self._wish.items:
+            self._group(items=False)
+        # A quotation mark ends a phrase of the filter: the longest part without one has to do.
+        part = max(item.key.split('"'), key=len)
+        self._wanted = None if index is None else item.first + index
+        self.bar.put(f'item{"=" if part == item.key else ":"}"{part}"')
+        self._go()
+
+    def _go(self) -> None:
+        """Put the cursor on the chunk that is wanted, once it is listed."""
+        if self._wanted is not None and self.table.go(self._wanted):
+            self._wanted = None
 
     def _to_letter(self, position: int) -> None:
         store = self.app.link.store

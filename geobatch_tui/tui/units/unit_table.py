@@ -16,8 +16,6 @@ from geobatch_tui.tui.units.unit_columns import CHUNKS, ITEMS, Column, fitting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from textual import events
-
     from geobatch_tui.tui.run.model import View
     from geobatch_tui.tui.units.item_totals import ItemTotal
     from geobatch_tui.tui.units.unit_ranks import ChunkRanks
@@ -74,11 +72,12 @@ class UnitTable(ScrollLines):
             return None
         return self.items[self.cursor].item.item_id
 
-    def go(self, position: int) -> None:
-        """Put the cursor on a chunk, if it is listed."""
+    def go(self, position: int) -> bool:
+        """Put the cursor on a chunk; return whether it is listed."""
         number = self.chunks.find(position) if self.chunks is not None else None
         if number is not None:
             self.cursor = number
+        return number is not None
 
     def count(self) -> int:
         return len(self.items) if self.chunks is None else len(self.chunks)
@@ -145,13 +144,11 @@ class UnitHeading(Lines):
             pieces += [(text, style), (" ", "")]
         return [Content.assemble(*pieces)]
 
-    def on_click(self, event: events.Click) -> None:
-        offset = event.get_content_offset(self)
-        if offset is None:
-            return
-        x = _LEAD
+    def pick(self, x: int, y: int) -> None:
+        del y
+        start = _LEAD
         for name, _, size, _ in self._columns(self.size.width - _LEAD):
-            if x <= offset.x <= x + size:
+            if start <= x <= start + size:
                 self.post_message(self.Clicked(name))
                 return
-            x += size + 1
+            start += size + 1

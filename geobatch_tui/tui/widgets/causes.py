@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.content import Content
 
 from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.parts.console_messages import ShowCause
 from geobatch_tui.tui.parts.line_widget import Lines
 
 if TYPE_CHECKING:
@@ -17,17 +18,18 @@ if TYPE_CHECKING:
 
 
 class Causes(Lines):
-    """The causes, a line each, the most frequent first."""
+    """The causes, a line each, the most frequent first. A click on one lists its letters."""
 
     BORDER_TITLE = "Dead letters by cause"
+    ALLOW_MAXIMIZE: ClassVar[bool | None] = True
 
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
         groups = view.groups
         if not groups:
             said = "nothing was given up" if view.run is not None else ""
             return [Content.assemble((said, "$quiet"))]
-        wide = width >= 120
-        lines = [_head(width)] if wide and height >= 3 else []
+        wide = width >= _WIDE_FROM
+        lines = [_head(width)] if wide and height >= _HEAD_FROM else []
         room = height - len(lines)
         shown = groups if len(groups) <= room else groups[: max(1, room - 1)]
         row = _wide if wide else _narrow
@@ -38,6 +40,17 @@ class Causes(Lines):
             text = f"+{len(others)} more causes with {figures.count(count)} dead letters"
             lines.append(Content.assemble((fmt.fit(text, width), "$quiet")))
         return lines
+
+    def pick(self, x: int, y: int) -> None:
+        del x
+        groups = self.view.groups
+        number = y - int(self.size.width >= _WIDE_FROM and self.size.height >= _HEAD_FROM)
+        if 0 <= number < len(groups):
+            self.post_message(ShowCause(groups[number].letters[0]))
+
+
+_WIDE_FROM: Final = 120  #: cells from which on there is room for all columns
+_HEAD_FROM: Final = 3  #: lines from which on their names stand above them
 
 
 def _narrow(group: DeadGroup, width: int) -> Content:

@@ -49,6 +49,10 @@ class Inspector(TextBox):
     def action_tab(self, step: int) -> None:
         self.tab = (self.tab + step) % len(TABS)
 
+    def action_open(self, number: int) -> None:
+        """Show a tab whose name was clicked."""
+        self.tab = number
+
     def watch_tab(self) -> None:
         """Show the tab from its top."""
         self._name_tabs()
@@ -58,7 +62,8 @@ class Inspector(TextBox):
     def _name_tabs(self) -> None:
         # Constants only: what is foreign must not get into a title, which is markup.
         names = [
-            f"[b reverse] {name} [/]" if number == self.tab else f"[$quiet]{name}[/]"
+            f"[@click=open({number})][{'b reverse' if number == self.tab else '$quiet'}]"
+            f"{f' {name} ' if number == self.tab else name}[/][/]"
             for number, name in enumerate(TABS)
         ]
         self.border_title = " ".join(names)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from textual.content import Content
+from textual.message import Message
 
 from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters.listing import Listing
+from geobatch_tui.tui.parts.line_widget import Lines
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 
 if TYPE_CHECKING:
@@ -18,10 +20,12 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from geobatch_tui.tui.letters.listing import Group
-    from geobatch_tui.tui.run.model import LetterView
+    from geobatch_tui.tui.run.model import LetterView, View
 
 FOLDED_FROM: Final = 12
 """A group of so many letters starts folded."""
+
+_MARK_AT, _FOLD_AT = 1, 2  #: cells of a line
 
 _WIDE: Final = 110
 _ROOMY: Final = 90
@@ -175,6 +179,14 @@ class LetterList(ScrollLines):
         members = {dead_id for group in self._listing.groups for dead_id in group.letters}
         self._mark(members, on=not members <= self.marks)
 
+    def pick(self, x: int) -> None:
+        """Mark, or fold, where the signs for that stand."""
+        row = self.current
+        if x == _MARK_AT:
+            self.action_mark()
+        elif x == _FOLD_AT and row is not None and row.letter is None:
+            self.fold()
+
     def unmark(self) -> bool:
         """Mark nothing; return whether anything was marked."""
         marked = bool(self.marks)
@@ -216,10 +228,60 @@ class LetterList(ScrollLines):
         )
 
 
-def _letter(letter: LetterView, lead: str, width: int) -> Content:
+def _widths(width: int) -> tuple[int, int, int]:
+    """Return the cells of a letter's place, class and stage."""
     where = 30 if width >= _WIDE else min(24, max(14, width // 4))
-    name = 19 if width >= _ROOMY else 14
-    stage = 8 if width >= _WIDE else 0
+    return where, 19 if width >= _ROOMY else 14, 8 if width >= _WIDE else 0
+
+
+class LetterHeading(Lines):
+    """The names of the columns; a click on one sorts by it.
+
+    Attributes:
+        sort: what is sorted by; of ``listing.SORTS``.
+        backwards: whether the order is the other way round.
+    """
+
+    DEFAULT_CSS = "LetterHeading { height: 1; padding: 0 1; color: $quiet; }"
+
+    sort = "death"
+    backwards = False
+
+    class Clicked(Message):
+        """A request to sort by a column, or the other way round by the same one."""
+
+        def __init__(self, sort: str) -> None:
+            self.sort = sort
+            super().__init__()
+
+    def _columns(self, width: int) -> list[tuple[str, str, int]]:
+        """Return what each column is sorted by, its name and its cells; "": nothing is."""
+        where, name, stage = _widths(width)
+        found = [("", "", 3), ("chunk", "chunk", where), ("class", "cause", name)]
+        found += [("attempts", "n", 2), ("death", "died", 8)]
+        return [*found, *([("", "stage", stage)] if stage else []), ("", "message", 7)]
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        del view, height
+        pieces: list[tuple[str, str]] = []
+        for sort, name, cells in self._columns(width):
+            chosen = sort != "" and sort == self.sort
+            down = (sort == "attempts") is not self.backwards
+            text = f"{name}{'▼' if down else '▲'}" if chosen else name
+            pieces += [(fmt.fit(text, cells), "bold $accent" if chosen else "$quiet"), (" ", "")]
+        return [Content.assemble(*pieces).truncate(width)]
+
+    def pick(self, x: int, y: int) -> None:
+        del y
+        start = 0
+        for sort, _, cells in self._columns(self.size.width):
+            if sort and start <= x <= start + cells:
+                self.post_message(self.Clicked(sort))
+            start += cells + 1
+
+
+def _letter(letter: LetterView, lead: str, width: int) -> Content:
+    where, name, stage = _widths(width)
     known = letter.dismissed is not None
     used = len(lead) + where + 1 + name + 1 + 3 + 9 + (stage + 1 if stage else 0)
     return Content.assemble(

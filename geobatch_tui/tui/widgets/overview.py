@@ -32,6 +32,7 @@ class Overview(Lines):
     Attributes:
         place: how the console is joined to the run, and where the run is.
         frozen: whether the picture stands still.
+        read_only: whether the console changes nothing.
         unit: index into ``progress_rates.UNITS``.
     """
 
@@ -39,11 +40,18 @@ class Overview(Lines):
 
     place = ""
     frozen = False
+    read_only = False
     unit = 0
 
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
         del height
         return [self._title(view, width), _bar(view, width), self._counts(view, width)]
+
+    def pick(self, x: int, y: int) -> None:
+        """Go to the dead letters, which are counted at the right end of the first line."""
+        said = figures.plural(self.view.dead_letters, "dead letter")
+        if y == 0 and self.size.width - x <= cell_len(said) + 3:
+            self.app.switch_mode("dead")
 
     def _title(self, view: View, width: int) -> Content:
         wide = width >= 140
@@ -55,6 +63,8 @@ class Overview(Lines):
             ("  ", ""),
             (f" {view.state.upper()} ", RUN_STYLES.get(view.state, RUN_OTHER)),
         ]
+        if self.read_only:
+            left.append((" READ ONLY ", "reverse $quiet"))
         if self.frozen:
             left.append((" FROZEN ", "bold reverse $accent"))
         if wide and view.run is not None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.content import Content
 
 from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.parts.console_messages import ShowNamed
 from geobatch_tui.tui.parts.line_widget import Lines
 from geobatch_tui.tui.parts.node_lines import WIDE, node_lines
 from geobatch_tui.tui.run.procs import KEPT, CpuMeter
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 
     from geobatch_tui.tui.run.model import Delta, View, WorkerRow
 
-_SLOW: Final = 60.0  #: seconds at one chunk from which on it is marked
+_SLOW: Final = 60.0  #: seconds at one chunk from which on it is marked, while nobody knows better
 
 
 class Workers(Lines):
-    """The workers, a line each; those that do not fit are counted on the last line."""
+    """The workers, a line each; those that do not fit are counted on the last line. A click on one
+    shows the chunk that it is at."""
 
     BORDER_TITLE = "Workers"
+    ALLOW_MAXIMIZE: ClassVar[bool | None] = True
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -58,6 +61,12 @@ class Workers(Lines):
             lines.append(Content.assemble((f"+{more} more, {busy} of them at work", "$quiet")))
         return lines
 
+    def pick(self, x: int, y: int) -> None:
+        del x
+        number = y - int(self.size.width >= WIDE)
+        if not self.view.nodes and 0 <= number < len(self.view.workers):
+            self.post_message(ShowNamed(self.view.workers[number].label))
+
     def _head(self, width: int) -> Content:
         chunk = fmt.fit("chunk", _label_width(width))
         pid = f"{'pid':>7} " if width >= _PID_FROM else ""
@@ -70,12 +79,12 @@ class Workers(Lines):
 
     def _row(self, worker: WorkerRow, width: int, *, wide: bool) -> Content:
         at_work = bool(worker.label)
-        slow = worker.seconds >= _SLOW
+        slow = worker.seconds >= (self.view.stall_s or _SLOW)
         seconds = figures.duration(worker.seconds, 5) if at_work else "-"
         late = "!" if slow else " "
         rss = figures.size(worker.rss_bytes, 7) if worker.rss_bytes else "-"
         if not wide:
-            return _short_row(worker, width, seconds + late, rss.replace(" ", ""))
+            return _short_row(worker, width, seconds, rss.replace(" ", ""), slow=slow)
         share = self._meter.share(worker.pid)
         cpu = "-" if share is None else f"{100 * share:.0f}%"
         parts: list[str | tuple[str, str]] = [
@@ -96,7 +105,7 @@ class Workers(Lines):
         return Content.assemble(*parts)
 
 
-def _short_row(worker: WorkerRow, width: int, seconds: str, rss: str) -> Content:
+def _short_row(worker: WorkerRow, width: int, seconds: str, rss: str, *, slow: bool) -> Content:
     """Return a row for a narrow panel without a head; the stage is the first to go."""
     at_work = bool(worker.label)
     stage = 6 if width >= 36 else 0
@@ -107,7 +116,7 @@ def _short_row(worker: WorkerRow, width: int, seconds: str, rss: str) -> Content
         " ",
         fmt.fit_middle(worker.label or "idle", label),
         (fmt.fit(f" {worker.kind if at_work else ''}", stage), "$quiet"),
-        (fmt.right(seconds, 7), "bold $warning" if worker.seconds >= _SLOW else ""),
+        (fmt.right(f"{seconds}{'!' if slow else ' '}", 7), "bold $warning" if slow else ""),
         (fmt.right(rss, 7), "$quiet"),
     )
 

@@ -191,3 +191,22 @@ async def test_keys_come_before_a_screen_has_its_widgets(console, script):
         await at_once(*"gsnNom<>", "escape", "enter")
         await settle(pilot)
         assert app.screen.is_mounted
+
+
+async def test_keys_behind_a_screen_that_opens_reach_it(console, script):
+    """A key that arrives with the one that opens a screen for the first time is that screen's."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        type_at_once(app, "5", "1")
+        await settle(pilot)
+        assert app.current_mode == "run"
+        type_at_once(app, "7", "2", "4")
+        await settle(pilot)
+        assert app.current_mode == "log"
+        type_at_once(app, "3", "g", "g")
+        await settle(pilot)
+        assert app.screen.list.has_focus
+        assert not isinstance(app.focused, Input)
+        assert app.screen._grouping == 2

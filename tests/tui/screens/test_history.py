@@ -19,10 +19,10 @@ from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.orchestration.state import run_index
 from geobatch_tui.tui.console.app import HomeApp
+from geobatch_tui.tui.history.run_list import RunHeading, RunList
 from geobatch_tui.tui.kit.endings import Start, Watch
-from geobatch_tui.tui.run.past_runs import compare, gather
+from geobatch_tui.tui.run.past_runs import compare, gather, paces
 from geobatch_tui.tui.screens.job_form import ConfigScreen
-from geobatch_tui.tui.widgets.run_list import RunList
 
 
 @pytest.fixture
@@ -305,3 +305,57 @@ def test_geobatch_alone_opens_the_history(past, tmp_path):
         assert opened.ended() == 0
     finally:
         opened.close()
+
+
+async def test_history_tells_kinds_notes_and_what_is_gone(past, tmp_path):
+    """Columns are sorted by a click; a note is the user's own; runs of which nothing is left, and
+    those that never began, are told apart and can be taken off."""
+    first, again = past("first", "success", "success"), past("again", "success")
+    run_index.note(tmp_path / "lost")
+    (tmp_path / "early" / ".geobatch").mkdir(parents=True)
+    run_index.note(tmp_path / "early")
+    ledgers = [(out / ".geobatch" / "ledger.db").read_bytes() for out in (first, again)]
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(160, 30)) as pilot:
+        await settle(pilot)
+        listed = app.screen.query_one(RunList)
+        assert [run.state for run in listed.runs].count("gone") == 1
+        assert [run.state for run in listed.runs].count("never began") == 1
+        assert "the directory is gone" in shown(app)
+        assert [run.kind for run in listed.runs if run.row] == [
+            "reproject",
+            "+reproject",
+            "reproject",
+        ]
+        heading = app.screen.query_one(RunHeading)
+        head = shown(app).splitlines()[1]
+        for _ in range(2):
+            await pilot.click(heading, offset=(head.index("job") + 1, 0))
+        assert [run.name for run in listed.runs] == ["first", "first", "again", "?", "?"]
+        assert "job▼" in shown(app)
+        await pilot.press("comma", *"night [b]1[/b]", "enter")
+        await settle(pilot)
+        assert listed.current.remark == "night [b]1[/b]"
+        assert "night [b]1[/b]" in shown(app)
+        await pilot.press("slash", *"note:night", "enter")
+        assert len(listed.runs) == 1
+        await pilot.press("escape", "end", "x")
+        await settle(pilot)
+        assert len(listed.runs) == 4
+        await pilot.press("home", "x")
+        await settle(pilot)
+        assert len(listed.runs) == 4, "a run that can be read stays"
+    assert ledgers == [(out / ".geobatch" / "ledger.db").read_bytes() for out in (first, again)]
+
+
+def test_throughput_of_a_run_is_what_it_noted(script, clock):
+    """Chunks in equal steps of the run's time, with a gap where it stood still."""
+    script.plan(1, 1, 10)
+    for total in (0, 4, 4, 4, 8):
+        script.progress(totals=[total, 0, 0, 0])
+        clock.t += 10
+    script.done(*range(1, 9))
+    script.end()
+    (run,) = gather([script.state.output_dir])
+    pace = paces(run.directory, [run.row], 5)["run-1"]
+    assert [round(step, 3) for step in pace] == [4, 0, 0, 4, 0]

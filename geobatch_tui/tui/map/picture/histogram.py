@@ -17,7 +17,8 @@ BINS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Counts of figures in bins; what lies outside is in the first or the last one.
+    """Counts of figures in bins. What is smaller is in the first one; the last one has what is
+    larger than 99 of 100, up to the largest.
 
     Attributes:
         starts: where each bin begins, for people; as many as ``counts``.
@@ -38,17 +39,24 @@ def histogram(mode: Mode, values: Sequence[float]) -> Histogram | None:
     sample = sorted(value for value in values[::stride] if value > 0)
     if not sample:
         return None
-    low, high = _share(sample, 0.01), _share(sample, 0.99)
+    low, high, highest = _share(sample, 0.01), _share(sample, 0.99), max(values)
     size = (high - low) / BINS
     edges = tuple(low + index * size for index in range(BINS)) if size > 0 else (low,)
     half = (edges[1] - edges[0]) / 2 if len(edges) > 1 else 0.0
-    found = Counter(max(0, bisect_right(edges, value) - 1) for value in sample)
+    found = Counter(max(0, bisect_right(edges, value) - 1) for value in sample if value <= high)
+    counts = [found[index] * stride for index in range(len(edges))]
     scale = mode.scale(values)
+    steps = [scale.step(edge + half) for edge in edges]
+    if highest > high:
+        edges = (*edges, high)
+        counts.append(sum(value > high for value in values))
+        steps.append(scale.step(highest))
+    shares = [("p50", _share(sample, 0.5)), ("p95", _share(sample, 0.95)), ("max", highest)]
     return Histogram(
         tuple(mode.text(edge) for edge in edges),
-        tuple(found[index] * stride for index in range(len(edges))),
-        tuple(scale.step(edge + half) for edge in edges),
-        ", ".join(f"p{p} {mode.text(_share(sample, p / 100))}" for p in (50, 95, 99)),
+        tuple(counts),
+        tuple(steps),
+        ", ".join(f"{name} {mode.text(value)}" for name, value in shares),
     )
 
 

@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
+from rich.cells import cell_len
 from textual.content import Content
+from textual.message import Message
 
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
@@ -15,7 +17,7 @@ from geobatch_tui.tui.kit.glyphs import RUN_OTHER, RUN_STYLES
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.line_widget import Lines
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
-from geobatch_tui.tui.run.past_runs import PastRun, rate_of
+from geobatch_tui.tui.run.past_runs import ASCENDING, SORTS, PastRun, rate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
 PAIR: Final = 2
 
 _NORMAL: Final = 96  #: cells of the list
+_ROOMY: Final = 112
 _WIDE: Final = 136
+_LEAD: Final = 2  #: cells before the first column
+_STEPS: Final = 12  #: of a run's time, a cell each
 
 
 class RunList(ScrollLines):
@@ -101,26 +106,61 @@ class RunList(ScrollLines):
         run = self.runs[number]
         lead = (">" if at_cursor else " ") + ("*" if run.key in self.marks else " ")
         where = _short(str(run.fields()["dir"]))
-        if run.row is None:
-            style = RUN_STYLES.get(run.state, RUN_OTHER)
-            return Content.assemble(lead, (f"{run.state} ", style), f"{where}  {run.note}")
         pieces: list[tuple[str, str]] = [(lead, "")]
         used = len(lead)
         for column in columns(width):
             pieces += [(column.cell(column.text(run)), column.style(run)), (" ", "")]
             used += column.width + 1
-        return Content.assemble(*pieces, (fmt.fit_middle(where, max(0, width - used)), ""))
+        # A run without a row has no figures: what became of it has their room.
+        note = run.remark or (run.note if run.row is None else "")
+        room = max(0, width - used)
+        said = min(cell_len(note) + 2, max(room // 2, room - cell_len(where))) if note else 0
+        return Content.assemble(
+            *pieces,
+            (fmt.fit_middle(where, room - said), ""),
+            (fmt.right(fmt.fit(note, said - 2), said), "bold $accent" if run.remark else "$quiet"),
+        )
 
 
 class RunHeading(Lines):
-    """The heading with the names of the list's columns."""
+    """The heading with the names of the list's columns; a click on one sorts by it.
+
+    Attributes:
+        sort: what is sorted by; of ``past_runs.SORTS``.
+        backwards: whether the order is the other way round.
+    """
 
     DEFAULT_CSS = "RunHeading { height: 1; padding: 0 1; color: $quiet; }"
 
+    sort = "began"
+    backwards = False
+
+    class Clicked(Message):
+        """A request to sort by a column, or the other way round by the same one."""
+
+        def __init__(self, sort: str) -> None:
+            self.sort = sort
+            super().__init__()
+
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
         del view, height
-        pieces = [column.cell(column.title) for column in columns(width)]
-        return [Content.styled(fmt.fit("  " + " ".join([*pieces, "directory"]), width), "$quiet")]
+        pieces: list[tuple[str, str]] = [("  ", "")]
+        for column in columns(width):
+            chosen = column.title == self.sort
+            up = (column.title in ASCENDING) is not self.backwards
+            title = f"{column.title}{'▲' if up else '▼'}" if chosen else column.title
+            style = "bold $accent" if chosen else "$quiet"
+            pieces += [(column.cell(title), style), (" ", "")]
+        pieces.append(("directory", "$quiet"))
+        return [Content.assemble(*pieces).truncate(width)]
+
+    def pick(self, x: int, y: int) -> None:
+        del y
+        start = _LEAD
+        for column in columns(self.size.width):
+            if start <= x <= start + column.width and column.title in SORTS:
+                self.post_message(self.Clicked(column.title))
+            start += column.width + 1
 
 
 class Column(NamedTuple):
@@ -142,7 +182,8 @@ def columns(width: int) -> list[Column]:
     job = Column("job", 14 if width < _NORMAL else 20, lambda run: run.name, style=lambda _: "bold")
     if width < _NORMAL:
         return [job, _STATE, _BEGAN, _DONE, _DEAD]
-    return [job, _STATE, _BEGAN, _TOOK, _DONE, _DEAD, *([_RATE, _OUT] if width >= _WIDE else [])]
+    more = [_RATE, _OUT, _KIND, _PACE] if width >= _WIDE else [_KIND] if width >= _ROOMY else []
+    return [job, _STATE, _BEGAN, _TOOK, _DONE, _DEAD, *more]
 
 
 def _figure(read: Callable[[RunRow], str]) -> Callable[[PastRun], str]:
@@ -152,7 +193,14 @@ def _figure(read: Callable[[RunRow], str]) -> Callable[[PastRun], str]:
 _STATE: Final = Column(
     "state", 11, lambda run: run.state, style=lambda run: RUN_STYLES.get(run.state, RUN_OTHER)
 )
-_BEGAN: Final = Column("began", 12, _figure(lambda row: _when(row.t0)), style=lambda _: "$quiet")
+_BEGAN: Final = Column("began", 12, lambda run: _when(run.began), style=lambda _: "$quiet")
+_KIND: Final = Column("kind", 12, lambda run: run.kind, style=lambda _: "$quiet")
+_PACE: Final = Column(
+    "throughput",
+    _STEPS,
+    lambda run: fmt.sparkline(fmt.columns(run.pace, _STEPS), _STEPS) if run.pace else "",
+    style=lambda _: "$chunk-run",
+)
 _TOOK: Final = Column("took", 9, lambda run: figures.duration(run.seconds), right=True)
 _DONE: Final = Column("done", 8, _figure(lambda row: figures.count(row.n_done)), right=True)
 _DEAD: Final = Column(
@@ -174,6 +222,8 @@ def _short(directory: str) -> str:
 
 def _when(t: float) -> str:
     """Return day and minute, of another year the date alone, in twelve cells."""
+    if not t:
+        return ""
     there, now = time.localtime(t), time.localtime()
     year = there.tm_year == now.tm_year
     return time.strftime("%d %b %H:%M" if year else "%Y-%m-%d  ", there)

@@ -1,0 +1,79 @@
+"""What the history tells of a run, or of two of them, below the list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from textual.content import Content
+
+from geobatch_tui.observability import figures
+from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.run.past_runs import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.tui.run.past_runs import PastRun
+
+_SPARK: Final = 48  #: cells of a run's throughput
+
+
+def about(run: PastRun) -> Content:
+    """Return the facts of a run."""
+    row = run.row
+    note = [("note  ", "$quiet"), (f"{run.remark}\n", "bold $accent")] if run.remark else []
+    if row is None:
+        return Content.assemble(
+            (f"{run.fields()['dir']}\n", "bold"), f"{run.state}: {run.note}\n", *note
+        )
+    parts: list[tuple[str, str] | str] = [
+        (f"{run.fields()['dir']}\n", "bold"),
+        f"run {run.run_id}  {run.kind}  {run.state}",
+        f"  exit {row.exit_code}" if row.exit_code is not None else "",
+        f"  took {figures.duration(run.seconds)}" if run.seconds is not None else "",
+        f"  {safe(row.reason)}\n" if row.reason else "\n",
+        *note,
+        f"done {figures.count(row.n_done)}  dead {figures.count(row.n_dead)}  ",
+        f"retried {figures.count(row.n_retry)}  in {figures.size(row.bytes_in)}  ",
+        f"out {figures.size(row.bytes_out)}\n",
+    ]
+    if run.newest:
+        parts.append(
+            f"of {figures.plural(run.total, 'chunk')} there: {figures.count(run.left)} left, "
+            f"{figures.count(run.dead)} dead\n"
+        )
+    return Content.assemble(*parts, *_spark("chunks", run.pace))
+
+
+def comparison(before: PastRun, after: PastRun) -> Content:
+    """Return what differs between two runs: figures with how much more or less, then values."""
+    found = compare(before, after)
+    lines: list[Content] = [
+        Content.assemble(
+            (f"{before.run_id} → {after.run_id}", "bold"),
+            ("   ! changes outputs", "$quiet") if any(d.semantic for d in found) else "",
+        )
+    ]
+    width = max((len(entry.what) for entry in found), default=0)
+    for entry in found:
+        mark = ("! ", "bold $warning") if entry.semantic else ("  ", "")
+        what = (f"{entry.what:<{width}}  ", "bold")
+        share = (f"  {entry.share}", "bold $accent")
+        lines.append(Content.assemble(mark, what, f"{entry.before} → {entry.after}", share))
+    if not found:
+        lines.append(Content("nothing differs"))
+    top = max((*before.pace, *after.pace), default=0.0)
+    for name, run in (("before", before), ("after", after)):
+        if run.pace:
+            lines.append(Content.assemble("  ", *_spark(name, run.pace, top)))
+    return Content("\n").join(lines)
+
+
+def _spark(name: str, pace: Sequence[float], top: float | None = None) -> list[tuple[str, str]]:
+    """Return the throughput of a run as bars, from its begin to its end; nothing where it is
+    unknown. ``top``: the value of a full bar."""
+    if not pace:
+        return []
+    bars = fmt.sparkline(fmt.columns(pace, _SPARK), _SPARK, top).lstrip()
+    return [(f"{name:<7}", "$quiet"), (bars, "$chunk-run")]
