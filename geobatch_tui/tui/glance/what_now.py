@@ -50,7 +50,8 @@ def advice(view: View, *, read_only: bool = False) -> list[Advice]:
         rows.append(Advice("try them again", "retry"))
     left = view.counts["total"] - view.settled
     if left:
-        rows.append(Advice(f"{figures.plural(left, 'chunk')} left: go on from here", "run.start"))
+        key = "" if read_only else "run.start"
+        rows.append(Advice(f"{figures.plural(left, 'chunk')} left: go on from here", key))
     rows.append(Advice("write a report of the run", "export"))
     rows.append(Advice("watch it again", "replay"))
     rows.append(Advice("what was slow", "mode.units"))

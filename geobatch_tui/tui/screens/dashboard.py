@@ -18,7 +18,7 @@ from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Page
 from geobatch_tui.tui.run.progress_rates import UNITS
 from geobatch_tui.tui.screens.report_dialog import report
-from geobatch_tui.tui.screens.resume_dialog import Left, resume
+from geobatch_tui.tui.screens.run_dialogs import Left, resume
 from geobatch_tui.tui.widgets.causes import Causes
 from geobatch_tui.tui.widgets.hosts import Hosts
 from geobatch_tui.tui.widgets.log_tail import LogPanel

@@ -20,14 +20,13 @@ from geobatch_tui.tui.history.run_story import about, comparison
 from geobatch_tui.tui.jobs.draft import Draft
 from geobatch_tui.tui.kit.endings import Watch
 from geobatch_tui.tui.kit.keymap import bind
-from geobatch_tui.tui.parts.dialogs import LineDialog
 from geobatch_tui.tui.parts.filter_bar import FilterBar, part_of
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Filtered, ListBox, TextBox
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.run.past_runs import FIELDS, SORTS, gather, paces
 from geobatch_tui.tui.screens.report_dialog import report
-from geobatch_tui.tui.screens.resume_dialog import Left, resume
+from geobatch_tui.tui.screens.run_dialogs import Left, RunNoteDialog, resume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
     from textual.screen import Screen
-    from textual.widgets import Input
 
     from geobatch_tui.tui.run.past_runs import PastRun
 
@@ -49,20 +47,6 @@ _NOTHING: Final = (
     "There are no runs yet.\n\n"
     "^n makes a job, from an example.  `geobatch demo --tui` runs one on data that comes along."
 )
-
-
-class RunNoteDialog(LineDialog[str]):
-    """A dialog that returns a note, which may be empty, or None where it was left."""
-
-    BINDING_GROUP_TITLE = "Note"
-
-    def __init__(self, note: str) -> None:
-        super().__init__("Note", "To this run, for yourself: the run itself is not touched.", note)
-
-    def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Take an empty line, too."""
-        message.stop()
-        self.dismiss(message.value.strip())
 
 
 class HistoryScreen(Filtered):
@@ -96,7 +80,7 @@ class HistoryScreen(Filtered):
     def __init__(self) -> None:
         super().__init__()
         self._runs: list[PastRun] = []
-        self._read = False
+        self._read = self._looking = self._stale = False
         self._sort = next(iter(SORTS))
         self._backwards = False
         self._paces: dict[tuple[str, str], tuple[float, ...]] = {}
@@ -125,11 +109,26 @@ class HistoryScreen(Filtered):
         self.look()
 
     def _again(self) -> None:
-        if self.is_current:
+        if self.is_current and not self._looking:
             self.look()
 
-    @work(exclusive=True, group="history", exit_on_error=False)
-    async def look(self) -> None:
+    def look(self) -> None:
+        """Read the runs; where they are being read, once more behind that."""
+        self._stale = True
+        if not self._looking:
+            self._looking = True
+            self._look()
+
+    @work(group="history", exit_on_error=False)
+    async def _look(self) -> None:
+        try:
+            while self._stale:
+                self._stale = False
+                await self._renew()
+        finally:
+            self._looking = False
+
+    async def _renew(self) -> None:
         """Read the index and the ledgers, then the throughput of runs whose figures changed."""
         found = await asyncio.to_thread(_read)
         if found != self._found or not self._read:

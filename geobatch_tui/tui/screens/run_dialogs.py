@@ -1,4 +1,4 @@
-"""Asks whether to go on with a run that has ended, and does."""
+"""Dialogs about a run that has ended: whether to go on with it, and a note to it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability import figures
 from geobatch_tui.orchestration.upkeep import load_kept
 from geobatch_tui.tui.kit.endings import Start
-from geobatch_tui.tui.parts.dialogs import Choice, Question
+from geobatch_tui.tui.parts.dialogs import Choice, LineDialog, Question
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from textual.widgets import Input
 
     from geobatch_tui.tui.parts.page import Frame
 
@@ -45,3 +47,17 @@ async def resume(screen: Frame, directory: Path, left: Left) -> None:
         screen.notify(text, title="resume", severity="warning", markup=False)
         return
     screen.app.open(Start(directory))
+
+
+class RunNoteDialog(LineDialog[str]):
+    """A dialog that returns a note, which may be empty, or None where it was left."""
+
+    BINDING_GROUP_TITLE = "Note"
+
+    def __init__(self, note: str) -> None:
+        super().__init__("Note", "To this run, for yourself: the run itself is not touched.", note)
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Take an empty line, too."""
+        message.stop()
+        self.dismiss(message.value.strip())
