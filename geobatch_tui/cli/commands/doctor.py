@@ -242,9 +242,10 @@ def terminal(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def console() -> Iterator[Finding]:
-    """Report the user's own files for the console: keys and themes."""
+    """Report the user's own files for the console: keys, commands and themes."""
     from geobatch_tui.tui.kit.keymap import keymap_path, load_keymap
     from geobatch_tui.tui.kit.themes import load_all
+    from geobatch_tui.tui.parts.user_commands import load_commands
 
     keys = load_keymap()
     for problem in keys.problems:
@@ -252,6 +253,8 @@ def console() -> Iterator[Finding]:
     if not keys.problems:
         own = f"{figures.plural(len(keys.changes), 'key')} of {keymap_path()}"
         yield Finding("keys", f"no conflicts; {own}" if keys.changes else "no conflicts")
+    for problem in load_commands(keys.changes).problems:
+        yield Finding("commands", problem, WARN)
     themes, bad = load_all()
     for entry in bad:
         yield Finding("themes", f"{entry.path} {entry.reason}", WARN)

@@ -22,7 +22,8 @@ from textual.widgets import Input
 from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.terminal_signs import KEEP_TITLE, OLD_TITLE, title
 from geobatch_tui.observability.text import safe, safe_lines
-from geobatch_tui.orchestration.state.run_index import known
+from geobatch_tui.orchestration.state.run_index import index_dir, known
+from geobatch_tui.tui.console.own_commands import OwnCommands
 from geobatch_tui.tui.kit import terminal, themes, waiting_parent
 from geobatch_tui.tui.kit.contrast import legible
 from geobatch_tui.tui.kit.endings import Ending, Watch
@@ -30,7 +31,7 @@ from geobatch_tui.tui.kit.keymap import KEYS, bind, load_keymap
 from geobatch_tui.tui.kit.modal import Palette
 from geobatch_tui.tui.kit.paced_driver import LineFree, PacedDriver
 from geobatch_tui.tui.kit.painter import Painter
-from geobatch_tui.tui.parts.console_app import Console, Destination
+from geobatch_tui.tui.parts.console_app import Destination
 from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.help import HelpScreen, entries
 from geobatch_tui.tui.parts.jump import Jumps
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from textual.command import Provider
     from textual.dom import DOMNode
     from textual.driver import Driver
+    from textual.theme import Theme
 
     from geobatch_tui.tui.kit.endings import Wish
 
@@ -56,7 +58,7 @@ _LEAVES: Final = ("dismiss", "escape")  #: begins of actions that need nothing o
 _TRAIL: Final = 50  #: screens on the way that are remembered
 
 
-class Shell(Console):
+class Shell(OwnCommands):
     """A console. ``watching``: it looks after its terminal and its themes; not in tests.
 
     Attributes:
@@ -100,6 +102,8 @@ class Shell(Console):
         self._at = -1
         self._stamps = themes.stamps()
         self._painter: Painter | None = None
+        self._chosen = ""
+        self._theme_file = index_dir().with_name("theme")
 
     @override
     def get_driver_class(self) -> type[Driver]:
@@ -243,7 +247,8 @@ class Shell(Console):
         if self._doom is not None:
             self.exit(self._doom)
         self.load_themes()
-        wanted = themes.first(self.available_themes)
+        kept = themes.kept(self._theme_file) if self._watching else ""
+        wanted = themes.first(self.available_themes, kept)
         if self.theme == wanted:
             # Textual began with its name before it was there: setting it again would be no change.
             self.mutate_reactive(App.theme)
@@ -251,8 +256,17 @@ class Shell(Console):
         self.set_keymap(self.user_keys.changes)
         for problem in self.user_keys.problems:
             self.notify(problem, title="keys", severity="warning", markup=False)
+        self.bind_commands()
         if self._watching:
+            self._chosen = wanted
+            self.theme_changed_signal.subscribe(self, self._keep_theme)
             self.set_interval(terminal.WATCH_SECONDS, self._watch_outside)
+
+    def _keep_theme(self, theme: Theme) -> None:
+        """Keep a theme that the operator chose for the next console."""
+        if theme.name != self._chosen:
+            self._chosen = theme.name
+            themes.keep(self._theme_file, theme.name)
 
     def load_themes(self) -> None:
         """Register all themes; files that cannot be used are one notice, until they are others."""
@@ -389,4 +403,5 @@ class Shell(Console):
         keys = entries(self, screen.active_bindings.values())
         title = str(screen.BINDING_GROUP_TITLE or "")
         fields = screen.bar.fields if isinstance(screen, Filtered) else ()
-        self.push_screen(HelpScreen(title, keys, self.user_keys.problems, fields))
+        problems = (*self.user_keys.problems, *self.commands.problems)
+        self.push_screen(HelpScreen(title, keys, problems, fields, self.commands.commands))

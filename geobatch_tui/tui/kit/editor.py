@@ -67,7 +67,7 @@ def offer[Result](app: App[Result], text: str, name: str) -> None:
         with tempfile.TemporaryDirectory(prefix="geobatch-") as place:  # of mode 0700
             path = Path(place) / name
             path.write_text(text, encoding="utf-8", errors="backslashreplace")
-            _lend(app, [*words, str(path)])
+            lend(app, [*words, str(path)])
     except GeobatchError as error:
         said = f"{error}\n{error.hint}" if error.hint else str(error)
         app.notify(said, title="editor", severity="error", markup=False)
@@ -79,11 +79,14 @@ def edit_outside[Result](app: App[Result], path: Path) -> None:
     Raises ConfigError where there is no editor that can be started, and StateError where the
     terminal cannot be lent, as in a browser.
     """
-    _lend(app, [*program(editing=True), str(path)])
+    lend(app, [*program(editing=True), str(path)])
 
 
-def _lend[Result](app: App[Result], words: Sequence[str]) -> None:
-    """Run a program that has the terminal meanwhile."""
+def lend[Result](app: App[Result], words: Sequence[str]) -> None:
+    """Run a program that has the terminal meanwhile.
+
+    Raises ConfigError where it cannot be started, and StateError where the terminal cannot be lent.
+    """
     problem: OSError | None = None
     try:
         # Ctrl-C is the other program's alone: here it would end the run. Not by SIG_IGN, which the

@@ -181,7 +181,7 @@ def conflicts(changes: Mapping[str, str]) -> list[str]:
         users[key].append("a move of the cursor")
     for name, entry in KEYS.items():
         for one in changes.get(name, entry.key).split(","):
-            users[_NAMES.get(one.strip(), one.strip())].append(name)
+            users[key_name(one)].append(name)
     return [
         f"the key {safe(key, limit=40)} means {' and '.join(names)}"
         for key, names in users.items()
@@ -191,6 +191,12 @@ def conflicts(changes: Mapping[str, str]) -> list[str]:
 
 #: They may have one key, as they are never on one screen.
 _APART: Final = frozenset({"job.toml", "replay"})
+
+
+def key_name(text: str) -> str:
+    """Return Textual's name of a key, for which a sign may stand."""
+    return _NAMES.get(text.strip(), text.strip())
+
 
 _NAMES: Final = {
     ":": "colon",

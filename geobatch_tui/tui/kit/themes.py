@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tomllib
@@ -59,6 +60,7 @@ _SCALARS: Final = {
 
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
+_LONGEST: Final = 200  #: characters of a name
 _SHARE: Final = re.compile(r"\s\d{1,3}%$")
 _STYLES: Final = frozenset({"none", "not", "bold", "b", "italic", "i", "underline", "u", "reverse"})
 
@@ -89,10 +91,27 @@ def user_themes() -> Path:
     return config_home() / "themes"
 
 
-def first(names: Collection[str]) -> str:
-    """Return the theme to begin with: the one that TEXTUAL_THEME names, else the default."""
+def first(names: Collection[str], kept: str = "") -> str:
+    """Return the theme to begin with: the one that TEXTUAL_THEME names, else the one that was
+    chosen last, else the default."""
     wanted = os.environ.get("TEXTUAL_THEME", "")
-    return wanted if wanted in names else DEFAULT
+    return next((name for name in (wanted, kept) if name in names), DEFAULT)
+
+
+def kept(file: Path) -> str:
+    """Return the theme that was chosen last, by the file that keeps it; "": none."""
+    try:
+        with file.open(encoding="utf-8") as stream:
+            return stream.readline(_LONGEST).strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def keep(file: Path, name: str) -> None:
+    """Keep the choice of a theme; a home that cannot be written is no error."""
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.write_text(f"{name}\n", encoding="utf-8")
 
 
 def load_all() -> tuple[list[Theme], list[BadTheme]]:

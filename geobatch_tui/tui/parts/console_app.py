@@ -8,10 +8,12 @@ from textual.app import App
 
 from geobatch_tui.tui.kit.endings import Ending
 from geobatch_tui.tui.kit.keymap import Keymap
+from geobatch_tui.tui.parts.user_commands import UserCommands
 from geobatch_tui.tui.run.model import View
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
     from textual.screen import Screen
 
@@ -37,6 +39,22 @@ class Destination(NamedTuple):
     go: Callable[[], Awaitable[object] | None]
 
 
+class Target(NamedTuple):
+    """What the cursor of a screen is on.
+
+    Attributes:
+        outputs: where the run's outputs are; "": there is no run.
+        directory: of the run.
+        item_id: in its ledger; None: no item.
+        place: of a chunk in the item, as ``@row,column``; "": the whole item.
+    """
+
+    outputs: str = ""
+    directory: Path | None = None
+    item_id: int | None = None
+    place: str = ""
+
+
 class Console(App[Ending]):
     """An app with a run or without one.
 
@@ -46,6 +64,7 @@ class Console(App[Ending]):
         shown: the run that is on the screen.
         unsaved: whether the form has edits that are in no file.
         user_keys: keys that the user moved.
+        commands: programs that the user added.
     """
 
     PAGES: ClassVar[Sequence[ConsoleMode]] = ()
@@ -53,6 +72,7 @@ class Console(App[Ending]):
     shown = View()
     unsaved = False
     user_keys = Keymap({})
+    commands = UserCommands()
 
     def open(self, wish: Wish) -> None:
         """Close this console, and open what is wished for."""

@@ -14,12 +14,15 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit.glyphs import LOOKS
 from geobatch_tui.tui.kit.keymap import KEYS, bind, keymap_path
 from geobatch_tui.tui.kit.modal import Modal
+from geobatch_tui.tui.parts.user_commands import commands_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from textual.app import App, ComposeResult
     from textual.binding import ActiveBinding, BindingType
+
+    from geobatch_tui.tui.parts.user_commands import UserCommand
 
 
 _MOVING: Final = (
@@ -36,6 +39,12 @@ _GRAMMAR: Final = (
     ("!term", "the term does not hold"),
 )
 _SECTIONS: Final = (("Moving", _MOVING), ("Filter (/)", _GRAMMAR))
+
+
+def short(path: Path) -> str:
+    """Return a path for people, from their home on."""
+    home = Path.home()
+    return safe(f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path))
 
 
 class Entry(NamedTuple):
@@ -79,9 +88,15 @@ class HelpScreen(Modal[None]):
     BINDINGS: ClassVar[list[BindingType]] = [bind("back", "dismiss"), bind("help", "dismiss")]
 
     def __init__(
-        self, title: str, keys: Sequence[Entry], problems: Sequence[str], fields: Iterable[str] = ()
+        self,
+        title: str,
+        keys: Sequence[Entry],
+        problems: Sequence[str],
+        fields: Iterable[str] = (),
+        own: Sequence[UserCommand] = (),
     ) -> None:
         super().__init__()
+        self._own = own
         self._fields = [*fields]
         self._title = title
         self._keys = keys
@@ -125,20 +140,24 @@ class HelpScreen(Modal[None]):
         if self._fields:
             lines[-1] = Content.styled(f"fields: {', '.join(self._fields)}", "$quiet")
             lines.append(Content(""))
+        if self._own:
+            lines.append(Content.styled(f"Yours ({short(commands_path())})", "bold $primary"))
+            lines += [
+                Content.assemble((f"{safe(one.key, limit=17):<18}", "bold"), safe(one.title))
+                for one in self._own
+            ]
+            lines.append(Content(""))
         lines.append(Content.styled("Chunks", "bold $primary"))
         looks = [((look.glyph, look.style), f" {look.name}  ") for look in LOOKS.values()]
         lines.append(Content.assemble(*(part for pair in looks for part in pair)))
         return Content("\n").join(lines)
 
     def _note(self) -> Content:
-        path = keymap_path()
-        home = Path.home()
-        shown = f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
         count = len(self._problems)
         wrong = figures.plural(count, "problem") if count else "no conflicts"
         return Content("\n").join(
             [
-                Content(f"{wrong} in {safe(shown)}"),
+                Content(f"{wrong} in {short(keymap_path())}"),
                 *(Content.styled(problem, "$warning") for problem in self._problems),
             ]
         )

@@ -14,6 +14,7 @@ from textual.worker import Worker, WorkerState
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.parts.console_app import Target
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.line_widget import Follower
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
@@ -90,6 +91,10 @@ class Frame(Screen[None]):
         if event.screen_y == panel.region.y and panel.allow_maximize:
             self.show_whole(_outermost(panel) if self.maximized is None else None)
 
+    def target(self) -> Target:
+        """Return what the cursor is on, for commands of the user's own."""
+        return Target()
+
     def copy_text(self, text: str) -> None:
         """Copy a text, if there is any."""
         if text:
@@ -124,6 +129,18 @@ class Page(Frame):
 
     if TYPE_CHECKING:
         app = getters.app(RunConsole)
+
+    def target(self) -> Target:
+        return Target(self.app.link.store.outputs, self.app.link.directory)
+
+    def target_of(self, position: int | None) -> Target:
+        """Return the chunk at a position of the run's store as a target."""
+        store, whole = self.app.link.store, Page.target(self)
+        if position is None or position >= len(store.states):
+            return whole
+        item = store.item_at(position)
+        place = store.label(position).removeprefix(item.key)
+        return whole._replace(item_id=item.item_id, place=place)
 
     def take(self, delta: Delta) -> None:
         """Hand the delta of a poll to every widget that follows the run."""

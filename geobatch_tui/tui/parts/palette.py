@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from textual.binding import Binding
 
+from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit.keymap import CHANGES, KEYS
 from geobatch_tui.tui.parts.console_app import Console, Destination
 from geobatch_tui.tui.parts.help import entries
@@ -41,6 +42,10 @@ class KeyCommands(Destinations):
                 yield Destination(f"{entry.name}: {entry.help}", f"key {entry.key}", run)
         app = self.app
         if isinstance(app, Console):
+            for number, own in enumerate(app.commands.commands):
+                key = f"yours, key {own.key}" if own.key else "yours"
+                run = partial(app.run_action, f"own_command({number})", default_namespace=app)
+                yield Destination(safe(own.title), safe(key), run)
             for mode in app.PAGES:
                 if mode.name != app.current_mode:
                     yield from self._of(app, mode)

@@ -20,6 +20,7 @@ from geobatch_tui.tui.history.run_story import about, comparison
 from geobatch_tui.tui.jobs.draft import Draft
 from geobatch_tui.tui.kit.endings import Watch
 from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.parts.console_app import Target
 from geobatch_tui.tui.parts.filter_bar import FilterBar, part_of
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Filtered, ListBox, TextBox
@@ -236,6 +237,11 @@ class HistoryScreen(Filtered):
 
     def step_back(self) -> bool:
         return self.list.unmark()
+
+    def target(self) -> Target:
+        """Return the run under the cursor."""
+        run = self.list.current
+        return Target() if run is None else Target(run.place or str(run.directory), run.directory)
 
     def action_copy(self) -> None:
         """Copy the directory, or the URL of the outputs."""

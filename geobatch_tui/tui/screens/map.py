@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from textual.worker import Worker
 
     from geobatch_tui.tui.map.picture.codes import Mode
+    from geobatch_tui.tui.parts.console_app import Target
     from geobatch_tui.tui.run.model import Delta, LetterView
     from geobatch_tui.tui.run.store import RunStore
 
@@ -103,6 +104,11 @@ class MapScreen(Page):
     def take(self, delta: Delta) -> None:
         super().take(delta)
         self._want_spread()
+
+    def target(self) -> Target:
+        """Return the chunk under the cursor, the worst where there are several."""
+        pictures = self.map.pictures
+        return self.target_of(pictures.top.worst() if pictures.loaded else None)
 
     @on(ChunkMap.Moved)
     def _read(self) -> None:

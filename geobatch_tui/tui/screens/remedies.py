@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from geobatch_tui.tui.letters.listing import Listing
+    from geobatch_tui.tui.parts.console_app import Target
     from geobatch_tui.tui.run.model import LetterView
     from geobatch_tui.tui.run.store import RunStore
 
@@ -53,6 +54,16 @@ class Remedies(Page):
         if action in _PLANNING and self.app.link.can_steer():
             return None
         return True if self.listing.shown else None
+
+    def target(self) -> Target:
+        """Return the first of the chosen letters."""
+        chosen = self.list.chosen
+        letter = self.letters.get(chosen[0]) if chosen else None
+        if letter is None:
+            return super().target()
+        if letter.chunk_id is not None:
+            return self.target_of(self.app.link.store.position(letter.chunk_id))
+        return super().target()._replace(item_id=letter.item_id)
 
     def action_retry_chosen(self) -> None:
         """Retry the chosen letters, after a dialog that shows what that does."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
+    from geobatch_tui.tui.parts.console_app import Target
     from geobatch_tui.tui.run.model import ItemView
 
 _PERIOD: Final = 1.0  #: seconds between two readings of a run that is live, at least
@@ -350,6 +351,13 @@ class UnitsScreen(Filtered, Page):
             self.post_message(ShowOnMap((item.key,), (), (item.item_id,)))
         elif position is not None and position < len(store.states):
             self.post_message(ShowOnMap((store.label(position),), (store.chunk_id(position),)))
+
+    def target(self) -> Target:
+        """Return the item or the chunk under the cursor."""
+        item = self._item()
+        if item is not None:
+            return super().target()._replace(item_id=item.item_id)
+        return self.target_of(self.table.position)
 
     def action_copy(self) -> None:
         """Copy the row under the cursor."""

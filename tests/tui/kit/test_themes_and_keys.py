@@ -6,6 +6,7 @@ import pytest
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
+from geobatch_tui.tui.console.app import HomeApp
 from geobatch_tui.tui.kit import keymap, themes
 from geobatch_tui.tui.kit.contrast import GROUNDS, WORDS, legible
 
@@ -161,3 +162,27 @@ def test_problems_of_a_keymap_are_told(tmp_path, text, said):
 def test_no_keymap_is_no_problem(tmp_path):
     """Without a file the keys are those that ship."""
     assert keymap.load_keymap(tmp_path / "none.toml") == keymap.Keymap({})
+
+
+@pytest.mark.asyncio
+async def test_a_theme_that_was_chosen_is_that_of_the_next_console(monkeypatch, tmp_path):
+    """Unless TEXTUAL_THEME names one; a file that names none is no error."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    seen = []
+    for wanted in ("paper", "", ""):
+        app = HomeApp()
+        async with app.run_test() as pilot:
+            await pilot.pause()
+            seen.append(app.theme)
+            if wanted:
+                app.theme = wanted
+                await pilot.pause()
+        kept = tmp_path / "state" / "geobatch" / "theme"
+        if len(seen) == 2:
+            kept.write_bytes(b"\xff no theme")
+    assert seen == ["night", "paper", "night"]
+    themes.keep(kept, "day")
+    assert themes.first({"day", "contrast"}, themes.kept(kept)) == "day"
+    monkeypatch.setenv("TEXTUAL_THEME", "contrast")
+    assert themes.first({"day", "contrast"}, themes.kept(kept)) == "contrast"
