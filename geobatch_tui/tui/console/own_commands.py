@@ -1,4 +1,4 @@
-"""Runs commands of the user's own on what the cursor is on."""
+"""Runs commands of the user's own on what the cursor is on, and lists them with the keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.tui.kit.editor import lend
 from geobatch_tui.tui.parts.console_app import Console, Target
 from geobatch_tui.tui.parts.dialogs import Choice, Question
-from geobatch_tui.tui.parts.page import Frame
+from geobatch_tui.tui.parts.help import HelpScreen, entries
+from geobatch_tui.tui.parts.page import Filtered, Frame
 from geobatch_tui.tui.parts.user_commands import load_commands
 
 if TYPE_CHECKING:
@@ -43,6 +44,15 @@ class OwnCommands(Console):
                     self.bind(key.key, action, description=command.title, show=False)
         for problem in self.commands.problems:
             self.notify(problem, title="commands", severity="warning", markup=False)
+
+    def action_keys(self) -> None:
+        """Show the keys that work here."""
+        screen = self.screen
+        keys = entries(self, screen.active_bindings.values())
+        title = str(screen.BINDING_GROUP_TITLE or "")
+        fields = screen.bar.fields if isinstance(screen, Filtered) else ()
+        problems = (*self.user_keys.problems, *self.commands.problems)
+        self.push_screen(HelpScreen(title, keys, problems, fields, self.commands.commands))
 
     def action_own_command(self, number: int) -> None:
         """Run a command of the user's."""

@@ -33,9 +33,8 @@ from geobatch_tui.tui.kit.paced_driver import LineFree, PacedDriver
 from geobatch_tui.tui.kit.painter import Painter
 from geobatch_tui.tui.parts.console_app import Destination
 from geobatch_tui.tui.parts.dialogs import Choice, Question
-from geobatch_tui.tui.parts.help import HelpScreen, entries
 from geobatch_tui.tui.parts.jump import Jumps
-from geobatch_tui.tui.parts.page import Filtered, Frame
+from geobatch_tui.tui.parts.page import Frame
 from geobatch_tui.tui.parts.palette import KeyCommands
 
 if TYPE_CHECKING:
@@ -396,12 +395,3 @@ class Shell(OwnCommands):
             go = partial(self.open, Watch(path))
             found.append(Destination(safe(str(path)), "Open this run", go))
         return found
-
-    def action_keys(self) -> None:
-        """Show the keys that work here."""
-        screen = self.screen
-        keys = entries(self, screen.active_bindings.values())
-        title = str(screen.BINDING_GROUP_TITLE or "")
-        fields = screen.bar.fields if isinstance(screen, Filtered) else ()
-        problems = (*self.user_keys.problems, *self.commands.problems)
-        self.push_screen(HelpScreen(title, keys, problems, fields, self.commands.commands))

@@ -221,7 +221,8 @@ class Pick(Walked[str]):
 
 
 class LineDialog[Meant](Modal[Meant | None]):
-    """A dialog that returns what was typed, or None where that is empty or the dialog was left.
+    """A dialog that returns what was typed, or None where it was left, or where an empty line means
+    nothing.
 
     Args:
         title: what it is for, in a word.
@@ -230,6 +231,9 @@ class LineDialog[Meant](Modal[Meant | None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [bind("back", "dismiss")]
+
+    #: Whether an empty line has a meaning of its own.
+    EMPTY = False
 
     def __init__(self, title: str, said: str, proposed: str = "") -> None:
         super().__init__()
@@ -242,7 +246,7 @@ class LineDialog[Meant](Modal[Meant | None]):
         return Input(self._proposed)
 
     def meant(self, text: str) -> Meant:
-        """Return the value of a line that is not empty."""
+        """Return the value of a line."""
         raise NotImplementedError
 
     def compose(self) -> ComposeResult:
@@ -255,7 +259,7 @@ class LineDialog[Meant](Modal[Meant | None]):
     def on_input_submitted(self, message: Input.Submitted) -> None:
         message.stop()
         text = message.value.strip()
-        self.dismiss(self.meant(text) if text else None)
+        self.dismiss(self.meant(text) if text or self.EMPTY else None)
 
 
 class PathDialog(LineDialog[Path], Walked[Path | None]):

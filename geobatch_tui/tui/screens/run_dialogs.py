@@ -14,8 +14,6 @@ from geobatch_tui.tui.parts.dialogs import Choice, LineDialog, Question
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from textual.widgets import Input
-
     from geobatch_tui.tui.parts.page import Frame
 
 
@@ -53,11 +51,10 @@ class RunNoteDialog(LineDialog[str]):
     """A dialog that returns a note, which may be empty, or None where it was left."""
 
     BINDING_GROUP_TITLE = "Note"
+    EMPTY = True
 
     def __init__(self, note: str) -> None:
         super().__init__("Note", "To this run, for yourself: the run itself is not touched.", note)
 
-    def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Take an empty line, too."""
-        message.stop()
-        self.dismiss(message.value.strip())
+    def meant(self, text: str) -> str:
+        return text

@@ -77,7 +77,7 @@ def home(monkeypatch, tmp_path, utc):
     ]
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setattr("geobatch_tui.tui.screens.history.known", list)
-    monkeypatch.setattr("geobatch_tui.tui.screens.history.gather", lambda _: runs)
+    monkeypatch.setattr("geobatch_tui.tui.screens.history.gather", lambda *_: runs)
     return lambda: HomeApp(watching=False)
 
 

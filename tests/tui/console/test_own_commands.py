@@ -103,7 +103,7 @@ async def test_a_key_runs_a_command_on_what_the_cursor_is_on(written, script, tm
         f" -c \"{code}\" {tmp_path}/got {{dir}} {{input}} {{unit}}'''\n"
         "[[command]]\ntitle = 'Fail'\nkey = 'f9'\nrun = '''sh -c 'echo no; exit 3' '''\n"
     )
-    script.plan(1, 2, 2)
+    script.plan(1, 1, 2, 2)
     script.done(1)
     link = RunLink(script.state.output_dir)
     link.poll()

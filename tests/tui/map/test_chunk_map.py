@@ -25,6 +25,8 @@ EVIL = "[/bold]\x1b]52;c;AAAA\x07[@click=app.bell]\u202e.tif"
 class Bare(Page):
     """A screen that leaves what the map says to the app."""
 
+    AUTO_FOCUS = "*"
+
     def compose(self):
         yield ChunkMap(self.app.link.store, id="map")
 

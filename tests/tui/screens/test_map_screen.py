@@ -40,6 +40,9 @@ def deaths(script):
 class NoPreview:
     """No worker for previews."""
 
+    def __init__(self, **_):
+        pass
+
     async def look(self, task):
         return Unseen("there is nothing to see")
 

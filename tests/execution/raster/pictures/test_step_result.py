@@ -105,7 +105,7 @@ def test_what_is_not_there_is_refused(tmp_path):
     path = heights(tmp_path / "a.tif")
     chain = item(path)
     with pytest.raises(InvalidInputError, match="there is no step 4"):
-        look(chain, 3)
+        look(chain, 4)
     path.unlink()
     with pytest.raises(SourceNotFoundError, match=r"a\.tif"):
         look(chain, 1)

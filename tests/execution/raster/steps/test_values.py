@@ -305,7 +305,7 @@ def test_a_value_without_a_class_is_named(tmp_path):
     for window in (Window(0, 0, 300, 300), Window(30, 260, 5, 40)):
         with pytest.raises(InvalidInputError, match=r"value 77 of band 2 at .* \[270, 31\]") as got:
             window_of(item, window)
-        assert got.value.evidence == {"band": 2, "value": 77, "pixel": [270, 31]}
+        assert got.value.evidence == {"band": 2, "value": 77, "pixel": [270, 31], "step": 1}
         assert got.value.reaction == "permanent"
     window_of(item, Window(0, 0, 300, 270))
     path = written(tmp_path / "b.tif", np.array([[[np.nan, 1]]], "float32"))
