@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -12,6 +13,8 @@ import sys
 import termios
 import time
 
+from cell_screen import CellScreen
+
 ROOT = __file__.rpartition("/tests/")[0]
 
 
@@ -20,6 +23,8 @@ class Terminal:
 
     def __init__(self, words, cwd, *, columns=100, rows=30, **env):
         self.output = b""
+        self._screen = CellScreen(columns, rows)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         pid, self.primary = pty.fork()
         if pid == 0:
             os.chdir(cwd)
@@ -49,12 +54,22 @@ class Terminal:
                 break
             came += block
         self.output += came
+        self._screen.feed(self._decoder.decode(came))
         return came
+
+    def lines(self):
+        """What each line of the screen shows."""
+        return self._screen.lines()
+
+    def shows(self, text):
+        """Whether a line of the screen has the text: cells that had its glyphs before are not sent
+        again, so it may not stand in the output as one."""
+        return self._screen.shows(text)
 
     def wait_for(self, text, seconds=60.0):
         """Read until the text was painted; fails if it is not."""
         until = time.monotonic() + seconds
-        while text not in self.output:
+        while text not in self.output and not self.shows(text.decode()):
             assert time.monotonic() < until, self.output[-3000:].decode(errors="replace")
             self.read(0.1)
 
