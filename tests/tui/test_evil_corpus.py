@@ -92,6 +92,9 @@ def add_evil(state):
             log.write(json.dumps(line) + "\n" + EVIL.replace("\n", "") + "\n")
 
 
+#: The key as terminals with the keyboard protocol send it: a bare ESC and a key that follows it too
+#: early for a busy console are one key, Alt and the letter.
+ESCAPE = "\x1b[27u"
 #: Keys, and a text that must come up before the next ones are pressed.
 WALK = [
     ("u", ""),
@@ -104,14 +107,14 @@ WALK = [
     ("j", "unreadable"),  # a preview
     ("a", "marked"),
     ("R", "tried again"),  # what a retry would do
-    ("\x1b", ""),
+    (ESCAPE, ""),
     ("A", "engine.chunk_timeout"),
-    ("\x1b", ""),
+    (ESCAPE, ""),
     ("X", "What is dismissed"),  # a note to dismiss them with
-    ("\x1b", ""),
+    (ESCAPE, ""),
     ("e", "Trace ---"),  # all about a letter, by another program
     ("/evil\r", ""),
-    ("\x1b", ""),
+    (ESCAPE, ""),
     ("4", "lines"),
     (">>G", "ALL"),
     ("w", ""),
@@ -123,24 +126,24 @@ WALK = [
     (" j ", "chunks/min"),
     ("c", "Job"),
     ("jj\r", ""),
-    ("\x1b", ""),
+    (ESCAPE, ""),
     ("t", ""),
     ("t", ""),
     ("\x1b[15~", "to do"),  # F5: the plan, on its map
     ("d", ""),
     ("/evil\r", ""),
-    ("\x1b", ""),
+    (ESCAPE, ""),
     ("\x0f", "Jump"),
     ("click", ""),
-    ("\x1b", ""),
+    (ESCAPE, ""),
     ("1", "Log"),
     ("\x0f", "Jump"),
     ("[", ""),
-    ("\x1b", ""),
+    (ESCAPE, ""),
     (":evil", ""),
-    ("\x1b", ""),
+    (ESCAPE, ""),
     ("?", "Everywhere"),
-    ("\x1b", ""),
+    (ESCAPE, ""),
 ]
 
 
