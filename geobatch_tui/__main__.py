@@ -65,9 +65,14 @@ def _wants_processes(words: list[str]) -> bool:
         return False
     if not {"--help", "-h", "--detach"}.isdisjoint(words):
         return False
-    if os.environ.get("GEOBATCH_ENGINE__EXECUTOR", "process") != "process":
-        return False
-    return not any(word.endswith("engine.executor=thread") for word in words)
+    named = os.environ.get("GEOBATCH_ENGINE__EXECUTOR", "")
+    for word in words:
+        if "engine.executor=" in word:
+            named = word.rpartition("=")[2]
+    if named:
+        return named == "process"
+    # A plan of a job for a cluster is made here all the same.
+    return words[0] == "plan" or not _names_another_executor(words[1:])
 
 
 #: In jobs about features: the names of operations, and the formats of chains of steps.
@@ -79,8 +84,28 @@ def _names_vectors(words: list[str]) -> bool:
     workers load early depends on it, so a wrong guess costs time and nothing else."""
     if any("vector." in word for word in (*words, os.environ.get("GEOBATCH_OP__NAME", ""))):
         return True
-    paths = [path for word in words for path in (word, f"{word}/.geobatch/plan.json")]
-    return any(sign in head for head in map(_head, paths) for sign in _SIGNS_OF_VECTORS)
+    return any(sign in head for head in _heads(words) for sign in _SIGNS_OF_VECTORS)
+
+
+#: Workers of such jobs are threads, or run on the nodes of a cluster. In TOML, and in JSON.
+_SIGNS_OF_OTHERS = tuple(
+    before + name + quote
+    for before, quote in ((b'executor="', b'"'), (b"executor='", b"'"), (b'"executor":"', b'"'))
+    for name in (b"thread", b"dask")
+)
+
+
+def _names_another_executor(words: list[str]) -> bool:
+    """Whether the job of a command has no worker processes on this machine, as far as can be told
+    without reading it: a fork server would load GDAL, and nobody would use it."""
+    lines = [line.replace(b" ", b"") for head in _heads(words) for line in head.splitlines()]
+    read = [line for line in lines if not line.startswith(b"#")]
+    return any(sign in line for line in read for sign in _SIGNS_OF_OTHERS)
+
+
+def _heads(words: list[str]) -> list[bytes]:
+    """The beginnings of the job files, and of the plans of earlier runs, that words may name."""
+    return [_head(path) for word in words for path in (word, f"{word}/.geobatch/plan.json")]
 
 
 def _head(path: str) -> bytes:

@@ -57,6 +57,22 @@ def test_help_starts_no_worker(monkeypatch):
     assert not _wants_processes(["run", "job.toml"])
 
 
+def test_a_cluster_needs_no_fork_server(monkeypatch, tmp_path):
+    """Of a job whose workers are elsewhere a run starts none here; a plan does, as it reads the
+    sources here. What the command line says counts more than the job file."""
+    monkeypatch.delenv("GEOBATCH_ENGINE__EXECUTOR", raising=False)
+    job = tmp_path / "job.toml"
+    job.write_text('[engine]\nexecutor = "dask"\n')
+    assert not _wants_processes(["run", str(job)])
+    assert _wants_processes(["plan", str(job)])
+    assert _wants_processes(["run", str(job), "--set", "engine.executor=process"])
+    (tmp_path / ".geobatch").mkdir()
+    (tmp_path / ".geobatch" / "plan.json").write_text('{"engine": {"executor": "dask"}}')
+    assert not _wants_processes(["retry", str(tmp_path)])
+    job.write_text('[engine]\nexecutor = "process"\n# executor = "dask"\n')
+    assert _wants_processes(["run", str(job)])
+
+
 def test_workers_load_what_the_job_is_about(monkeypatch, tmp_path):
     """Features or rasters: by the words, the job file, or the plan of an earlier run."""
     monkeypatch.delenv("GEOBATCH_OP__NAME", raising=False)

@@ -20,6 +20,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.cluster.cluster_nodes import USABLE
 from geobatch_tui.orchestration.plan.machine import cores, memory_limit
 from geobatch_tui.orchestration.state.run_index import index_dir
+from geobatch_tui.orchestration.workers.fork_server import start_tracker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -99,6 +100,8 @@ async def started(place: DaskSection, security: _Security) -> AsyncIterator[Star
     if security is not None:
         options = {"security": security, **options}
     what = "a Dask cluster on this machine" if place.cluster == LOCAL else place.cluster
+    if place.cluster == LOCAL:
+        start_tracker()  # which Dask's nannies need, and would take from the current directory
     made: Any = None
     try:
         with warnings.catch_warnings():  # those of Dask would get onto the console
