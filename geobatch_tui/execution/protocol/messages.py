@@ -274,8 +274,8 @@ class FinaliseTask:
 @dataclass(frozen=True, slots=True)
 class ResultTask:
     """Compute what step ``step`` of a chain, from 1, gives for chunk ``index`` (0: what the first
-    gets), for the eye. ``size`` limits width and height of the picture; ``position``: that of the
-    one feature in the item that is taken; None: all of the chunk."""
+    gets, or any operation on features), for the eye. ``size`` limits width and height in pixels of
+    2 x 2 dots; ``position``: in the item, of the one feature that is taken; None: all of them."""
 
     task_id: int
     item: ItemContext

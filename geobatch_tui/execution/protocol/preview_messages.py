@@ -54,6 +54,28 @@ class PreviewReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class DotPicture:
+    """Geometries as lines of dots.
+
+    Attributes:
+        width, height: of the picture, in dots.
+        dots: a byte a dot, row-major from the upper left: 1 where a line or a point lies.
+        bounds: minx, miny, maxx, maxy of its edges, in the units of the features.
+        vertices: of the geometries.
+        not_finite: how many of them are left out, as they lie nowhere.
+        whole: whether all is drawn; else there was no time, or their WKB ends early.
+    """
+
+    width: int
+    height: int
+    dots: bytes
+    bounds: tuple[float, float, float, float]
+    vertices: int
+    not_finite: int
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureLine:
     """A feature as texts, which are cut short: its ``position`` in the item, its geometry as WKT,
     and the values of its fields."""
@@ -65,7 +87,7 @@ class FeatureLine:
 
 @dataclass(frozen=True, slots=True)
 class FeaturesReceipt:
-    """What a step of a chain gives for a chunk of features, or for one of them.
+    """What a step gives for a chunk of features, or for one of them.
 
     Attributes:
         read: features that the chunk reads.
@@ -78,6 +100,8 @@ class FeaturesReceipt:
         crs: name of the CRS; empty where unknown.
         fields: types of the attributes by their names.
         lines: the first features.
+        picture: of all of them; of what a source has, of those that are set aside, too. None: they
+            have no place that could be drawn.
     """
 
     read: int
@@ -90,3 +114,4 @@ class FeaturesReceipt:
     crs: str
     fields: Mapping[str, str]
     lines: tuple[FeatureLine, ...]
+    picture: DotPicture | None = None

@@ -1,5 +1,5 @@
-"""What a step of a chain gives for a chunk of features, for the eye: how many there are, of which
-types, and the first of them as texts.
+"""What a step gives for a chunk of features, for the eye: how many there are, of which types, the
+first of them as texts, and a picture of all.
 
 It is computed as a run computes it. Nothing is published; parts of a source that is read through
 parts on disk lie in a temporary directory for as long.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,10 +24,12 @@ from geobatch_tui.execution.vector import chunk
 from geobatch_tui.execution.vector.batch.arrow_arrays import merged
 from geobatch_tui.execution.vector.batch.wkb_coordinates import type_name
 from geobatch_tui.execution.vector.operations import Context
-from geobatch_tui.execution.vector.plan import FID
+from geobatch_tui.execution.vector.pictures.dot_picture import dot_picture
+from geobatch_tui.execution.vector.pictures.geometry_lines import GeometryLines
+from geobatch_tui.execution.vector.plan import FID, WKB, LayerPlan, VectorPlan
 from geobatch_tui.execution.vector.read import chunk_reader, feature_reader
 from geobatch_tui.execution.vector.steps import feature_chain
-from geobatch_tui.execution.vector.steps.feature_step import fields_of
+from geobatch_tui.execution.vector.steps.feature_step import READ, READ_VERSION, fields_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ResultTask
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.batch.feature_batch import Features
-    from geobatch_tui.execution.vector.plan import VectorPlan
 
 #: Features, and reasons why some are set aside, that are told of one by one.
 MOST_LINES = 100
@@ -42,6 +44,8 @@ MOST_LINES = 100
 _VALUE, _SHAPE, _WRITTEN = 60, 300, 20_000
 #: What is said in place of a type where there is no geometry.
 _NONE = "no geometry"
+#: Places that a picture is made of at most, and the seconds that it may take.
+MOST_PLACES, _SECONDS = 2_000_000, 3.0
 
 
 def step_features(task: ResultTask, stage: Stage) -> FeaturesReceipt:
@@ -49,12 +53,13 @@ def step_features(task: ResultTask, stage: Stage) -> FeaturesReceipt:
     ``task.position``.
 
     Raises:
-        InvalidInputError: the job has no such step, or it is not a chain.
+        InvalidInputError: the job has no such step.
         SourceChangedError: the source is not the one that was planned.
         CorruptSourceError: the source cannot be read.
     """
-    plan = chunk.plan_of(task.item)
-    if not 0 <= task.step < len(plan.chain):
+    # Before the first step no function of the user is asked for.
+    plan = chunk.plan_of(task.item) if task.step else VectorPlan.from_json(task.item.plan.detail)
+    if not 0 <= task.step < max(len(plan.chain), 1):
         steps = max(len(plan.chain) - 1, 0)
         raise InvalidInputError(f"the chain has {steps} steps; there is no step {task.step}")
     check_identity(task.item.source, task.item.source_id)
@@ -68,17 +73,20 @@ class _Sum:
 
     def __init__(self, task: ResultTask, plan: VectorPlan) -> None:
         self._task, self._plan = task, plan
-        self._last = plan.chain[task.step]
+        self._last = plan.chain[task.step] if plan.chain else _source(plan)
         self._read = self._made = self._dropped = self._lost = 0
         self._aside: list[tuple[int, str, str]] = []
         self._kinds: Counter[str] = Counter()
         self._bounds: list[float] | None = None
         self._lines: list[FeatureLine] = []
+        self._drawn = GeometryLines(MOST_PLACES)
+        self._until = 0.0
 
     def over(self, stage: Stage) -> FeaturesReceipt:
         """Take all batches of the chunk through the steps."""
         item, plan = self._task.item, self._plan
         done = replace(plan, chain=plan.chain[: self._task.step + 1])
+        wide, high = self._task.size
         context = Context(done, item.params, stage, None, None)
         first = item.plan.grid.window(self._task.index).col_off
         for batch in chunk_reader.read_chunk(item, plan.reading, self._task.index):
@@ -86,7 +94,9 @@ class _Sum:
             first += batch.num_rows
             if rows.num_rows:
                 given, _ = feature_reader.readable(plan.reading, rows, item.params, in_chain=True)
-                self._add(feature_chain.run(context, given), rows.num_rows, start)
+                made = feature_chain.run(context, given)
+                self._draw(made.shapes.column if self._task.step else rows.column(WKB))
+                self._add(made, rows.num_rows, start)
         fields = fields_of(self._last)
         bounds = self._bounds
         return FeaturesReceipt(
@@ -100,6 +110,7 @@ class _Sum:
             crs=_name_of(self._last.crs),
             fields={field.name: str(field.type) for field in fields},
             lines=tuple(self._lines),
+            picture=dot_picture(self._drawn, (2 * wide, 2 * high), monotonic() + _SECONDS),
         )
 
     def _wanted(self, batch: pa.RecordBatch, first: int) -> tuple[pa.RecordBatch, int]:
@@ -109,6 +120,16 @@ class _Sum:
             return batch, first
         inside = first <= wanted < first + batch.num_rows
         return batch.slice(wanted - first if inside else 0, int(inside)), wanted
+
+    def _draw(self, column: pa.Array) -> None:
+        """Take the places of geometries, as long as there is time."""
+        self._until = self._until or monotonic() + _SECONDS
+        for shape in column:
+            if monotonic() > self._until:
+                self._drawn.whole = False
+                return
+            if shape.is_valid:
+                self._drawn.add(shape.as_py())
 
     def _add(self, done: Features, read: int, first: int) -> None:
         self._read += read
@@ -138,6 +159,11 @@ class _Sum:
             values = tuple(_text(column[row]) for column in columns)
             shape = _shape(shapes[row], int(some.shapes.kinds[row]))
             self._lines.append(FeatureLine(first + owner, shape, values))
+
+
+def _source(plan: VectorPlan) -> LayerPlan:
+    """Return the source of an operation that is no chain, as a chain begins with it."""
+    return LayerPlan(READ, READ_VERSION, {}, plan.schema, plan.src_crs, plan.geometry_type)
 
 
 def _text(value: object) -> str:

@@ -10,12 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.execution.protocol.messages import Outcome
-from geobatch_tui.execution.protocol.preview_messages import (
-    FeaturesReceipt,
-    PreviewReceipt,
-    PreviewTask,
-)
-from geobatch_tui.execution.protocol.window import Window
+from geobatch_tui.execution.protocol.preview_messages import FeaturesReceipt, PreviewReceipt
 from geobatch_tui.orchestration.workers.lone_worker import LoneWorker
 
 if TYPE_CHECKING:
@@ -23,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from geobatch_tui.execution.protocol.messages import Receipt, ResultTask, Task
+    from geobatch_tui.execution.protocol.preview_messages import PreviewTask
     from geobatch_tui.orchestration.workers.pool import Pool
-    from geobatch_tui.tui.letters.dossier import Dossier
 
 SECONDS: Final = 20.0
 """That a preview may take, the start of its worker included."""
@@ -46,26 +41,6 @@ class Unseen:
 
     reason: str
     hint: str = ""
-
-
-def wanted(found: Dossier, *, band: int = 0) -> PreviewTask | Unseen:
-    """Return the preview task of a dead letter, or why there can be none. ``band``: one from 1;
-    0: the first, or three as colours."""
-    if not found.op.startswith("raster."):
-        return Unseen(f"{found.op or 'this operation'} reads no raster: there is no preview")
-    if found.item is None or not found.item.source.startswith("/"):
-        return Unseen("the letter names no source file")
-    window = found.record.get("window")
-    return PreviewTask(
-        task_id=0,
-        source=found.item.source,
-        allow_vrt=bool(found.job.get("source", {}).get("allow_vrt")),
-        detail=found.item.plan.get("detail") or {},
-        window=None if window is None else Window(*(int(value) for value in window)),
-        band=band,
-        columns=160,
-        rows=96,
-    )
 
 
 class Previewer:

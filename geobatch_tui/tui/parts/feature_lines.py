@@ -1,4 +1,5 @@
-"""The features behind a step, as lines: how many, of which types, and a table of the first."""
+"""The features behind a step, as lines: how many, of which types, and a table of the first; and
+their picture in braille."""
 
 from __future__ import annotations
 
@@ -10,11 +11,12 @@ from textual.content import Content
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless
 from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.braille import ACROSS, DOWN, DotCanvas
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from geobatch_tui.execution.protocol.preview_messages import FeaturesReceipt
+    from geobatch_tui.execution.protocol.preview_messages import DotPicture, FeaturesReceipt
 
 #: The widest column of a field, and that of the geometry.
 _FIELD, _SHAPE = 20, 36
@@ -38,6 +40,51 @@ def feature_lines(
     if room > 1 and found.lines:
         lines += _table(found, width, room)
     return lines[:height]
+
+
+def dot_lines(picture: DotPicture, width: int, height: int) -> list[str]:
+    """Return a picture in braille, at most ``width`` x ``height`` cells, in its proportions; never
+    enlarged. A dot that stands for several is set where any of these is."""
+    if width < 1 or height < 1:
+        return []
+    ratio = min(ACROSS * width / picture.width, DOWN * height / picture.height, 1.0)
+    wide = max(1, min(ACROSS * width, round(picture.width * ratio)))
+    high = max(1, min(DOWN * height, round(picture.height * ratio)))
+    canvas = DotCanvas(-(-wide // ACROSS), -(-high // DOWN))
+    for place in _set_dots(picture.dots):
+        y, x = divmod(place, picture.width)
+        canvas.dot(x * wide // picture.width, y * high // picture.height)
+    return [canvas.line(y) for y in range(canvas.height // DOWN)]
+
+
+def _set_dots(dots: bytes) -> Iterator[int]:
+    place = dots.find(1)
+    while place >= 0:
+        yield place
+        place = dots.find(1, place + 1)
+
+
+def dot_captions(found: FeaturesReceipt) -> list[str]:
+    """Return captions of the picture, the most important first: what it does not show before where
+    it lies."""
+    picture = found.picture
+    if picture is None:
+        return []
+    kinds, lost, of = list(found.kinds), [], ""
+    if found.read > 1:
+        of = figures.plural(found.read, "feature")
+        kinds = [f"{figures.count(count)} {kind}" for kind, count in found.kinds.items()]
+        lost = [f"{figures.count(found.lost)} set aside"] if found.lost else []
+    count = picture.vertices
+    size = f"{figures.count(count)} {'vertex' if count == 1 else 'vertices'}"
+    said = [", ".join(filter(None, (of, *kinds, *lost, size)))]
+    if picture.not_finite:
+        said.append(f"? {figures.count(picture.not_finite)} not finite: not drawn")
+    if not picture.whole:
+        said.append("~ not all of it is drawn")
+    minx, miny, maxx, maxy = picture.bounds
+    said += [f"x {minx:.7g} to {maxx:.7g}", f"y {miny:.7g} to {maxy:.7g}"]
+    return said + [found.crs] * bool(found.crs)
 
 
 def _line(text: str, width: int, style: str = "") -> Content:

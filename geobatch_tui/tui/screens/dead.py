@@ -10,15 +10,16 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
+from geobatch_tui.execution.protocol.messages import ResultTask
 from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt
 from geobatch_tui.observability import figures
 from geobatch_tui.tui.jobs.chunk_results import LATE, SECONDS
 from geobatch_tui.tui.kit.editor import offer
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters import dossier
-from geobatch_tui.tui.letters.blamed_step import what_it_got
 from geobatch_tui.tui.letters.listing import FIELDS, GROUPINGS, SORTS, Listing, listing, of_cause
-from geobatch_tui.tui.letters.previewer import Previewer, Unseen, wanted
+from geobatch_tui.tui.letters.look_tasks import wanted, what_it_got
+from geobatch_tui.tui.letters.previewer import Previewer, Unseen
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Filtered, ListBox
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
+    from geobatch_tui.execution.protocol.preview_messages import PreviewTask
     from geobatch_tui.tui.letters.dossier import Dossier
     from geobatch_tui.tui.run.model import Delta
 
@@ -278,7 +280,7 @@ class DeadScreen(Filtered, Remedies):
             return
         window = self.query_one(Preview)
         task = what_it_got(found) if self._got else wanted(found, band=self._band)
-        window.border_title = "What the step got" if self._got else Preview.BORDER_TITLE
+        window.border_title = self._name_of(task)
         self._pictured = None
         if isinstance(task, Unseen):
             window.show(task)
@@ -287,6 +289,14 @@ class DeadScreen(Filtered, Remedies):
         picture = await (self.computing if self._got else self.previewer).look(task)
         self._pictured = place
         window.show(picture)
+
+    def _name_of(self, task: PreviewTask | ResultTask | Unseen) -> str:
+        """Return the title of what a task shows."""
+        if self._got:
+            return "What the step got"
+        if isinstance(task, ResultTask):
+            return "Features" if task.position is None else "Feature"
+        return Preview.BORDER_TITLE
 
     def action_got(self) -> None:
         """Show what the step that is blamed got, or the window of the source again."""

@@ -1,4 +1,5 @@
-"""The failing window as a picture in half blocks, with what cannot be read marked."""
+"""The failing window as a picture in half blocks, with what cannot be read marked; or the failing
+feature in braille."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.letters.previewer import Unseen
-from geobatch_tui.tui.parts.feature_lines import feature_lines
+from geobatch_tui.tui.parts.feature_lines import dot_captions, dot_lines, feature_lines
 from geobatch_tui.tui.parts.line_widget import painted
 
 if TYPE_CHECKING:
@@ -218,16 +219,36 @@ class Preview(Widget):
         if isinstance(self.shows, Unseen):
             return _reason(self.shows, width)
         if isinstance(self.shows, FeaturesReceipt):
-            return feature_lines(self.shows, width, height, self.titles(self.shows))
+            return self._features(self.shows, width, height)
         texts = self.captions(self.shows)
         if self.puts_beside(width, height):
             return self._beside(self.shows, texts, width, height)
-        room = max(1, height - min(len(texts), self.least if height < 14 else len(texts)))
-        lines = self._picture(self.shows, width, room)
-        for text in texts[: height - len(lines)]:
-            style = "$error" if text.startswith("?") else "$quiet"
-            lines.append(Content.styled(fmt.fit(text, width), style))
-        return lines
+        lines = self._picture(self.shows, width, self._room_above(texts, height))
+        return lines + _captioned(texts[: height - len(lines)], width)
+
+    def _room_above(self, texts: Sequence[str], height: int) -> int:
+        """Return the lines of a picture above its captions."""
+        return max(1, height - min(len(texts), self.least if height < 14 else len(texts)))
+
+    def _features(self, found: FeaturesReceipt, width: int, height: int) -> list[Content]:
+        """Return features as a picture above its captions, or beside a table where that is wide."""
+        titles, picture = self.titles(found), found.picture
+        if picture is not None and width >= 2 * CAPTION:
+            drawn = dot_lines(picture, width // 3, height)
+            left = width - max(map(len, drawn)) - 1
+            table = feature_lines(found, left, height, titles)
+            pairs = zip_longest(table, drawn, fillvalue=None)
+            return [
+                Content.assemble(
+                    (text or Content("")).pad_right(left + 1 - _length(text)), dots or ""
+                )
+                for text, dots in pairs
+            ]
+        if picture is None or titles:
+            return feature_lines(found, width, height, titles)
+        texts = dot_captions(found)
+        drawn = dot_lines(picture, width, self._room_above(texts, height))
+        return [*map(Content, drawn), *_captioned(texts[: height - len(drawn)], width)]
 
     def puts_beside(self, width: int, height: int) -> bool:
         """Whether captions stand at the right of the picture, in a pane of such a size."""
@@ -242,7 +263,7 @@ class Preview(Widget):
         pairs = zip_longest(lines, texts[:height], fillvalue=None)
         return [
             Content.assemble(
-                (line or Content("")).pad_right(across - (line.cell_length if line else 0)),
+                (line or Content("")).pad_right(across - _length(line)),
                 (f" {fmt.fit(text or '', width - across - 1)}", "$quiet"),
             )
             for line, text in pairs
@@ -254,6 +275,19 @@ class Preview(Widget):
         colourless = self.app.ansi_color or self.app.current_theme.ansi
         line = glyph_line if colourless else colour_line
         return [line(upper, lower) for upper, lower in zip_longest(rows[::2], rows[1::2])]
+
+
+def _captioned(texts: Sequence[str], width: int) -> list[Content]:
+    """Return captions, those of damage in the colour of errors."""
+    styles = ("$error" if text.startswith("?") else "$quiet" for text in texts)
+    return [
+        Content.styled(fmt.fit(harmless(text), width), style)
+        for text, style in zip(texts, styles, strict=True)
+    ]
+
+
+def _length(line: Content | None) -> int:
+    return 0 if line is None else line.cell_length
 
 
 def _reason(unseen: Unseen, width: int) -> list[Content]:

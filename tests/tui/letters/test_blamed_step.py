@@ -18,7 +18,8 @@ import geobatch_tui
 from geobatch_tui.execution.protocol.preview_messages import FeaturesReceipt, PreviewReceipt
 from geobatch_tui.orchestration.workers.thread_pool import ThreadPool
 from geobatch_tui.tui.letters import dossier
-from geobatch_tui.tui.letters.blamed_step import blamed, what_it_got
+from geobatch_tui.tui.letters.blamed_step import blamed
+from geobatch_tui.tui.letters.look_tasks import what_it_got
 from geobatch_tui.tui.letters.previewer import Previewer, Unseen
 from geobatch_tui.tui.run.store import RunStore
 

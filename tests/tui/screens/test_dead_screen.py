@@ -15,10 +15,14 @@ from corpus import NAMES
 from scripted_run import LOOKS, busy_run, pictured, shown, until
 
 from geobatch_tui.config.layers import make_job
-from geobatch_tui.execution.protocol.preview_messages import PreviewReceipt
+from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
+from geobatch_tui.execution.protocol.preview_messages import (
+    DotPicture,
+    FeaturesReceipt,
+    PreviewReceipt,
+)
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.text import safe
-from geobatch_tui.tui.letters.previewer import Unseen
 from geobatch_tui.tui.letters.retry_plan import Consequence
 from geobatch_tui.tui.parts.console_messages import RetryRequested, ShowOnMap
 from geobatch_tui.tui.parts.dialogs import NoteDialog, PathDialog, Question
@@ -418,17 +422,48 @@ async def test_window_is_shown_and_bands_change(console, deaths, eye):
         assert "? 1 block unreadable" in shown(app)
 
 
-async def test_operations_without_rasters_say_so(console, script, deaths, eye, monkeypatch):
+async def test_operations_without_rasters_say_so(console, script, deaths, eye):
     """Where there can be no preview, the panel says why."""
-    monkeypatch.setattr(
-        "geobatch_tui.tui.letters.previewer.wanted", lambda *_, **__: Unseen("reads no raster")
-    )
-    script.ledger.begin_run("run-2", {"job": {"op": {"name": "vector.reproject"}}}, {})
+    script.ledger.begin_run("run-2", {"job": {"op": {"name": "own.thing"}}}, {})
     app = console()
     async with app.run_test(size=(160, 48)) as pilot:
         await opened(pilot)
-        assert "vector.reproject reads no raster" in shown(app).replace("│", "")
+        assert "own.thing reads no raster" in shown(app).replace("│", "")
         assert not eye.asked
+
+
+async def test_a_feature_that_was_set_aside_is_drawn(console, script, eye, monkeypatch):
+    """In braille, with what is not drawn, and where it lies; the worker is asked for that one."""
+
+    async def look(task):
+        eye.asked.append(task)
+        dots = bytes(x in {0, 79} or y in {0, 39} for y in range(40) for x in range(80))
+        picture = DotPicture(80, 40, dots, (0.0, 0.0, 8.0, 4.0), 1234, 2, False)
+        aside = ((7, "GeometryError", "a coordinate is not a finite number"),)
+        return FeaturesReceipt(1, 0, 0, 1, aside, {}, None, "'WGS 84'", {}, (), picture)
+
+    monkeypatch.setattr(eye, "look", look)
+    script.ledger.begin_run("run-2", {"job": {"op": {"name": "vector.reproject"}}}, {})
+    plan = ItemPlan(ChunkGrid(100, 1, 10, 1), 1, 1, {}).to_json()
+    script.plan(1, 1, 10, 1, plan=plan)
+    script.die(3, "not finite", error="GeometryError", feature=27, evidence={"position": 27})
+    app = console()
+    async with app.run_test(size=(160, 48)) as pilot:
+        await opened(pilot)
+        text = shown(app)
+        (task,) = eye.asked
+        assert (task.index, task.step, task.position) == (2, 0, 27)
+        assert "⡏" + "⠉" * 38 + "⢹" in text
+        assert "⣇" + "⣀" * 38 + "⣸" in text
+        assert " Feature " in text
+        assert "1,234 vertices" in text
+        assert "? 2 not finite: not drawn" in text
+        assert "~ not all of it is drawn" in text
+        assert "x 0 to 8" in text
+    async with console().run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await settle(pilot)
+        assert "⢹" in shown(pilot.app)
 
 
 async def test_letters_are_dismissed_with_a_note(console, script, deaths, eye):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import feature_chains
+import geopandas as gpd
+import numpy as np
+import pyogrio
 import pytest
+import shapely
 import vectorjobs
 
 from geobatch_tui.errors import InvalidInputError, SourceChangedError
@@ -75,3 +79,28 @@ def test_what_cannot_be_is_said(look):
     look.source.write_bytes(b"other")
     with pytest.raises(SourceChangedError):
         look(1)
+
+
+def test_an_operation_alone_shows_what_it_gets(tmp_path):
+    """The picture is of what the source has, also of the feature that is set aside."""
+    lines = shapely.linestrings([[(n, 0), (n + 1, 2)] for n in range(3)])
+    with np.errstate(invalid="ignore"):
+        broken = shapely.from_wkt("LINESTRING (5 0, 6 2, nan 1)")
+    frame = gpd.GeoDataFrame({"n": range(4)}, geometry=[*lines, broken], crs=3857)
+    source = tmp_path / "a.gpkg"
+    pyogrio.write_dataframe(frame, source)
+    params = {"dst_crs": "EPSG:4326"}
+    plan = vectorjobs.probe("vector.reproject", source, params=params, form="GPKG")
+    item = vectorjobs.context("vector.reproject", source, tmp_path, plan, params, "GPKG")
+
+    def look(position):
+        return step_features(ResultTask(1, item, 0, 0, (40, 24), position), vectorjobs.stage)
+
+    whole, sound, dead = look(None), look(1), look(3)
+    assert (whole.read, whole.lost, whole.picture.vertices) == (4, 1, 9)
+    assert (sound.lost, sound.picture.bounds) == (0, (1, 0, 2, 2))
+    assert (dead.lost, dead.picture.not_finite, dead.picture.bounds) == (1, 1, (5, 0, 6, 2))
+    assert (sound.picture.width, sound.picture.height) == (25, 48)
+    assert sound.crs == "'WGS 84 / Pseudo-Mercator' (EPSG:3857)"
+    with pytest.raises(InvalidInputError, match="has 0 steps; there is no step 1"):
+        step_features(ResultTask(1, item, 0, 1, (1, 1)), vectorjobs.stage)
