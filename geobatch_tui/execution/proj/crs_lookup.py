@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, cast
 
 from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from geobatch_tui.execution.proj import coordinate_operations
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 
 LONLAT = CRS.from_epsg(4326)
+#: Names of datums that WKT 1 keeps as they are, or so that PROJ finds them again.
+_KEPT = re.compile(r"[\w .,:/&()+-]*")
 
 
 def transformer(src: CRS, dst: CRS) -> Transformer:
@@ -63,6 +67,38 @@ def is_on_earth(crs: CRS) -> bool:
 def wkt_of(crs: CRS) -> str:
     """Return ``crs`` as WKT 2."""
     return crs.to_wkt()
+
+
+@by_text
+def gdal_wkt_of(crs: CRS) -> str:
+    """Return ``crs`` as text for rasterio's warper, which hands it on to GDAL as WKT 1.
+
+    There a datum with brackets or an apostrophe in its name gets another name, and PROJ finds no
+    datum shift for it, unless its code stands beside it: so such a CRS goes as the one of its code.
+    """
+    if not _is_renamed(crs) or (known := _by_code(crs)) is None:
+        return wkt_of(crs)
+    return known.to_wkt("WKT1_GDAL")
+
+
+@by_text
+def is_lost_in_gdal(crs: CRS) -> bool:
+    """Whether GDAL, as rasterio's warper calls it, cannot know the datum of ``crs``."""
+    return _is_renamed(crs) and _by_code(crs) is None
+
+
+def _is_renamed(crs: CRS) -> bool:
+    return crs.datum is not None and not _KEPT.fullmatch(crs.datum.name)
+
+
+def _by_code(crs: CRS) -> CRS | None:
+    """Return the CRS of the code that stands in ``crs``; None if it has none, or another one's."""
+    code = crs.to_json_dict().get("id")
+    try:
+        known = code and CRS.from_authority(code["authority"], code["code"])
+    except CRSError:
+        return None
+    return known if known and same(known, crs) else None
 
 
 @by_text

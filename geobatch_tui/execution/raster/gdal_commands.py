@@ -195,7 +195,7 @@ def _warp_words(item: ItemContext, plan: RasterPlan, warp: Warp) -> list[str]:
         words += ["-s_srs", warp.src_crs]
     elif assigned := item.plan.notes.get("assigned_crs"):
         words += ["-s_srs", str(assigned)]
-    if item.plan.notes.get("datum_apart"):
+    if item.plan.notes.get("datum_apart") or item.plan.notes.get("datum_elsewhere"):
         words += ["-to", "AREA_OF_INTEREST=0,0,0,0"]  # with one, gdalwarp takes another operation
     words += ["-t_srs", str(item.params.get("dst_crs") or plan.crs)]
     words += _nodata_words(warp.src_nodata, "-srcnodata")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyproj import CRS, Transformer
+from pyproj.enums import TransformDirection
 from pyproj.exceptions import ProjError
 from pyproj.transformer import AreaOfInterest
 from rasterio import crs as rio
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
     from geobatch_tui.execution.raster.types import Pair
 
-#: Points a side of the source at which operations are compared.
-_POINTS = 9
+#: Points a side of the source, and of its box in the target, at which operations are compared: the
+#: way back needs more, as an operation's area may end close to the rim.
+_POINTS, _POINTS_BACK = 9, 33
 #: Coordinates that differ by less than this part of the largest are those of one operation.
 _ALIKE = 1e-11
 _SHIFT, _BALLPARK = "Transformation", "Ballpark geographic offset"
@@ -42,7 +44,8 @@ class DatumOperation:
 
     ``crs`` is the source's CRS, ``bound`` to the operation where PROJ would take others too.
     ``name`` and ``accuracy`` (metres, below 0 if unknown) are PROJ's; ``name`` is empty where PROJ
-    knows one way only, counted from Greenwich.
+    knows one way only, counted from Greenwich. ``elsewhere``: gdalwarp takes other operations too,
+    where the source leaves the area of this one.
     """
 
     crs: CRS
@@ -50,6 +53,7 @@ class DatumOperation:
     accuracy: float = -1.0
     warnings: tuple[str, ...] = ()
     bound: bool = False
+    elsewhere: bool = False
 
     def warnings_beside(self, apart: float) -> tuple[str, ...]:
         """Return ``warnings``, and another one where gdalwarp takes another operation, so that its
@@ -72,18 +76,31 @@ class DatumOperation:
             "datum_accuracy": self.accuracy,
             "datum_bound": self.bound,
             "datum_apart": apart,
+            "datum_elsewhere": self.elsewhere,
         }
 
 
 def choose(placed: PixelGrid, dst_crs: CRS) -> DatumOperation:
     """Choose the operation from ``placed`` to ``dst_crs``."""
+    chosen = _choose(placed, dst_crs)
+    lost = filter(crs_lookup.is_lost_in_gdal, (placed.crs, dst_crs))
+    notes = [
+        f"GDAL does not find the datum of {crs_lookup.named(each)} by its name: pixels that it "
+        "warps are not shifted to or from it; give the CRS by its EPSG code, if it has one"
+        for each in lost
+        if not crs_lookup.same(placed.crs, dst_crs) and not chosen.bound
+    ]
+    return replace(chosen, warnings=(*chosen.warnings, *notes)) if notes else chosen
+
+
+def _choose(placed: PixelGrid, dst_crs: CRS) -> DatumOperation:
     own, box = placed.crs, projection.lonlat_box(placed)
     if box is None or crs_lookup.same(own, dst_crs):
         return DatumOperation(own)
     known = coordinate_operations.known(crs_lookup.wkt_of(own), crs_lookup.wkt_of(dst_crs))
     # The CRS of a file has no area of use: GDAL's text leaves it out.
     areas = projection.box_of(known.area), projection.area_of_use(dst_crs)
-    if known.pipeline and _is_from_greenwich(own) and all(_meets(box, each) for each in areas):
+    if known.pipeline and _is_from_greenwich(own) and all(_holds(each, box) for each in areas):
         return DatumOperation(own)
     area = _area(box)
     try:
@@ -99,6 +116,46 @@ def choose(placed: PixelGrid, dst_crs: CRS) -> DatumOperation:
     return replace(chosen, accuracy=used.accuracy, warnings=(*chosen.warnings, *lacking))
 
 
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Points that one operation moves: ``here``, over the source, to ``there``; and ``target``,
+    over the box of ``there``, back to ``back``: NaN beside the source, as no pixel comes from
+    there."""
+
+    here: Pair
+    there: Pair
+    target: Pair
+    back: Pair
+
+    @classmethod
+    def of(cls, placed: PixelGrid, operation: Transformer) -> _Sample:
+        width, height = placed.width, placed.height
+        here = projection.apply(placed.transform, *projection.lattice(width, height, _POINTS))
+        there = projection.finite(*operation.transform(*here))
+        if np.isnan(there[0]).all():
+            return cls(here, there, there, here)
+        box = pixel_grid.Box.around(*there)
+        cols, rows = projection.lattice(box.width, box.height, _POINTS_BACK)
+        target = box.minx + cols, box.miny + rows
+        back = _back(operation, target)
+        col, row = projection.invert(placed.transform, *back)
+        inside = (abs(col - width / 2) <= width / 2 + 1) & (abs(row - height / 2) <= height / 2 + 1)
+        x, y = (np.where(inside, each, np.nan) for each in back)
+        return cls(here, there, target, (x, y))
+
+    def is_met_by(self, there: Pair, back: Pair) -> bool:
+        """Whether others moved the points to the same places."""
+        x, y = self.back
+        at = np.isfinite(x)
+        return _alike(self.there, there) and _alike(
+            (x[at], y[at]), (back[0][at], back[1][at]), 1e-9
+        )
+
+
+def _back(operation: Transformer, target: Pair) -> Pair:
+    return projection.finite(*operation.transform(*target, direction=TransformDirection.INVERSE))
+
+
 def _chosen(
     placed: PixelGrid, dst_crs: CRS, by_area: Transformer, used: Transformer
 ) -> DatumOperation:
@@ -108,17 +165,23 @@ def _chosen(
     from point to point; ``used`` is the operation that it used in the middle.
     """
     own, name = placed.crs, _name_of(used)
-    here = projection.apply(
-        placed.transform, *projection.lattice(placed.width, placed.height, _POINTS)
-    )
-    there = projection.finite(*by_area.transform(*here))
-    if _alike(there, projection.project(*here, own, dst_crs)):
-        return DatumOperation(own, name)
+    sample = _Sample.of(placed, used)
+    there = projection.project(*sample.here, own, dst_crs)
+    there_by_area = projection.finite(*by_area.transform(*sample.here))
+    if sample.is_met_by(there, projection.project(*sample.target, dst_crs, own)):
+        if sample.is_met_by(there_by_area, _back(by_area, sample.target)):
+            return DatumOperation(own, name)
+        note = (
+            f"gdalwarp takes {name!r} in a part of the source only; here all of it is moved by it"
+        )
+        return DatumOperation(own, name, warnings=(note,), elsewhere=True)
     names = " to ".join(map(crs_lookup.named, (own, dst_crs)))
     several = f"PROJ knows several datum operations from {names}"
-    bound = None if projection.centre_longitude(placed) is not None else _bound(used, own)
-    expected = projection.finite(*used.transform(*here))
-    if bound is None or not _is_obeyed(bound, dst_crs, here, expected):
+    # No shift in the middle is no reason to shift nothing elsewhere.
+    by_place = name.startswith(_BALLPARK) and _alike(there, there_by_area)
+    unbound = by_place or projection.centre_longitude(placed) is not None
+    bound = None if unbound else _bound(used, own)
+    if bound is None or not _is_obeyed(bound, dst_crs, sample.here, sample.there):
         note = f"{several} and takes another one from place to place, in the middle {name!r}"
         return DatumOperation(own, name, warnings=(note,))
     note = f"{several}: {name!r} is used for the whole source"
@@ -131,14 +194,14 @@ def _is_from_greenwich(crs: CRS) -> bool:
     return meridian is None or meridian.longitude == 0
 
 
-def _meets(box: pixel_grid.Box, area: pixel_grid.Box | None) -> bool:
-    """Whether a box overlaps an area of use, or the area is unknown."""
+def _holds(area: pixel_grid.Box | None, box: pixel_grid.Box) -> bool:
+    """Whether an area of use holds a whole box, or is unknown."""
     if area is None:
         return True
     across = any(
-        box.minx + turn <= area.maxx and area.minx <= box.maxx + turn for turn in (-360, 0, 360)
+        area.minx <= box.minx + turn and box.maxx + turn <= area.maxx for turn in (-360, 0, 360)
     )
-    return across and box.miny <= area.maxy and area.miny <= box.maxy
+    return across and area.miny <= box.miny and box.maxy <= area.maxy
 
 
 def _area(box: pixel_grid.Box) -> AreaOfInterest:

@@ -145,7 +145,7 @@ def _build(
     options = dict(warp.options)
     options.pop(PER_BAND, None)
     centre, check = options.pop(CENTRE, None), options.pop(CHECK, None)
-    src_crs = warp.src_crs if centre is None else unrolled_wkt(warp.src_crs, centre)
+    src_crs = _wkt(warp.src_crs) if centre is None else unrolled_wkt(warp.src_crs, centre)
     nodata = None if alpha else src_nodata if plan.validity == "mask" else plan.nodata
     with contextlib.ExitStack() as stack:
         if check is not None:
@@ -153,7 +153,7 @@ def _build(
         return WarpedVRT(
             opened.dataset,
             src_crs=src_crs,
-            crs=plan.crs,
+            crs=_wkt(plan.crs),
             transform=Affine(*plan.transform),
             width=plan.width,
             height=plan.height,
@@ -170,6 +170,10 @@ def _build(
             YSCALE=repr(warp.yscale),
             **options,
         )
+
+
+def _wkt(text: str) -> str:
+    return crs_lookup.gdal_wkt_of(crs_lookup.crs_of(text))
 
 
 def unrolled_wkt(wkt: str, centre: str) -> str:
@@ -200,14 +204,14 @@ def suggestion(
     It comes from the same datum operation as the pixels, which rasterio warps by a transformer
     without an area; with ``by_area``, from the operation of the source's area, as in gdalwarp.
     """
-    crs = crs_lookup.wkt_of(src)
+    crs = crs_lookup.gdal_wkt_of(src)
     if centre is not None:
         crs = unrolled_wkt(crs, repr(centre))
     options = {} if by_area else {_AREA: _NO_AREA}
     try:
         with (
             expected_gdal_errors(warning=_AREA),  # it is no option of the warper's
-            WarpedVRT(dataset, src_crs=crs, crs=crs_lookup.wkt_of(dst), **options) as warped,
+            WarpedVRT(dataset, src_crs=crs, crs=crs_lookup.gdal_wkt_of(dst), **options) as warped,
         ):
             a, _, c, _, e, f = (float(value) for value in tuple(warped.transform)[:6])
             return PixelGrid(dst, (a, 0.0, c, 0.0, e, f), warped.width, warped.height)

@@ -201,7 +201,7 @@ def _positions_by_gdal(
     options.pop(source_window.UNIFIED, None)
     options.pop("SOURCE_EXTRA", None)
     centre = options.pop(gdal_warp.CENTRE, None)
-    own = crs_lookup.wkt_of(picture.crs)
+    own = crs_lookup.gdal_wkt_of(picture.crs)
     profile: dict[str, object] = {
         "driver": "GTiff", "width": picture.width, "height": picture.height, "count": 2,
         "dtype": "float64", "transform": Affine(*picture.transform), "crs": own,
@@ -215,7 +215,7 @@ def _positions_by_gdal(
             WarpedVRT(
                 dataset,
                 src_crs=own if centre is None else gdal_warp.unrolled_wkt(own, centre),
-                crs=crs_lookup.wkt_of(asked.crs),
+                crs=crs_lookup.gdal_wkt_of(asked.crs),
                 width=asked.width,
                 height=asked.height,
                 transform=Affine(*asked.transform),

@@ -85,6 +85,26 @@ def test_nothing_is_bound_without_need(src, dst, lon, lat, name):
     assert not any("several" in text for text in chosen.warnings)
 
 
+@pytest.mark.parametrize(
+    ("code", "transform", "size", "elsewhere"),
+    [
+        # The rim lies beside the area of the one shift, or of the one that is used.
+        (8351, (0.025, 0.0, 16.3875, 0.0, -0.0168, 49.7084), (257, 126), True),
+        (21897, (256.0, 0.0, 440818.0, 0.0, -256.0, 99902.0), (120, 120), True),
+        # Forward PROJ takes the Czech shift everywhere, back the Slovak one in its area.
+        (5514, (2000.0, 0.0, -909000.0, 0.0, -2000.0, -929000.0), (241, 152), False),
+        (5514, (2000.0, 0.0, -609000.0, 0.0, -2000.0, -1059000.0), (20, 20), None),
+    ],
+)
+def test_an_operation_that_changes_within_a_source_is_said(code, transform, size, elsewhere):
+    """On the way to the target it does not show; gdalwarp goes the way back."""
+    here = pixel_grid.PixelGrid(CRS.from_epsg(code), transform, *size)
+    chosen = datum_operation.choose(here, CRS.from_epsg(3857))
+    said = [text for text in chosen.warnings if chosen.name in text]
+    assert bool(said) == (elsewhere is not None)
+    assert chosen.elsewhere == bool(elsewhere)
+
+
 @pytest.mark.parametrize("kernel", ["nearest", "mode"])
 def test_grid_and_pixels_have_the_same_operation(tmp_path, kernel):
     """Of a source outside of its CRS's area of use 11 % of the pixels were lost: the grid came from
@@ -155,6 +175,42 @@ def test_the_grid_is_where_the_pixels_are(tmp_path, src, dst, left, top, step, a
     assert bool(said) == bool(apart)
     assert all(item.plan.notes["datum_operation"] in text for text in said)
     assert ("AREA_OF_INTEREST=0,0,0,0" in REPROJECT.gdal_command(item)) == bool(apart)
+
+
+@pytest.mark.parametrize(("src", "dst"), [(8351, 4326), (4326, 8351)])
+def test_a_datum_that_wkt_1_renames_is_shifted(tmp_path, src, dst):
+    """GDAL warped without a shift, 100 m beside, and nobody said so: rasterio hands it WKT 1, where
+    brackets and apostrophes of a datum's name are lost."""
+    place = from_origin(18.0, 49.0, 1e-4, 1e-4)
+    pixels = np.arange(10000, dtype="i4").reshape(1, 100, 100)
+    path = corpus.write(tmp_path / "a.tif", pixels, crs=f"EPSG:{src}", transform=place)
+    item = item_of(path, {"dst_crs": f"EPSG:{dst}", "resampling": "nearest", "error_threshold": 0})
+    assert item.plan.notes["coordinates"] == "exact"
+    plan = RasterPlan.from_json(item.plan.detail)
+    cols, rows = np.meshgrid(np.arange(plan.width) + 0.5, np.arange(plan.height) + 0.5)
+    x, y = projection.apply(plan.transform, cols, rows)
+    back = Transformer.from_crs(dst, src, always_xy=True, only_best=True, allow_ballpark=False)
+    col, row = projection.invert(tuple(place)[:6], *back.transform(x, y))
+    inside = (np.minimum(col, row) > 0.01) & (np.maximum(col, row) < 99.99)
+    inside &= (abs(col % 1 - 0.5) < 0.49) & (abs(row % 1 - 0.5) < 0.49)
+    assert inside.sum() > 8000
+    picked, valid = read_whole(item)
+    assert valid[inside].all()
+    assert np.array_equal(
+        picked[0][inside], (row.astype(int) * 100 + col.astype(int))[inside].astype("i4")
+    )
+
+
+def test_a_datum_that_gdal_cannot_know_is_said():
+    """It has no code that would tell GDAL which one it is."""
+    text = (
+        CRS.from_epsg(8351).to_wkt().replace('ID["EPSG",8351],', "").replace(',ID["EPSG",8351]', "")
+    )
+    own = CRS.from_wkt(text)
+    here = pixel_grid.PixelGrid(own, (STEP, 0.0, 18.0, 0.0, -STEP, 49.0), 100, 100)
+    (said,) = datum_operation.choose(here, CRS.from_epsg(3857)).warnings
+    assert "JTSK03" in said
+    assert "EPSG code" in said
 
 
 @pytest.mark.parametrize("dst", ["EPSG:3857", "EPSG:4326"])
