@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 #: A tolerance that is as good as none: with 0, rasterio 1.5 passes no transformer at all.
 EXACT = 1e-9
+_FLOAT_ALPHA = (
+    "alpha keeps its values, with fractions; gdalwarp may cut alpha of floats to whole numbers "
+    "from 0 to 255"
+)
 #: Part of a pixel by which pixels may lie off the source's and still count as the same.
 _ALIGNED = 1e-6
 #: Resamplings that take values of the source and compute no new ones.
@@ -84,6 +88,8 @@ def plan_reproject(
         outside=True,
     )
     warnings += choice.warnings
+    if choice.validity == "alpha" and facts.dtype.startswith("float"):
+        warnings.append(_FLOAT_ALPHA)
     operated = datum_operation.choose(placed, dst_crs)
     own, placed = placed.crs, replace(placed, crs=operated.crs)
     centre = projection.centre_longitude(placed)

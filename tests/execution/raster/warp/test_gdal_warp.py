@@ -245,6 +245,7 @@ def test_alpha_of_floats_keeps_its_value(tmp_path):
     with rasterio.open(path, "r+") as dataset:
         dataset.colorinterp = [ColorInterp[name] for name in ("red", "green", "blue", "alpha")]
     item = item_of(path, {"dst_crs": "EPSG:3857", "resampling": "bilinear"})
+    assert any("alpha keeps its values" in text for text in item.plan.warnings)
     (*colours, alpha), _ = read_whole(item)
     *theirs, cut = gdalwarp(item)
     np.testing.assert_array_equal(colours, theirs)
