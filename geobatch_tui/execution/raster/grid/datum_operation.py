@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _POINTS, _POINTS_BACK = 9, 33
 #: Coordinates that differ by less than this part of the largest are those of one operation.
 _ALIKE = 1e-11
+#: Turns in degrees by which a box may lie beside an area that is the same.
+_TURNS = (-360, 0, 360)
 _SHIFT, _BALLPARK = "Transformation", "Ballpark geographic offset"
 
 
@@ -99,8 +101,10 @@ def _choose(placed: PixelGrid, dst_crs: CRS) -> DatumOperation:
         return DatumOperation(own)
     known = coordinate_operations.known(crs_lookup.wkt_of(own), crs_lookup.wkt_of(dst_crs))
     # The CRS of a file has no area of use: GDAL's text leaves it out.
-    areas = projection.box_of(known.area), projection.area_of_use(dst_crs)
-    if known.pipeline and _is_from_greenwich(own) and all(_holds(each, box) for each in areas):
+    is_near = _holds(projection.box_of(known.area), box) and _meets(
+        box, projection.area_of_use(dst_crs)
+    )
+    if known.pipeline and is_near and _is_from_greenwich(own):
         return DatumOperation(own)
     area = _area(box)
     try:
@@ -198,10 +202,16 @@ def _holds(area: pixel_grid.Box | None, box: pixel_grid.Box) -> bool:
     """Whether an area of use holds a whole box, or is unknown."""
     if area is None:
         return True
-    across = any(
-        area.minx <= box.minx + turn and box.maxx + turn <= area.maxx for turn in (-360, 0, 360)
-    )
-    return across and area.miny <= box.miny and box.maxy <= area.maxy
+    along = any(area.minx <= box.minx + turn and box.maxx + turn <= area.maxx for turn in _TURNS)
+    return along and area.miny <= box.miny and box.maxy <= area.maxy
+
+
+def _meets(box: pixel_grid.Box, area: pixel_grid.Box | None) -> bool:
+    """Whether a box overlaps an area of use, or the area is unknown."""
+    if area is None:
+        return True
+    along = any(box.minx + turn <= area.maxx and area.minx <= box.maxx + turn for turn in _TURNS)
+    return along and box.miny <= area.maxy and area.miny <= box.maxy
 
 
 def _area(box: pixel_grid.Box) -> AreaOfInterest:
