@@ -24,7 +24,20 @@ SCREENS = ("1", "2", "3", "4", "5", "6", "7", "left_square_bracket", "right_squa
 OTHERS = (
     *("left", "right", "h", "j", "k", "l", "G", "space", "v", "a", "g", "s", "z", "n", "N", "o"),
     *("m", "less_than_sign", "greater_than_sign", "f", "w", "u", "y", "p", "plus", "minus", "t"),
-    *("c", "i", "r", "b", "backspace", "delete", "x", "0", "9", "full_stop", "equals_sign"),
+    *(
+        "c",
+        "i",
+        "r",
+        "b",
+        "backspace",
+        "delete",
+        "x",
+        "0",
+        "9",
+        "full_stop",
+        "equals_sign",
+        "comma",
+    ),
 )
 SIZES = ((80, 24), (160, 48), (40, 12))
 

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, override
 
 from rich.text import Text
 from textual import events, on
-from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, ScreenStackError, SystemCommand
-from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.theme import ThemeProvider
 from textual.widget import AwaitMount
@@ -24,13 +22,12 @@ from geobatch_tui.observability.terminal_signs import KEEP_TITLE, OLD_TITLE, tit
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.orchestration.state.run_index import index_dir, known
 from geobatch_tui.tui.console.own_commands import OwnCommands
+from geobatch_tui.tui.console.painted_console import PaintedConsole
 from geobatch_tui.tui.kit import terminal, themes, waiting_parent
 from geobatch_tui.tui.kit.contrast import legible
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.kit.keymap import KEYS, bind, load_keymap
 from geobatch_tui.tui.kit.modal import Palette
-from geobatch_tui.tui.kit.paced_driver import LineFree, PacedDriver
-from geobatch_tui.tui.kit.painter import Painter
 from geobatch_tui.tui.parts.console_app import Destination
 from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.jump import Jumps
@@ -45,19 +42,16 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.command import Provider
     from textual.dom import DOMNode
-    from textual.driver import Driver
     from textual.theme import Theme
 
     from geobatch_tui.tui.kit.endings import Wish
 
-_SETTLE: Final = 0.01
 _DROP: Final = Choice("drop", "Drop", "the edits are lost")
-_PICTURES: Final = LayoutUpdate, ChopsUpdate
 _LEAVES: Final = ("dismiss", "escape")  #: begins of actions that need nothing of their screen
 _TRAIL: Final = 50  #: screens on the way that are remembered
 
 
-class Shell(OwnCommands):
+class Shell(OwnCommands, PaintedConsole):
     """A console. ``watching``: it looks after its terminal and its themes; not in tests.
 
     Attributes:
@@ -100,37 +94,8 @@ class Shell(OwnCommands):
         self._trail: list[str] = []
         self._at = -1
         self._stamps = themes.stamps()
-        self._painter: Painter | None = None
         self._chosen = ""
         self._theme_file = index_dir().with_name("theme")
-
-    @override
-    def get_driver_class(self) -> type[Driver]:
-        """Return Textual's driver, but for a terminal the one that knows how far that is."""
-        found = super().get_driver_class()
-        return PacedDriver if found is LinuxDriver else found
-
-    @override
-    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        """Paint what has changed, when the terminal has come to what it was sent before."""
-        driver = self._driver
-        if not isinstance(driver, PacedDriver) or not isinstance(renderable, _PICTURES):
-            super()._display(screen, renderable)
-            return
-        if self._painter is None:
-            self._painter = Painter(self, driver, (self._begin_update, self._end_update))
-        self._painter.want()
-
-    def on_line_free(self, message: LineFree) -> None:
-        """Paint what had to wait."""
-        message.stop()
-        if self._painter is not None:
-            self._painter.paint()
-
-    def on_resize(self) -> None:
-        """Paint all anew: terminals fold and cut lines as they like."""
-        if self._painter is not None:
-            self._painter.forget()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return colours of chunk states, for themes that do not have them."""
@@ -141,11 +106,6 @@ class Shell(OwnCommands):
         # Words that are painted, not laid out, have their colours from the attribute.
         self.theme_variables = legible(super().get_css_variables())
         return self.theme_variables
-
-    def delay_update(self, delay: float = _SETTLE) -> None:
-        """Hold painting back while a screen is being put up. Textual's 50 ms are more than all
-        else between a key and its picture."""
-        super().delay_update(delay)
 
     def clear_selection(self) -> None:
         """Clear the selection; Textual's method fails when a field is mounted before its screen is

@@ -2,7 +2,8 @@
 
 What lies between a console and its terminal (the pty, sshd, the network) takes more bytes than a
 slow line carries in a minute, and tells nobody. So the terminal itself is asked, behind each
-picture, for the position of its cursor: it answers once it has come that far.
+picture, for the position of its cursor: it answers once it has come that far. One that never
+answers, or no more, is not asked again, and nothing is held back for it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ ASK: Final = "\x1b[6n"
 UNLIMITED: Final = 1 << 30
 
 _PATIENCE: Final = 10.0  #: seconds after which an answer is taken to be lost
+_SLOWEST: Final = 500  #: bytes a second of the slowest line, on which large pictures take longer
 _FIRST_ANSWER: Final = 0.5  #: seconds after which a terminal may be one that gives none
 _PART_SECONDS: Final = 0.3  #: of the line's time that one part of a picture may take
 _SMALLEST_PART: Final = 400  #: bytes
@@ -46,11 +48,16 @@ class LineLoad:
         clock: seconds.
 
     Attributes:
-        answers: whether the terminal has ever answered; until then nothing is held back.
+        answers: whether the terminal answers: it has, and was not waited for in vain since. Else
+            nothing is held back.
+        sent_parts: how many parts of pictures were sent, with a question behind each.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.answers = False
+        self.sent_parts = 0
+        self._asked = False
+        self._come_to = 0
         self._clock = clock
         self._lock = threading.Lock()
         self._under_way: deque[_Part] = deque()
@@ -61,14 +68,17 @@ class LineLoad:
         self._key_at: float | None = None
 
     def wants_question(self) -> bool:
-        """Whether to ask behind what is sent next: not again before the first answer."""
-        return self.answers or not self._under_way
+        """Whether to ask behind what is sent next: not again before the first answer, nor where an
+        answer was waited for in vain."""
+        return self.answers or not self._asked
 
     def sent(self, count: int, *, whole: bool = True) -> None:
         """Note that so many bytes were sent, with a question behind them, and whether they make the
         picture whole."""
         with self._lock:
             now = self._clock()
+            self._asked = True
+            self.sent_parts += 1
             self._under_way.append(_Part(now, count, not self._under_way))
             if whole and self._key_at is not None and now > self._key_at + _KEY_SECONDS:
                 self._key_at = None
@@ -86,6 +96,7 @@ class LineLoad:
                 return
             now = self._clock()
             part = self._under_way.popleft()
+            self._come_to = self.sent_parts - len(self._under_way)
             self._fastest = min(self._fastest, now - part.at)
             busy = now - part.at - self._fastest if part.alone else now - self._last_answer
             self._last_answer = now
@@ -105,10 +116,11 @@ class LineLoad:
         """Return how many bytes a part of a picture may have now; 0: none is to be sent."""
         with self._lock:
             now = self._clock()
+            if self.answers and self._under_way and _expires(self._under_way[0]) < now:
+                self.answers = False
+                self._under_way.clear()
             if not self.answers:
                 return UNLIMITED
-            while self._under_way and self._under_way[0].at < now - _PATIENCE:
-                self._under_way.popleft()
             ahead = sum(part.size for part in self._under_way)
             hurried = self._key_at is not None
             rests = now < self._rests_until
@@ -121,5 +133,15 @@ class LineLoad:
         with self._lock:
             now = self._clock()
             if self._under_way:
-                return max(self._under_way[0].at + _PATIENCE - now, 0.01)
+                return max(_expires(self._under_way[0]) - now, 0.01)
             return max(self._rests_until - now, 0.01)
+
+    def has_come_to(self, part: int) -> bool:
+        """Whether the terminal has come to a part, by its number from 1, as far as it answers."""
+        with self._lock:
+            return not self.answers or self._come_to >= part
+
+
+def _expires(part: _Part) -> float:
+    """Return when an answer to a part is taken to be lost."""
+    return part.at + max(_PATIENCE, part.size / _SLOWEST)

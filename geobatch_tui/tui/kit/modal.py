@@ -1,4 +1,5 @@
-"""Screens above others: dialogs and the palette. Each is answered once.
+"""Screens above others: dialogs and the palette. Each is answered once, and questions not before
+they were seen.
 
 Keys that arrive in one read (pasted, repeated, or held up by a slow line) reach the widgets of a
 dialog that the first of them has closed. Textual would close the screen below it for the next.
@@ -6,19 +7,21 @@ dialog that the first of them has closed. Textual would close the screen below i
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
+from textual._time import get_time
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.command import CommandList, CommandPalette
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
-    from textual.events import Mount
+    from textual.events import Key, Mount
     from textual.message import Message
 
 
@@ -30,6 +33,33 @@ class Modal[Result](ModalScreen[Result]):
         Binding("j", "lines(1)", show=False),
         Binding("k", "lines(-1)", show=False),
     ]
+
+    #: When its first picture was on the terminal, by the clock of events.
+    _seen_at = math.inf
+
+    @property
+    def was_seen(self) -> bool:
+        """Whether the terminal has shown it."""
+        return self._seen_at < math.inf
+
+    @property
+    def is_laid_out(self) -> bool:
+        """Whether a picture has its box."""
+        return self.is_mounted and any(box.size.area for box in self.query_children(Vertical))
+
+    def note_seen(self) -> None:
+        """Note that the terminal shows it, box and all."""
+        if not self.was_seen:
+            self._seen_at = get_time()
+
+    def is_ahead(self, key: Key) -> bool:
+        """Whether a key was typed before the terminal showed the dialog."""
+        return key.time <= self._seen_at
+
+    def refuses(self, key: Key) -> bool:
+        """Whether a key is to do nothing."""
+        del key
+        return False
 
     def action_lines(self, count: int) -> None:
         for box in self.query(VerticalScroll):

@@ -14,11 +14,13 @@ from rich.control import Control
 from textual._context import visible_screen_stack
 
 from geobatch_tui.tui.kit.cell_patch import TerminalPicture
+from geobatch_tui.tui.kit.modal import Modal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual.app import App
+    from textual.screen import Screen
     from textual.timer import Timer
 
     from geobatch_tui.tui.kit.paced_driver import PacedDriver
@@ -49,6 +51,7 @@ class Painter:
         self._wanted = False
         self._cursor: tuple[int, int] | None = None
         self._timer: Timer | None = None
+        self._coming: tuple[Modal[Any], int] | None = None
 
     def forget(self) -> None:
         """Paint all anew the next time: the terminal may show anything."""
@@ -62,6 +65,7 @@ class Painter:
     def paint(self) -> None:
         """Paint if that is wanted, and there is room for it."""
         app, driver = self._app, self._driver
+        self._look()
         if not self._wanted or app._closed or not app._running:  # noqa: SLF001 - as Textual asks
             return
         room = 0 if driver.is_behind else driver.load.room()
@@ -82,6 +86,21 @@ class Painter:
             driver.flush()
         if self._wanted:
             self._again(driver.load.wait())
+        else:
+            self._expect(app.screen)
+
+    def _expect(self, screen: Screen[Any]) -> None:
+        """Note that the whole picture of a screen is on its way to the terminal."""
+        is_new = self._coming is None or self._coming[0] is not screen
+        if is_new and isinstance(screen, Modal) and not screen.was_seen and screen.is_laid_out:
+            self._coming = screen, self._driver.load.sent_parts
+            self._look()
+
+    def _look(self) -> None:
+        """Tell a dialog once the terminal has come to its picture."""
+        if self._coming is not None and self._driver.load.has_come_to(self._coming[1]):
+            self._coming[0].note_seen()
+            self._coming = None
 
     def _patch(self, room: int) -> tuple[str, bool]:
         """Return what is to be sent, and whether there is more."""

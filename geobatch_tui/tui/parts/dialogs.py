@@ -72,7 +72,8 @@ def letters_of(choices: Sequence[Choice]) -> dict[str, tuple[Choice, int]]:
 class Question(Modal[str]):
     """A question with a few answers; gives the id of the answer, or "" when it was left.
 
-    The first answer is the one that changes least. Each has a letter, which is underlined.
+    The first answer is the one that changes least. Each has a letter, which is underlined. Keys
+    that were typed before the terminal showed the question answer nothing.
     """
 
     BINDING_GROUP_TITLE = "Question"
@@ -96,9 +97,13 @@ class Question(Modal[str]):
             )
             yield Options(*options, markup=False, compact=True)
 
+    def refuses(self, key: events.Key) -> bool:
+        """Whether a key would answer what was not seen when it was typed."""
+        return self.is_ahead(key) and (key.key == "enter" or key.character in self._letters)
+
     def on_key(self, event: events.Key) -> None:
         """Give the answer whose letter was typed."""
-        if event.character in self._letters:
+        if event.character in self._letters and not self.refuses(event):
             event.stop()
             self.dismiss(self._letters[event.character][0].identifier)
 

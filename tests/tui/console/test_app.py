@@ -6,7 +6,7 @@ import os
 import re
 
 import pytest
-from scripted_run import busy_run, shown
+from scripted_run import busy_run, shown, until
 from textual.color import Color
 
 from geobatch_tui.errors import StateError
@@ -15,6 +15,7 @@ from geobatch_tui.tui.glance.throughput import Throughput
 from geobatch_tui.tui.kit import waiting_parent
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.kit.keymap import KEYS
+from geobatch_tui.tui.parts.dialogs import Question
 from geobatch_tui.tui.parts.help import HelpScreen
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.palette import KeyCommands
@@ -241,6 +242,7 @@ async def test_a_read_only_console_sends_nothing(console, script):
         await settle(pilot)
         assert len(app.screen_stack) == 1
         assert "Pause" not in shown(app)
+        assert " READ ONLY " in shown(app).splitlines()[0]
 
 
 async def test_a_finished_run_cannot_be_steered(console, script):
@@ -364,7 +366,10 @@ async def test_end_and_crash_are_announced(console, script):
         assert "CRASHED" in shown(app)
         assert len(app._notifications) == 1
         await pilot.pause(0.1)
-        assert "its process is gone" in shown(app)
+        assert "its process is gone; ^r on the run screen" in shown(app)
+        await pilot.press("ctrl+r")
+        await until(lambda: isinstance(app.screen, Question))
+        assert "Resume" in shown(app)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48), (59, 17), (40, 10)])

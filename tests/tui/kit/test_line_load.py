@@ -115,6 +115,55 @@ def test_a_lost_answer_holds_nothing_up_for_good(load, clock):
     assert load.room() > 0
 
 
+def test_a_terminal_that_answers_no_more_is_asked_no_more(load, clock):
+    """After one such wait it is sent everything, as one that never answered."""
+    load.sent(100)
+    clock.now += 10.1
+    assert load.room() == UNLIMITED
+    assert not load.wants_question()
+    assert not load.is_waiting()
+    load.key_came()
+    clock.now += 60
+    assert load.room() == UNLIMITED
+    assert not load.wants_question()
+
+
+def test_a_terminal_that_was_away_is_asked_again(load, clock):
+    """A network that was down for a minute brings the answers late."""
+    load.sent(100)
+    clock.now += 60
+    assert load.room() == UNLIMITED
+    load.answered()
+    assert load.wants_question()
+    load.sent(1000)
+    assert load.room() == 0
+
+
+def test_a_large_picture_on_a_slow_line_is_waited_for(load, clock):
+    """Twenty kilobytes are on their way for longer than ten seconds."""
+    load.sent(20_000)
+    clock.now += 20
+    assert load.room() == 0
+    load.answered()
+    assert load.wants_question()
+
+
+def test_whether_the_terminal_has_come_to_a_picture(load, clock):
+    """By its answers; without them what was sent is taken to be there."""
+    assert LineLoad(clock).has_come_to(1)
+    before = load.sent_parts
+    load.sent(700)
+    load.sent(100)
+    assert load.has_come_to(before)
+    assert not load.has_come_to(before + 1)
+    load.answered()
+    assert load.has_come_to(before + 1)
+    assert not load.has_come_to(before + 2)
+    clock.now += 11
+    load.room()
+    assert load.has_come_to(before + 2)
+
+
 def test_a_first_answer_is_waited_for_at_the_end_of_a_short_console(clock):
     """A shell would take it for its own input; after half a second it is not expected."""
     load = LineLoad(clock)

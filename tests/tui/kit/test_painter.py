@@ -7,10 +7,13 @@ from cell_screen import CellScreen
 from rich.color import ColorSystem
 from rich.style import Style
 from textual.app import App
+from textual.containers import Vertical
+from textual.events import Key
 from textual.strip import Strip
 from textual.widgets import Static
 
 from geobatch_tui.tui.kit.line_load import ASK, LineLoad
+from geobatch_tui.tui.kit.modal import Modal
 from geobatch_tui.tui.kit.painter import Painter
 
 SIZE = (40, 8)
@@ -81,6 +84,42 @@ async def test_old_pictures_are_dropped():
         screen.feed("".join(wire.sent))
         assert screen.shows("20")
         assert screen.cells == pictured(app)
+
+
+class Asked(Modal):
+    """A dialog."""
+
+    CSS = "Vertical { width: 10; height: 3; }"
+
+    def compose(self):
+        with Vertical():
+            yield Static("sure?")
+
+
+@pytest.mark.asyncio
+async def test_a_dialog_is_seen_when_the_terminal_has_come_to_its_picture():
+    """Not when it was sent: a key may be on its way meanwhile. Later pictures make no difference."""
+    wire, app = Wire(), Clock()
+    painter = Painter(app, wire, (lambda: None, lambda: None))
+    async with app.run_test(size=SIZE) as pilot:
+        painter.want()
+        wire.load.answered()
+        asked, early = Asked(), Key("y", "y")
+        app.push_screen(asked)
+        await pilot.pause()
+        wire.load.key_came()
+        painter.want()
+        assert asked.is_laid_out
+        assert not asked.was_seen
+        asked.query_one(Static).update("well?")
+        await pilot.pause()
+        painter.want()
+        assert not asked.was_seen
+        wire.load.answered()
+        painter.paint()
+        assert asked.was_seen
+        assert asked.is_ahead(early)
+        assert not asked.is_ahead(Key("y", "y"))
 
 
 @pytest.mark.asyncio

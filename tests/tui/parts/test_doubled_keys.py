@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from keys_at_once import type_at_once
-from scripted_run import busy_run
+from scripted_run import busy_run, until
 from textual.command import CommandList, CommandPalette
+from textual.events import Key
 from textual.widgets import Input
 
 from geobatch_tui.tui.kit.modal import Palette
@@ -72,6 +73,38 @@ async def test_a_command_is_run_once(console, script):
         type_at_once(app, *["enter"] * 6)
         await settle(pilot)
         assert frozen == [1]
+
+
+async def test_a_question_is_not_answered_before_it_was_seen(console, script, monkeypatch):
+    """Its letters, and Enter, count from its first picture on; those typed ahead do nothing."""
+    busy_run(script)
+    app = console()
+    sent = []
+    monkeypatch.setattr(app, "command", lambda verb, **_: sent.append(verb))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        for ahead in (["d"], ["s"], ["enter"], ["down", "enter"], ["d", "enter", "d"]):
+            type_at_once(app, "Q", *ahead)
+            await settle(pilot)
+            assert isinstance(app.screen, Question), ahead
+            assert not sent
+            await pilot.press("escape")
+            await settle(pilot)
+        late = Key("d", "d")
+        type_at_once(app, "Q")
+        await until(lambda: isinstance(app.screen, Question) and app.screen.was_seen)
+        # As slow as it was on its way, it was typed before.
+        app.post_message(late)
+        await settle(pilot)
+        assert isinstance(app.screen, Question)
+        await pilot.press("d")
+        await settle(pilot)
+        assert sent == ["drain"]
+        await opened(pilot, "Q")
+        await until(lambda: app.screen.was_seen)
+        await pilot.press("j", "j", "j", "k", "enter")
+        await settle(pilot)
+        assert sent == ["drain", "cancel"]
 
 
 async def test_the_next_question_is_not_closed_for_the_first(console, script):

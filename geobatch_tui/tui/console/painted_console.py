@@ -1,0 +1,75 @@
+"""A console on its terminal: painted no faster than that keeps up, and asked by no key that was
+typed before its question was shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, override
+
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.drivers.linux_driver import LinuxDriver
+
+from geobatch_tui.tui.kit.modal import Modal
+from geobatch_tui.tui.kit.paced_driver import LineFree, PacedDriver
+from geobatch_tui.tui.kit.painter import Painter
+from geobatch_tui.tui.parts.console_app import Console
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from textual import events
+    from textual.driver import Driver
+    from textual.screen import Screen
+
+_SETTLE: Final = 0.01
+_PICTURES: Final = LayoutUpdate, ChopsUpdate
+
+
+class PaintedConsole(Console):
+    """A console on a terminal.
+
+    Attributes:
+        painter: what paints it; None: it was not painted yet, or by Textual alone.
+    """
+
+    painter: Painter | None = None
+
+    @override
+    def get_driver_class(self) -> type[Driver]:
+        """Return Textual's driver, but for a terminal the one that knows how far that is."""
+        found = super().get_driver_class()
+        return PacedDriver if found is LinuxDriver else found
+
+    @override
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        """Paint what has changed, when the terminal has come to what it was sent before."""
+        driver = self._driver
+        if not isinstance(driver, PacedDriver) or not isinstance(renderable, _PICTURES):
+            super()._display(screen, renderable)
+            top = self.screen
+            if not self._batch_count and isinstance(top, Modal) and top.is_laid_out:
+                top.note_seen()
+            return
+        if self.painter is None:
+            self.painter = Painter(self, driver, (self._begin_update, self._end_update))
+        self.painter.want()
+
+    def on_line_free(self, message: LineFree) -> None:
+        """Paint what had to wait."""
+        message.stop()
+        if self.painter is not None:
+            self.painter.paint()
+
+    def on_resize(self) -> None:
+        """Paint all anew: terminals fold and cut lines as they like."""
+        if self.painter is not None:
+            self.painter.forget()
+
+    def delay_update(self, delay: float = _SETTLE) -> None:
+        """Hold painting back while a screen is being put up. Textual's 50 ms are more than all
+        else between a key and its picture."""
+        super().delay_update(delay)
+
+    def on_key(self, event: events.Key) -> None:
+        """Drop a key that a dialog does not take yet. It may have gone to the screen below, and
+        come from there."""
+        if isinstance(self.screen, Modal) and self.screen.refuses(event):
+            event.prevent_default()
