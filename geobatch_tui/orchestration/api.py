@@ -13,7 +13,13 @@ from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ItemContext
 from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.read.reader import LedgerReader
-from geobatch_tui.orchestration.cluster.joining import described, exposure, joined, resources_of
+from geobatch_tui.orchestration.cluster.joining import (
+    described,
+    expected_leases,
+    exposure,
+    joined,
+    resources_of,
+)
 from geobatch_tui.orchestration.plan.groups import inputs_of
 from geobatch_tui.orchestration.plan.parts.group_parts import Kept
 from geobatch_tui.orchestration.plan.planning import Planning, ended_early
@@ -136,7 +142,11 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
         if finish.reason != "complete":
             raise ended_early(finish)
         planning.check()
-    report = planning.report
+        report = planning.report
+        if place:
+            todo = report.chunks - report.reasons["current"]
+            leases = expected_leases(job, todo, _seconds_before(reader, job))
+            place = {**place, "leases": leases}
     report.gdal_commands = commands
     report.cluster = place
     if place and (open_to := exposure(job.dask.cluster)):
@@ -144,6 +154,15 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
     if report.chunk_rows is not None:
         report.chunk_rows = partial(_chunk_rows, state_of_run(output_dir))
     return report
+
+
+def _seconds_before(reader: LedgerReader | None, job: Job) -> float | None:
+    """Return how long a chunk took in the last run of this operation in the directory; None: there
+    was none."""
+    for row in reader.runs() if reader else ():
+        if row.n_done and row.job.get("job", {}).get("op", {}).get("name") == job.op.name:
+            return row.seconds / row.n_done
+    return None
 
 
 def _chunk_rows(state: StateDir, item_id: int) -> Iterator[ChunkRow]:

@@ -63,7 +63,8 @@ def cluster(workers: int):
             dashboard_address="127.0.0.1:0",
         ) as made,
     ):
-        made.wait_for_workers(workers, timeout=300)
+        if workers:
+            made.wait_for_workers(workers, timeout=300)
         yield made
 
 
@@ -202,6 +203,45 @@ async def test_thirty_dask_workers_are_killed(tmp_path):
     assert killed == 30
     assert (result.exit_code, result.counts["dead"], result.counts["done"]) == (0, 0, 2000)
     assert disturbed.tree() == await whole_tree(tmp_path / "whole", op | {"milliseconds": 0})
+
+
+def nanny(made) -> subprocess.Popen:
+    """Start a nanny, a process of its own, with a Dask worker below it."""
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", made.scheduler_address]
+    command += ["--nthreads", "1", "--dashboard-address", "127.0.0.1:0", "--memory-limit", "2GiB"]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+
+async def test_thirty_nannies_are_killed(tmp_path):
+    """Their Dask workers end with them. No chunk is blamed, none is lost; others take their place."""
+    op = {"chunks": 3000, "milliseconds": 40}
+    lines: list[str] = []
+    with cluster(0) as made:
+        nannies = [nanny(made) for _ in range(3)]
+        try:
+            disturbed = project(tmp_path / "a", op, made)
+            running = asyncio.ensure_future(disturbed.run(log_stream=lines.append))
+            killed = 0
+            chance = random.Random(7)
+            while killed < 30 and not running.done():
+                before = done(disturbed.out)
+                while done(disturbed.out) < before + 10 and not running.done():
+                    await asyncio.sleep(0.1)
+                at = chance.randrange(len(nannies))
+                nannies[at].kill()
+                nannies[at].wait()
+                nannies[at] = nanny(made)
+                killed += 1
+            result = await running
+        finally:
+            for each in nannies:
+                each.kill()
+                each.wait()
+    assert killed == 30
+    assert (result.exit_code, result.counts["dead"], result.counts["done"]) == (0, 0, 3000)
+    assert not list(disturbed.out.glob(".*.part"))
+    assert disturbed.tree() == await whole_tree(tmp_path / "whole", op | {"milliseconds": 0})
+    assert sum('"node.lost"' in line for line in lines) >= 3, "those that had joined"
 
 
 def workers_of_geobatch(made) -> list[str]:

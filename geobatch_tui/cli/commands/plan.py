@@ -95,12 +95,18 @@ def plan(
 
 
 def _try(loaded: LoadedJob, report: PlanReport, count: int) -> Trial:
-    """Run some chunks of a plan. Raises PreflightError if there is nothing to do."""
+    """Run some chunks of a plan, whose leases they tell. Raises PreflightError if there is nothing
+    to do."""
+    from geobatch_tui.orchestration.cluster.joining import expected_leases
     from geobatch_tui.orchestration.dry_run import choose, run_trial
 
     chosen, todo = choose(report, count)
     with tempfile.TemporaryDirectory(prefix="geobatch-trial-") as scratch:
-        return asyncio.run(run_trial(loaded, chosen, Path(scratch), open_chunks=todo))
+        trial = asyncio.run(run_trial(loaded, chosen, Path(scratch), open_chunks=todo))
+    if report.cluster:
+        leases = expected_leases(loaded.job, todo, trial.seconds)
+        report.cluster = {**report.cluster, "leases": leases}
+    return trial
 
 
 def compressed(lines: Iterable[tuple[str, str, str]]) -> Iterator[str]:
@@ -157,6 +163,9 @@ def _show_cluster(table: Table, cluster: Json) -> None:
     for node in cluster["nodes"]:
         room = f"{figures.plural(node['workers'], 'worker')}, {figures.size(node['memory_bytes'])}"
         table.add_row("node", streams.foreign(f"{node['node']}: {room}"))
+    leases = cluster["leases"]
+    count = f"about {leases['about']:,}" if "about" in leases else f"at most {leases['at_most']:,}"
+    table.add_row("leases", f"{count}, of {leases['seconds']:g} s of work each")
     for node in cluster["refused"]:
         table.add_row("no node", streams.foreign(f"{node['node']}: {node['why']}", style="red"))
 

@@ -6,6 +6,7 @@ Nothing here imports `distributed`, which is an extra: a job without a cluster n
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -77,6 +78,15 @@ def described(job: Job, cluster: DaskCluster | None) -> Json:
         return {}
     starts = job.dask.model_dump(mode="json")["workers"] or job.dask.least
     return {"address": job.dask.cluster, "starts": starts, "nodes": [], "refused": []}
+
+
+def expected_leases(job: Job, chunks: int, seconds: float | None) -> Json:
+    """Return how many leases chunks make, which last ``seconds`` each in the mean: ``leases`` as
+    ``plan --json`` shows them. None: not known, so there are as many as chunks at most."""
+    if not seconds:
+        return {"at_most": chunks, "seconds": job.dask.lease}
+    about = min(chunks, math.ceil(chunks * seconds / job.dask.lease))
+    return {"about": about, "at_most": chunks, "seconds": job.dask.lease}
 
 
 def require_distributed() -> None:
@@ -192,14 +202,14 @@ async def open_pool(
 def _note_refused(session: Session, refused: Refused) -> None:
     fields = {"host": refused.host} if refused.host else {}
     session.log.emit("node.refused", level="warning", message=str(refused), **fields)
-    session.put(Noted("node.refused", {"node": refused.label, "why": refused.why}))
+    session.put(Noted("node.refused", {"node": refused.label, **fields, "why": refused.why}))
 
 
 def _note_lost(session: Session, node: Node, why: str) -> None:
     event, level = ("node.lost", "warning") if why else ("node.left", "info")
     text = f"{node.label}: {why or 'it has done its work, and left'}"
     session.log.emit(event, level=level, message=text, host=node.host)
-    session.put(Noted(event, {"node": node.label, "why": why}))
+    session.put(Noted(event, {"node": node.label, "host": node.host, "why": why}))
 
 
 async def survey(place: DaskSection) -> Json:

@@ -120,6 +120,7 @@ async def test_a_plan_names_the_nodes(cluster, tmp_path):
     assert report["cluster"]["refused"] == []
     assert not project.out.exists(), "a plan writes nothing"
     made = await joining.survey(DaskSection(cluster=cluster.scheduler_address))
+    assert report["cluster"].pop("leases") == {"at_most": 20, "seconds": 0.5}
     assert made == report["cluster"]
 
 

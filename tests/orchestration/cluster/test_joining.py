@@ -7,7 +7,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from run_project import Project
 
+import geobatch_tui
 from geobatch_tui.config.cluster import cluster_code
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.errors import ConfigError, PreflightError
@@ -17,6 +19,7 @@ from geobatch_tui.orchestration.cluster.cluster_nodes import Node
 from geobatch_tui.orchestration.plan.resources import ENGINE_BYTES
 from geobatch_tui.orchestration.state.run_index import note
 from geobatch_tui.orchestration.upkeep import load_kept
+from geobatch_tui.testing import OPS
 
 GIB = 1 << 30
 
@@ -70,6 +73,28 @@ async def test_a_plan_starts_no_batch_jobs(tmp_path, monkeypatch):
         said = joining.described(values, cluster)
     assert said == {"address": "slurm", "starts": "2..9", "nodes": [], "refused": []}
     assert joining.described(job(tmp_path, {"executor": "thread"}), None) == {}
+
+
+async def test_a_plan_says_how_many_leases(tmp_path, monkeypatch):
+    """At most one a chunk; once chunks have run there, as many as their time makes."""
+    monkeypatch.setenv("GEOBATCH_OPS", OPS)
+    here = {"engine": {"executor": "thread"}}
+    there = {"engine": {"executor": "dask"}, "dask": {"cluster": "slurm", "lease": "0.5s"}}
+    project = Project(tmp_path, {"milliseconds": 10}, there)
+    first = (await geobatch_tui.plan(project.job(chunks=20))).to_json()
+    assert first["cluster"]["leases"] == {"at_most": 20, "seconds": 0.5}
+    project.values = here
+    assert (await project.run(op={"chunks": 20})).exit_code == 0
+    project.values = there
+    more = (await geobatch_tui.plan(project.job(chunks=2000))).to_json()
+    assert more["cluster"]["leases"]["at_most"] == 2000
+    assert 40 <= more["cluster"]["leases"]["about"] < 2000
+
+
+def test_leases_of_trials(tmp_path):
+    """Long chunks are a lease each."""
+    assert joining.expected_leases(job(tmp_path), 1000, 0.03)["about"] == 10
+    assert joining.expected_leases(job(tmp_path), 1000, 7.0)["about"] == 1000
 
 
 async def test_other_executors_join_nothing(tmp_path, monkeypatch):
