@@ -53,19 +53,22 @@ def operations():
 def cluster(workers: int):
     # A local cluster gives up a nanny whose worker is not back in time, on a machine with much to do.
     patience = {"distributed.deploy.lost-worker-timeout": "300s"}
-    with (
-        dask.config.set(patience),
-        distributed.LocalCluster(
+    with dask.config.set(patience):
+        made = distributed.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=2**31,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
-        ) as made,
-    ):
-        if workers:
-            made.wait_for_workers(workers, timeout=300)
-        yield made
+        )
+        try:
+            if workers:
+                made.wait_for_workers(workers, timeout=300)
+            yield made
+        finally:
+            # Its nannies wait seconds for a worker to end: on such a machine that is too short.
+            with contextlib.suppress(TimeoutError):
+                made.close()
 
 
 def job(row: str, out: Path, executor: str, made=None):
