@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.execution.params import gdal_steps
+from geobatch_tui.execution.params.chain_params import STEP_PARAMS, VECTOR_STEP_PARAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from geobatch_tui.execution.params.step_params import StepParams
 
@@ -28,39 +29,22 @@ class StepKind:
 
     Attributes:
         chain: the operation that runs them; ``copy``: that of no step.
-        load: imports the parameters of each step: a job without a chain need not wait for them.
+        steps: the parameters of each step, which are imported when they are asked for.
         gdal: the steps that GDAL has, with their arguments.
     """
 
     name: str
     chain: str
     copy: str
-    load: Callable[[], Known]
+    steps: Known
     gdal: Mapping[str, str]
-
-    @property
-    def steps(self) -> Known:
-        """The parameters of each step."""
-        return self.load()
-
-
-def _raster_steps() -> Known:
-    from geobatch_tui.execution.params.chain_params import STEP_PARAMS
-
-    return STEP_PARAMS
-
-
-def _vector_steps() -> Known:
-    from geobatch_tui.execution.params.features.vector_chain_params import VECTOR_STEP_PARAMS
-
-    return VECTOR_STEP_PARAMS
 
 
 RASTER: Final = StepKind(
-    "raster", "raster.pipeline", "raster.convert", _raster_steps, gdal_steps.RASTER_STEPS
+    "raster", "raster.pipeline", "raster.convert", STEP_PARAMS, gdal_steps.RASTER_STEPS
 )
 VECTOR: Final = StepKind(
-    "vector", "vector.pipeline", "vector.convert", _vector_steps, gdal_steps.VECTOR_STEPS
+    "vector", "vector.pipeline", "vector.convert", VECTOR_STEP_PARAMS, gdal_steps.VECTOR_STEPS
 )
 KINDS: Final = (RASTER, VECTOR)
 

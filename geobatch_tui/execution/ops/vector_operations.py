@@ -202,7 +202,7 @@ class Pipeline(VectorOperation):
 
     @property
     def params(self) -> type[BaseModel]:
-        from geobatch_tui.execution.params.features.vector_chain_params import VectorChain
+        from geobatch_tui.execution.params.features.vector_step_params import VectorChain
 
         return VectorChain
 

@@ -20,7 +20,9 @@ TRANSFORM_OPTIONS = frozenset({"CENTER_LONG", "CHECK_WITH_INVERT_PROJ"})
 class ReprojectParams(BaseModel):
     """Parameters of ``raster.reproject``, by gdalwarp's names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True
+    )
 
     dst_crs: str = semantic(..., "CRS of the output: a code as EPSG:3857, WKT or a PROJ string.")
     src_crs: str = semantic(
@@ -109,7 +111,9 @@ def _check_extent(params: ReprojectParams) -> None:
 class ConvertParams(BaseModel):
     """Parameters of ``raster.convert``, by gdal_translate's names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True
+    )
 
     src_crs: str = semantic(
         "", "CRS of the sources, in place of their own, as source.override_crs; empty: their own."

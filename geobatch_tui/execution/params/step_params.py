@@ -131,7 +131,9 @@ def _check_bands(name: str, words: tuple[str, ...], kind: re.Pattern[str]) -> No
 class StepParams(BaseModel):
     """Base of the parameters of steps."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True
+    )
     name: str
     #: Other names of parameters of this step: those of GDAL before 3.13, and its short ones.
     other_names: ClassVar[Mapping[str, str]] = {}

@@ -51,7 +51,7 @@ def _pipeline(item: ItemContext, plan: VectorPlan, choice: list[str], write: lis
 
 
 def _step_words(step: Json) -> list[str]:
-    from geobatch_tui.execution.params.features.vector_chain_params import VECTOR_STEP_PARAMS
+    from geobatch_tui.execution.params.chain_params import VECTOR_STEP_PARAMS
 
     fields = VECTOR_STEP_PARAMS[step["name"]].model_fields
     words = [step["name"]]

@@ -16,7 +16,7 @@ import vectorjobs
 from pyproj import CRS
 
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.execution.params.features.vector_chain_params import VectorChain
+from geobatch_tui.execution.params.features.vector_step_params import VectorChain
 from geobatch_tui.execution.vector import chunk
 from geobatch_tui.execution.vector.operations import Context
 from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS

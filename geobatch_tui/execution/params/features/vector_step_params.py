@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from geobatch_tui.execution.params.chain_params import AnyFeatureStep  # noqa: TC001 - as Mapping
 from geobatch_tui.execution.params.frozen import GEOMETRY_NAME
 from geobatch_tui.execution.params.own import function_params
 from geobatch_tui.execution.params.param_fields import second_file, semantic, with_digest
 from geobatch_tui.execution.params.step_params import Bounds, Names, StepParams
+from geobatch_tui.execution.params.vector_params import VectorParams
 
 if TYPE_CHECKING:
     from typing import Self
@@ -282,3 +284,24 @@ class SwapXyStep(StepParams):
     """Exchange x and y of all coordinates."""
 
     name: Literal["swap-xy"]
+
+
+class VectorChain(VectorParams):
+    """Parameters of ``vector.pipeline``: the first choose what is read of a source, in its CRS and
+    by its fields; ``geometry_kind`` is about what the last step gives."""
+
+    steps: tuple[AnyFeatureStep, ...] = semantic(
+        ..., "The steps, in order, each with its name and its parameters."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_curves(cls, values: object) -> object:
+        """Read curves as lines where a step asks for that: they get to no step otherwise."""
+        if not isinstance(values, dict) or not isinstance(values.get("steps"), list | tuple):
+            return values
+        straight = any(
+            isinstance(step, dict) and step.get("name") == "set-geom-type" and step.get("linear")
+            for step in values["steps"]
+        )
+        return {**values, "curves": "linear"} if straight else values

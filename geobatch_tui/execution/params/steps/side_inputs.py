@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from geobatch_tui.execution.params.chain_params import STEP_PARAMS
 from geobatch_tui.execution.params.frozen import COMBINING, OWN_SOURCE, SIDE_TABLES, SIDES
 from geobatch_tui.execution.params.param_fields import operational, semantic, with_state
 
@@ -33,7 +34,9 @@ class PipelineText(BaseModel):
 class SideChain(BaseModel):
     """A chain of steps on a file, or on the source of the item."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True
+    )
     input: str = operational(..., "The file, or {source}, that of the item.", path=True)
     input_state: str = semantic("", "Its size and time; found when the job is read.", found=True)
     steps: tuple[dict[str, Any], ...] = semantic(
@@ -54,29 +57,25 @@ class SideChain(BaseModel):
     @field_validator("steps")
     @classmethod
     def _are_steps(cls, given: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-        from geobatch_tui.execution.params.chain_params import STEP_PARAMS, check_step
-
-        return tuple(_checked(step, STEP_PARAMS, check_step) for step in given)
+        return tuple(_checked(step) for step in given)
 
     @property
     def meaning(self) -> str:
         """What decides its pixels, as text."""
-        from geobatch_tui.execution.params.chain_params import STEP_PARAMS
-
         steps = [_semantic(step, STEP_PARAMS[step["name"]]) for step in self.steps]
         return json.dumps([self.input_state or OWN_SOURCE, steps], sort_keys=True)
 
 
-def _checked(step: dict[str, Any], known: Any, check: Any) -> dict[str, Any]:
+def _checked(step: dict[str, Any]) -> dict[str, Any]:
     """Return a step as it is kept. Raises ValueError."""
-    named = check(step, known)
+    named: Any = STEP_PARAMS.check(step)
     name = str(named["name"])
     if name in COMBINING:
         raise ValueError(f"{name} combines files: it is the first step of a job, or none")
     if any(named.get(field) for field in (*SIDES, *SIDE_TABLES)):
         raise ValueError(f"{name} has a chain or a file beside it: that is one too many")
     try:
-        model = known[name].model_validate(named)
+        model = STEP_PARAMS[name].model_validate(named)
     except ValidationError as error:
         raise ValueError(f"{name}: {_first(error)}") from None
     kept: dict[str, Any] = model.model_dump(mode="json")

@@ -12,7 +12,7 @@ from feature_chains import EXAMPLES, SECONDS, Opened, fitting, layer, planned, t
 from pyproj import CRS
 
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.execution.params.features.vector_chain_params import VECTOR_STEP_PARAMS
+from geobatch_tui.execution.params.chain_params import VECTOR_STEP_PARAMS
 from geobatch_tui.execution.vector.steps.feature_chain import FEATURE_STEPS
 
 

@@ -12,7 +12,7 @@ import pytest
 import shapely
 import vectorjobs
 
-from geobatch_tui.execution.params.features.vector_chain_params import VECTOR_STEP_PARAMS
+from geobatch_tui.execution.params.chain_params import VECTOR_STEP_PARAMS
 
 DATA = Path(__file__).resolve().parents[4] / "sample_configs" / "data"
 TRIANGLE = "POLYGON((0 0,40 10,30 50,0 0))"
