@@ -126,8 +126,8 @@ def step[F: Callable[..., object]](  # noqa: PLR0913 - each one is said of a fun
         uses: distributions whose versions decide what it gives, as ``scipy``.
         files: files that it reads, relative to its own; a change makes outputs stale.
         memory: bytes that it takes beside its input and answer, in times of the input's. If it
-            does not say, the first three chunks of a run run alone, and what they take is reserved
-            for those that follow.
+            does not say, the first chunk of a run runs alone, and what it takes is reserved for
+            those that follow, with room for more until two others showed theirs.
         portable: whether it gives the same bits on every processor and by every numpy.
         rows: of features: whether each gives one (``same``), one or none (``fewer``), or any number
             (``more``).

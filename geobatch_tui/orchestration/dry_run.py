@@ -223,7 +223,7 @@ def _times_planned(reader: LedgerReader, tried: Sequence[TriedChunk]) -> float:
         if plan is not None and plan.notes.get("unmeasured") and plan.chunk_bytes:
             beside = WORKER_BYTES + Prediction.ASIDE
             found.append(max((chunk.peak_bytes or 0) - beside, 0) / plan.chunk_bytes)
-    if len(found) < min(Prediction.ALONE, len(tried)):
+    if len(found) < min(Prediction.SHOWING, len(tried)):
         return 0.0
     return max(*found, Prediction.LEAST, 0.0) if found else 0.0
 

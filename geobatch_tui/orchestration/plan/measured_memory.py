@@ -30,7 +30,7 @@ def recall(job: Job) -> float:
     with these functions and parameters."""
     with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError, TypeError):
         times = json.loads(_file(job).read_text(encoding="ascii"))["times_planned"]
-        return min(max(float(times), Prediction.LEAST), Prediction.MOST_ALONE)
+        return min(max(float(times), Prediction.LEAST), Prediction.MOST_SHOWN)
     return 0.0
 
 

@@ -44,22 +44,25 @@ class Prediction:
     must not inflate what is reserved for large ones. It rises faster than it falls, as too little
     memory is worse than too few workers, and stays within 0.5 to 4.
 
-    The plan of an ``unmeasured`` unit is a guess. So the first of them run alone, and what they
-    took, however much that was, holds from then on for those that follow. None runs alone where
-    that was ``measured`` before: times of what is planned; 0: it was not.
+    The plan of an ``unmeasured`` unit is a guess. So the first of them runs alone, and what it
+    took, however much that was, holds from then on for those that follow. As one says little of
+    the others, four times that is held ready for the next, twice for the one after it, so that
+    they run beside others only where even that fits. None runs alone where it was ``measured``
+    before: times of what is planned; 0: it was not.
     """
 
     RISE, FALL = 0.3, 0.05
     LEAST, MOST = 0.5, 4.0
     FADE = 0.99
-    #: Units that run alone, and the factor that they may show at most.
-    ALONE, MOST_ALONE = 3, 100.0
+    #: Units that show what others will take, and the factor that they may show at most. As many
+    #: run alone at most, where they fail and show nothing.
+    SHOWING, MOST_SHOWN = 3, 100.0
     #: Bytes of libraries and caches, which are in no plan: a small unit says nothing of large ones.
     ASIDE = 64 * MIB
 
     def __init__(self, baseline: int, measured: float = 0.0) -> None:
         self.baseline = baseline
-        self._alone = self._to_learn = 0 if measured else self.ALONE
+        self._alone = self._to_learn = 0 if measured else self.SHOWING
         self._guessed = measured
         self.factor = dict.fromkeys(Kind, 1.0)
         self._scale = dict.fromkeys(Kind, 0.0)
@@ -77,8 +80,9 @@ class Prediction:
             return
         if unit.unmeasured and self._to_learn:
             self._to_learn -= 1
+            self._alone = 0
             taken = max(rss_peak - self.baseline - self.ASIDE, 0) / unit.bytes
-            self._guessed = max(self._guessed, min(taken, self.MOST_ALONE))
+            self._guessed = max(self._guessed, min(taken, self.MOST_SHOWN))
         kind, factor = unit.kind, self.factor[unit.kind]
         ratio = max(rss_peak - self.baseline, 0) / unit.bytes
         ratio = min(max(ratio, self.LEAST), self.MOST)
@@ -92,10 +96,12 @@ class Prediction:
         factor = self.factor[unit.kind]
         if unit.unmeasured:
             factor = max(factor, self._guessed)
+            if self._to_learn < self.SHOWING:
+                factor *= 1 << self._to_learn
         return int(unit.bytes * factor) << unit.subdivide
 
     def runs_alone(self, unit: Unit) -> bool:
-        """Whether a unit is among the first of its kind, and so to run alone."""
+        """Whether a unit is to run alone, as none of its kind has shown yet what it takes."""
         return unit.unmeasured and self._alone > 0
 
     def began_alone(self) -> None:

@@ -1,4 +1,4 @@
-"""Units whose memory nobody knows: the first run alone, and what they take holds for the others."""
+"""Units whose memory nobody knows: the first runs alone, and what it takes holds for the others."""
 
 from __future__ import annotations
 
@@ -54,16 +54,36 @@ class Crew:
         self.tell(u.Succeeded(worker, key, 1.0, peak))
 
 
-def test_the_first_three_run_alone():
+def test_the_first_runs_alone():
     """Then as many as there are workers."""
     crew = Crew(*map(chunk, range(12)))
     seen = []
     for _ in range(6):
         seen.append(len(crew.running))
         crew.end_first()
-    assert seen[:3] == [1, 1, 1]
-    assert seen[3] == 4
-    assert crew.order[:4] == [0, 1, 2, 3]
+    assert seen[:2] == [1, 4]
+    assert crew.order[:5] == [0, 1, 2, 3, 4]
+
+
+def test_more_than_the_first_took_is_held_ready_for_the_next():
+    """Four times that, then twice, then that: so many fit beside each other."""
+    crew = Crew(*map(chunk, range(20)), budget=1300 * MIB)
+    seen = []
+    for _ in range(6):
+        seen.append(len(crew.running))
+        crew.end_first()
+    assert seen == [1, 2, 3, 4, 4, 4]
+
+
+def test_all_run_alone_until_one_has_shown_what_it_takes():
+    crew = Crew(*map(chunk, range(6)))
+    ((key, worker),) = crew.running.items()
+    crew.running.clear()
+    crew.tell(u.WorkerLost(worker, key, "timeout", None))
+    crew.tell(u.WorkerUp(9, BASELINE))
+    assert len(crew.running) == 1
+    crew.end_first()
+    assert len(crew.running) > 1
 
 
 def test_none_joins_one_that_runs_alone_nor_does_it_join_others():
@@ -111,7 +131,8 @@ def test_those_that_fail_are_not_waited_for():
 def test_a_guess_is_corrected_within_reason(peak, factor):
     """Small ones say little of large ones."""
     prediction = Prediction(BASELINE)
-    prediction.learn(chunk(0), BASELINE + peak)
+    for number in range(Prediction.SHOWING):
+        prediction.learn(chunk(number), BASELINE + peak)
     prediction.factor[u.Kind.CHUNK] = 1.0
     assert prediction.bytes_of(chunk(0)) == factor * PLANNED
     assert prediction.bytes_of(chunk(0, unmeasured=False)) == PLANNED
