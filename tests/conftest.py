@@ -26,8 +26,15 @@ if sys.dont_write_bytecode:
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# No example is wrong for being slow: the machine may have other things to do.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# No example is wrong for being slow: the machine may have other things to do. Each run tries other
+# examples, and again those that failed before.
+EXAMPLES = int(os.environ.get("GEOBATCH_TEST_EXAMPLES", "40"))
+settings.register_profile(
+    "patient",
+    deadline=None,
+    max_examples=EXAMPLES,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("patient")
 
 # Runs of tests are nothing that the user ran.

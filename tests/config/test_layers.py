@@ -65,7 +65,7 @@ _LAYERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(_LAYERS)
 def test_precedence_of_any_combination(given_layers):
     """Whichever layers speak, the value and its origin are those of the highest one."""

@@ -243,7 +243,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
 
 SchedulerMachine.TestCase.settings = settings(
-    max_examples=int(os.environ.get("GEOBATCH_TEST_EXAMPLES", "150")),
+    max_examples=int(os.environ.get("GEOBATCH_TEST_EXAMPLES", "60")),
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

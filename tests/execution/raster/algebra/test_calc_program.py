@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.execution.params.calc.expression import Band, Number, Operation, parse
@@ -185,7 +185,6 @@ def _trees(children):
     )
 
 
-@settings(deadline=None, max_examples=100)
 @given(
     st.lists(st.recursive(_LEAVES, _trees, max_leaves=20), min_size=1, max_size=3),
     st.booleans(),
