@@ -351,8 +351,10 @@ def write(
         start, end = starts[n], starts[n] + lengths[n]
         pos = start + heads[n]
         properties = wkb[start:pos]
+        # One call of what is long: each would be compiled by itself.
+        source, place = wkb, pos
         if pos == end:
-            size = build(buf, state, parts, wkb, -1, properties, typed, measured)
+            place = -1
         else:
             code = np.int64(_u32(wkb, pos + 1))
             if multi and code % 1000 <= 3:
@@ -360,9 +362,8 @@ def write(
                 little(scratch, 1, code + 3, 4)
                 little(scratch, 5, 1, 4)
                 copy(scratch, 9, wkb, pos, end - pos)
-                size = build(buf, state, parts, scratch, 0, properties, typed, measured)
-            else:
-                size = build(buf, state, parts, wkb, pos, properties, typed, measured)
+                source, place = scratch, 0
+        size = build(buf, state, parts, source, place, properties, typed, measured)
         if at + size > len(out):
             return n, at
         copy(out, at, buf, len(buf) - size, size)
