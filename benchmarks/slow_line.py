@@ -130,6 +130,8 @@ def measured(place: Path, rate: float, swallows: int, size: tuple[int, int]) -> 
         line.run(2)
         shown.type(b"q")
         asked = line.until_shown("What becomes")
+        line.until_shown("keep watching")
+        line.run(0.5)  # a question takes no answer that was typed before it was read
         shown.type(b"\r")
         left = line.run(PATIENCE, lambda: "kill -INT" in line.text.rpartition("\x1b[?1049l")[2])
         took |= {"q to question s": asked, "enter to prompt s": left, "never": missing}

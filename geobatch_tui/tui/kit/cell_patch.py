@@ -59,8 +59,19 @@ class TerminalPicture:
         """Take it that nothing is known of what the terminal shows."""
         self._rows = []
 
+    def shows(self, strips: Sequence[Strip], rows: range) -> bool:
+        """Whether the terminal was sent these rows of a picture as they are."""
+        return len(self._rows) == len(strips) and all(
+            (known := self._rows[y]) is not None and known[0] == strips[y]
+            for y in range(len(strips))[rows.start : rows.stop]
+        )
+
     def patch(
-        self, strips: Sequence[Strip], system: ColorSystem | None, room: int
+        self,
+        strips: Sequence[Strip],
+        system: ColorSystem | None,
+        room: int,
+        first: range = range(0),
     ) -> tuple[str, bool]:
         """Return what changes the terminal's picture into another one, and whether that is all.
 
@@ -69,13 +80,16 @@ class TerminalPicture:
             system: the colours that the terminal has; None: as Textual, all.
             room: how many bytes there may be; rows that do not begin within them are left for the
                 next time.
+            first: rows that come before the others, which follow from above.
         """
         width = strips[0].cell_length if strips else 0
         if len(self._rows) != len(strips) or self._width != width:
             self._rows = [None] * len(strips)
             self._width = width
         pen = _Pen()
-        for y, strip in enumerate(strips):
+        ahead = range(len(strips))[first.start : first.stop]
+        for y in (*ahead, *(row for row in range(len(strips)) if row not in ahead)):
+            strip = strips[y]
             before = self._rows[y]
             if before is not None and before[0] == strip:
                 continue

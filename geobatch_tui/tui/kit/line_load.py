@@ -28,6 +28,8 @@ _PART_SECONDS: Final = 0.3  #: of the line's time that one part of a picture may
 _SMALLEST_PART: Final = 400  #: bytes
 _AHEAD: Final = 600  #: bytes under way that the picture after a key need not wait for
 _TELLING: Final = 200  #: bytes of a part that tells how fast the line is
+_SLOW: Final = 4000  #: bytes a second below which a line is slow, until it is thrice as fast
+_SURE: Final = 4  #: parts in a row that say so: a busy machine makes one late, too
 _REST: Final = 2.0  #: how many times as long as it was busy the line rests, unless a key comes
 _LONGEST_REST: Final = 3.0
 _KEY_SECONDS: Final = 0.15  #: time that the console may take for the picture after a key
@@ -50,12 +52,15 @@ class LineLoad:
     Attributes:
         answers: whether the terminal answers: it has, and was not waited for in vain since. Else
             nothing is held back.
+        is_slow: whether what is sent is to be short even where it is less beautiful.
         sent_parts: how many parts of pictures were sent, with a question behind each.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.answers = False
+        self.is_slow = False
         self.sent_parts = 0
+        self._slow_parts = 0
         self._asked = False
         self._come_to = 0
         self._clock = clock
@@ -103,6 +108,10 @@ class LineLoad:
             if part.size >= _TELLING:
                 seen = part.size / max(busy, 0.001)
                 self._rate = seen if self._rate == float("inf") else (self._rate + seen) / 2
+                self._slow_parts = self._slow_parts + 1 if self._rate < _SLOW else 0
+                self.is_slow = self._slow_parts >= _SURE or (
+                    self.is_slow and self._rate < 3 * _SLOW
+                )
             self._rests_until = now + min(_REST * busy, _LONGEST_REST)
 
     def is_waiting(self) -> bool:

@@ -8,7 +8,7 @@ dialog that the first of them has closed. Textual would close the screen below i
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual._time import get_time
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.events import Key, Mount
     from textual.message import Message
+    from textual.screen import Screen
 
 
 class Modal[Result](ModalScreen[Result]):
@@ -45,7 +46,7 @@ class Modal[Result](ModalScreen[Result]):
     @property
     def is_laid_out(self) -> bool:
         """Whether a picture has its box."""
-        return self.is_mounted and any(box.size.area for box in self.query_children(Vertical))
+        return self.is_mounted and bool(box_rows(self))
 
     def note_seen(self) -> None:
         """Note that the terminal shows it, box and all."""
@@ -130,6 +131,17 @@ class Palette(CommandPalette):
         below."""
         if not self.is_active:
             event.prevent_default()
+
+
+def box_rows(screen: Screen[Any]) -> range:
+    """Return the rows that the box of a dialog has, or where it has none of its own what has its
+    keys; none of another screen."""
+    if not isinstance(screen, ModalScreen):
+        return range(0)
+    for box in (*screen.query_children(Vertical), screen.focused):
+        if box is not None and box.region.area:
+            return range(box.region.y, box.region.bottom)
+    return range(0)
 
 
 def is_laid_out(options: OptionList) -> bool:

@@ -2,19 +2,21 @@
 
 Textual queues each change of the picture for the terminal. On a slow line that is a queue of old
 pictures, before which a key waits. Here a picture that cannot be sent is none: the next one that
-can is compared with what the terminal shows.
+can is compared with what the terminal shows. On a slow line colours are the nearest of 256, whose
+names are half as long.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.color import ColorSystem
 from rich.console import COLOR_SYSTEMS
 from rich.control import Control
 from textual._context import visible_screen_stack
 
 from geobatch_tui.tui.kit.cell_patch import TerminalPicture
-from geobatch_tui.tui.kit.modal import Modal
+from geobatch_tui.tui.kit.modal import Modal, box_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +54,7 @@ class Painter:
         self._cursor: tuple[int, int] | None = None
         self._timer: Timer | None = None
         self._coming: tuple[Modal[Any], int] | None = None
+        self._has_box = False
 
     def forget(self) -> None:
         """Paint all anew the next time: the terminal may show anything."""
@@ -86,13 +89,13 @@ class Painter:
             driver.flush()
         if self._wanted:
             self._again(driver.load.wait())
-        else:
-            self._expect(app.screen)
+        self._expect(app.screen)
 
     def _expect(self, screen: Screen[Any]) -> None:
-        """Note that the whole picture of a screen is on its way to the terminal."""
+        """Note that the picture of a dialog is on its way to the terminal, when that is so; what
+        lies around it may come later."""
         is_new = self._coming is None or self._coming[0] is not screen
-        if is_new and isinstance(screen, Modal) and not screen.was_seen and screen.is_laid_out:
+        if self._has_box and is_new and isinstance(screen, Modal) and not screen.was_seen:
             self._coming = screen, self._driver.load.sent_parts
             self._look()
 
@@ -108,7 +111,12 @@ class Painter:
         visible_screen_stack.set(app._background_screens)  # noqa: SLF001 - what a dialog lies on
         strips = app.screen._compositor.render_strips()  # noqa: SLF001 - Textual has no other way
         system = COLOR_SYSTEMS.get(app.console.color_system or "")
-        text, whole = self._picture.patch(strips, system, room)
+        if system is ColorSystem.TRUECOLOR and self._driver.load.is_slow:
+            system = ColorSystem.EIGHT_BIT
+        # What was asked for lies in a dialog; around it everything only gets darker.
+        box = box_rows(app.screen)
+        text, whole = self._picture.patch(strips, system, room, box)
+        self._has_box = bool(box) and self._picture.shows(strips, box)
         cursor = app.screen.outer_size.clamp_offset(app.cursor_position)
         if text or cursor != self._cursor:
             self._cursor = cursor

@@ -80,6 +80,21 @@ def test_only_what_differs_is_sent():
     assert len(second) < 100 + HIGH * 8
 
 
+def test_rows_of_a_dialog_come_first():
+    """Where there is room for a part, it is of them; the others follow from above."""
+    known, screen = TerminalPicture(), CellScreen(WIDE, HIGH)
+    strips = [Strip([Segment(f"row {y}".ljust(WIDE))]) for y in range(HIGH)]
+    came = []
+    for _ in range(HIGH):
+        text, whole = known.patch(strips, ColorSystem.TRUECOLOR, 1, range(2, 4))
+        assert known.shows(strips, range(2, 4)) is (len(came) > 0)
+        came += [y for y in range(HIGH) if f"row {y}" in text]
+        screen.feed(text)
+    assert came == [2, 3, 0, 1, 4, 5]
+    assert whole or known.patch(strips, ColorSystem.TRUECOLOR, 1, range(2, 4)) == ("", True)
+    assert screen.cells == shown(strips)
+
+
 def test_all_is_sent_where_nothing_is_known():
     """After another program had the terminal, and where the terminal has another size."""
     known = TerminalPicture()

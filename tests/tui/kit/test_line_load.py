@@ -92,6 +92,22 @@ def test_parts_take_a_third_of_a_second(load, clock, rate, least, most):
     assert least <= load.room() <= most
 
 
+def test_slow_and_fast_lines_are_told_apart(load, clock):
+    """One that is between keeps what it was, as each change paints everything anew."""
+
+    def sends(rate):
+        for _ in range(8):
+            load.sent(1000)
+            clock.now += 0.05 + 1000 / rate
+            load.answered()
+            clock.now += 5
+        return load.is_slow
+
+    assert [sends(rate) for rate in (8000, 1500, 8000, 50_000, 8000)] == [
+        False, True, True, False, False,
+    ]  # fmt: skip
+
+
 def test_a_distant_terminal_is_not_taken_for_a_slow_one(load, clock):
     """Half a second there and back, but wide: it need not rest, and parts are large."""
     far = LineLoad(clock)
