@@ -142,14 +142,14 @@ class ReplayScreen(Modal[None]):
         if reel is None:
             return
         speed = reel.seconds / _WHOLE * self._speed
-        state = "" if self.playing else "  PAUSED"
+        paused = (("  ", ""), (" PAUSED ", "bold reverse $accent"))
         first = Content.assemble(
             (" Replay  ", "bold $primary"),
             (f"{fmt.fit_middle(safe(view.name), 24).rstrip()}  ", "bold"),
             (fmt.clock(reel.at), "bold"),
             (f"  {figures.duration(reel.at - reel.start)} of {figures.duration(reel.seconds)}", ""),
             (f"  x{figures.amount(speed)}", "$quiet"),
-            (state, "bold reverse $accent") if state else "",
+            *(() if self.playing else paused),
         )
         pieces: list[tuple[str, str]] = [(" ", "")]
         for number, look in LOOKS.items():

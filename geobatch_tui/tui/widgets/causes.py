@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from geobatch_tui.observability import figures
@@ -32,7 +34,7 @@ class Causes(Lines):
         lines = [_head(width)] if wide and height >= _HEAD_FROM else []
         room = height - len(lines)
         shown = groups if len(groups) <= room else groups[: max(1, room - 1)]
-        row = _wide if wide else _narrow
+        row = _wide if wide else partial(_narrow, columns=_columns(shown, width))
         lines += [row(group, width) for group in shown]
         if len(shown) < len(groups):
             others = groups[len(shown) :]
@@ -53,15 +55,27 @@ _WIDE_FROM: Final = 120  #: cells from which on there is room for all columns
 _HEAD_FROM: Final = 3  #: lines from which on their names stand above them
 
 
-def _narrow(group: DeadGroup, width: int) -> Content:
-    where = min(22, max(10, width // 4))
-    message = width - 6 - 20 - where - 1
+def _columns(groups: Sequence[DeadGroup], width: int) -> tuple[int, int, int]:
+    """Return the widths of count, class and place, where the message has the rest."""
+    count = max(len(figures.count(group.count)) for group in groups)
+    name = max(cell_len(_name(group)) for group in groups)
+    where = max(cell_len(group.where) for group in groups)
+    return min(count, 6), min(name, 19), min(where, 22, max(10, width // 4))
+
+
+def _narrow(group: DeadGroup, width: int, columns: tuple[int, int, int]) -> Content:
+    count, name, where = columns
+    message = width - count - name - where - 4
     return Content.assemble(
-        (f"{fmt.right(figures.count(group.count), 5)} ", "bold $error"),
-        (fmt.fit(group.error_class.removesuffix("Error"), 19) + " ", "bold"),
+        (f"{fmt.right(figures.count(group.count), count)} ", "bold $error"),
+        (fmt.fit(_name(group), name) + "  ", "bold"),
         fmt.fit(group.message, message) + " ",
         (fmt.fit_middle(group.where, where), "$quiet"),
     )
+
+
+def _name(group: DeadGroup) -> str:
+    return group.error_class.removesuffix("Error")
 
 
 def _widths(width: int) -> tuple[int, int, int]:
