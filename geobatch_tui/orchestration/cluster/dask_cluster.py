@@ -139,6 +139,10 @@ class DaskCluster:
             if isinstance(node, Refused):
                 self.refused[address] = node
             else:
+                for other in self.nodes.values():
+                    if other.host == node.host:  # which has no more memory than before
+                        memory = int(answer["memory"]) // shared[host]
+                        other.memory = min(other.memory, memory)
                 self.nodes[address] = node
                 found.append(node)
         return found

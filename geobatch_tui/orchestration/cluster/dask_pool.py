@@ -188,7 +188,9 @@ class DaskPool(Roster[Slot]):
         workers = min(slots, self._most) if self._most else slots
         rooms = {node.name: node.memory for node in self._members.nodes.values()}
         handles = self._handles * len(nodes)
-        self._callback(Resized(workers, workers * self._share, handles, rooms))
+        # Nodes that came late may have less than a share for each of their worker processes.
+        budget = min(workers * self._share, sum(node.memory for node in nodes))
+        self._callback(Resized(workers, budget, handles, rooms))
         self._place_soon()
 
     def _told(self, event: tuple[float, Any]) -> None:

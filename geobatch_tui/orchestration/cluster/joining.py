@@ -179,7 +179,7 @@ async def open_pool(
     pool = DaskPool(
         cluster,
         session.run_id,
-        Membership(cluster, orders, token, sample(paths), resources.share, scaling),
+        Membership(cluster, orders, token, sample(paths), resources.needs, scaling),
         scaling,
         on_fatal=on_fatal,
         on_refused=partial(_note_refused, session),

@@ -59,7 +59,7 @@ class Membership:
         orders: what each is told, without its name and memory.
         token: read and answered by each node first.
         sources: files that each must see.
-        share: bytes of memory for one worker process.
+        needs: bytes of memory that one worker process needs.
         scaling: says how many nodes there are to be, of a cluster that is this run's.
 
     Attributes:
@@ -73,14 +73,14 @@ class Membership:
         orders: cluster_node.Orders,
         token: Token,
         sources: Sequence[Seen],
-        share: int,
+        needs: int,
         scaling: Scaling,
     ) -> None:
         self.nodes: dict[str, Node] = {}
         self.gone: deque[Gone] = deque(maxlen=GONE)
         self._names: dict[str, Node] = {}
         self._cluster, self._orders, self._token = cluster, orders, token
-        self._sources, self._share = tuple(sources), share
+        self._sources, self._needs = tuple(sources), needs
         self._scaling = scaling
         self._losses: dict[str, int] = {}
         self._refusals: dict[str, Refused] = {}
@@ -148,9 +148,9 @@ class Membership:
         wrong = (await self._cluster.ask([node.address], cluster_node.enter, *ask))[node.address]
         if wrong == "":
             wrong = await token.answered(answer)
-        node.slots = min(node.slots, node.memory // self._share)
+        node.slots = min(node.slots, node.memory // self._needs)
         if not wrong and not node.slots:
-            wrong = f"it has {node.memory:,} bytes, and a worker process needs {self._share:,}"
+            wrong = f"it has {node.memory:,} bytes, and a worker process needs {self._needs:,}"
         if wrong:
             self._refuse(node, str(wrong))
         elif node.address in self._cluster.nodes and not self._closed:

@@ -93,10 +93,8 @@ class Resources:
 
     def recipe(self, job: Job, operation: Operation) -> Recipe:
         """Make the recipe of the job's items, with the chunk size that this machine carries."""
-        share = self.chunk_budget // self.workers - WORKER_BYTES
-        chunk = max(CHUNK_FLOOR, min(CHUNK_CAP, share))
         largest = self.largest or self.chunk_budget - WORKER_BYTES
-        return Recipe.of(job, operation, chunk, largest)
+        return Recipe.of(job, operation, self.needs - WORKER_BYTES, largest)
 
     def scheduler(self, job: Job, run_id: str, phase: str, total: int = 0) -> Scheduler:
         """Return a fresh scheduler for a ``phase``: "plan" of a plan alone, "probe" and "run" of a
@@ -126,6 +124,12 @@ class Resources:
     def share(self) -> int:
         """Bytes for one worker."""
         return self.chunk_budget // self.workers
+
+    @property
+    def needs(self) -> int:
+        """Bytes that one worker needs for the chunks that are planned: no more than its share."""
+        chunk = max(CHUNK_FLOOR, min(CHUNK_CAP, self.share - WORKER_BYTES))
+        return WORKER_BYTES + chunk
 
     def make_pool(
         self, directory: Path, write: Sequence[str], inputs: Sequence[Input] = ()
