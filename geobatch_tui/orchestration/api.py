@@ -13,18 +13,12 @@ from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ItemContext
 from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.read.reader import LedgerReader
-from geobatch_tui.orchestration.cluster.joining import (
-    described,
-    expected_leases,
-    exposure,
-    joined,
-    resources_of,
-)
+from geobatch_tui.orchestration.cluster.joining import described, exposure, joined, resources_of
 from geobatch_tui.orchestration.plan.groups import inputs_of
 from geobatch_tui.orchestration.plan.parts.group_parts import Kept
 from geobatch_tui.orchestration.plan.planning import Planning, ended_early
 from geobatch_tui.orchestration.plan.recipe import UNPLANNED
-from geobatch_tui.orchestration.plan.resources import Resources, written_by_workers
+from geobatch_tui.orchestration.plan.resources import Resources, expected_leases, written_by_workers
 from geobatch_tui.orchestration.run.options import Options, Requeue
 from geobatch_tui.orchestration.run.runner import execute
 from geobatch_tui.orchestration.splitting import splitting

@@ -97,8 +97,8 @@ def plan(
 def _try(loaded: LoadedJob, report: PlanReport, count: int) -> Trial:
     """Run some chunks of a plan, whose leases they tell. Raises PreflightError if there is nothing
     to do."""
-    from geobatch_tui.orchestration.cluster.joining import expected_leases
     from geobatch_tui.orchestration.dry_run import choose, run_trial
+    from geobatch_tui.orchestration.plan.resources import expected_leases
 
     chosen, todo = choose(report, count)
     with tempfile.TemporaryDirectory(prefix="geobatch-trial-") as scratch:

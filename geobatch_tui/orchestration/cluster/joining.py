@@ -6,7 +6,6 @@ Nothing here imports `distributed`, which is an extra: a job without a cluster n
 from __future__ import annotations
 
 import contextlib
-import math
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -78,15 +77,6 @@ def described(job: Job, cluster: DaskCluster | None) -> Json:
         return {}
     starts = job.dask.model_dump(mode="json")["workers"] or job.dask.least
     return {"address": job.dask.cluster, "starts": starts, "nodes": [], "refused": []}
-
-
-def expected_leases(job: Job, chunks: int, seconds: float | None) -> Json:
-    """Return how many leases chunks make, which last ``seconds`` each in the mean: ``leases`` as
-    ``plan --json`` shows them. None: not known, so there are as many as chunks at most."""
-    if not seconds:
-        return {"at_most": chunks, "seconds": job.dask.lease}
-    about = min(chunks, math.ceil(chunks * seconds / job.dask.lease))
-    return {"about": about, "at_most": chunks, "seconds": job.dask.lease}
 
 
 def require_distributed() -> None:

@@ -3,6 +3,7 @@ follow from them."""
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from geobatch_tui.config.schema import Job
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.operation import Operation
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.workers.pool import Pool
@@ -161,6 +163,15 @@ def _deep(workers: int) -> dict[str, int]:
     """Return the depth of queues from which leases are made."""
     low, high = depth_of(workers)
     return {"max_prefetch": MOST_LEASED, "refill_low": low, "refill_high": high}
+
+
+def expected_leases(job: Job, chunks: int, seconds: float | None) -> Json:
+    """Return how many leases chunks make, which last ``seconds`` each in the mean: ``leases`` as
+    ``plan --json`` shows them. None: not known, so there are as many as chunks at most."""
+    if not seconds:
+        return {"at_most": chunks, "seconds": job.dask.lease}
+    about = min(chunks, math.ceil(chunks * seconds / job.dask.lease))
+    return {"about": about, "at_most": chunks, "seconds": job.dask.lease}
 
 
 def written_by_workers(job: Job, inputs: Sequence[Input]) -> list[str]:

@@ -17,7 +17,7 @@ from geobatch_tui.execution.stores.store_settings import Stores, StoreSettings
 from geobatch_tui.orchestration.cluster import joining
 from geobatch_tui.orchestration.cluster.cluster_nodes import Node
 from geobatch_tui.orchestration.plan.plan_report import WORKER_BYTES
-from geobatch_tui.orchestration.plan.resources import ENGINE_BYTES
+from geobatch_tui.orchestration.plan.resources import ENGINE_BYTES, expected_leases
 from geobatch_tui.orchestration.state.run_index import note
 from geobatch_tui.orchestration.upkeep import load_kept
 from geobatch_tui.testing import OPS
@@ -94,8 +94,8 @@ async def test_a_plan_says_how_many_leases(tmp_path, monkeypatch):
 
 def test_leases_of_trials(tmp_path):
     """Long chunks are a lease each."""
-    assert joining.expected_leases(job(tmp_path), 1000, 0.03)["about"] == 10
-    assert joining.expected_leases(job(tmp_path), 1000, 7.0)["about"] == 1000
+    assert expected_leases(job(tmp_path), 1000, 0.03)["about"] == 10
+    assert expected_leases(job(tmp_path), 1000, 7.0)["about"] == 1000
 
 
 async def test_other_executors_join_nothing(tmp_path, monkeypatch):
