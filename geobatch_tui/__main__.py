@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # First of all: workers warm up (GDAL loads) while this process still reads the job file.
         from geobatch_tui.orchestration.workers.fork_server import start_fork_server
 
-        start_fork_server("vector" if _names_vectors(words[1:]) else "raster")
+        start_fork_server(_preload(words[1:]))
+    # No plug-in of pydantic is of use here, and to look for them takes as long as a good module.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from geobatch_tui.cli.boundary import run_command
 
     return run_command(words)
@@ -75,13 +77,31 @@ def _wants_processes(words: list[str]) -> bool:
     return words[0] == "plan" or not _names_another_executor(words[1:])
 
 
+def _preload(words: list[str]) -> str:
+    """What workers load early, as far as can be told without reading the job: a wrong guess costs
+    time and nothing else."""
+    if _names_vectors(words):
+        return "vector"
+    return "chain" if _names_steps(words) else "raster"
+
+
+#: In jobs with a chain of steps.
+_SIGNS_OF_STEPS = (b"[[step]]", b"pipeline", b"gdal_streamed_alg")
+
+
+def _names_steps(words: list[str]) -> bool:
+    """Whether the command is about a chain of steps."""
+    if any("!" in word for word in words):
+        return True
+    return any(sign in head for head in _heads(words) for sign in _SIGNS_OF_STEPS)
+
+
 #: In jobs about features: the names of operations, and the formats of chains of steps.
 _SIGNS_OF_VECTORS = (b"vector.", b"GeoParquet", b"FlatGeobuf", b"GPKG", b"GeoJSON", b"Shapefile")
 
 
 def _names_vectors(words: list[str]) -> bool:
-    """Whether the command is about features, as far as can be told without reading its job: what
-    workers load early depends on it, so a wrong guess costs time and nothing else."""
+    """Whether the command is about features."""
     if any("vector." in word for word in (*words, os.environ.get("GEOBATCH_OP__NAME", ""))):
         return True
     return any(sign in head for head in _heads(words) for sign in _SIGNS_OF_VECTORS)

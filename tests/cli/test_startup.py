@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from geobatch_tui.__main__ import _names_vectors, _wants_processes
+from geobatch_tui.__main__ import _names_vectors, _preload, _wants_processes
 from geobatch_tui.cli.boundary import run_command
 
 HEAVY = {"rasterio", "pyproj", "pyogrio", "numpy", "imagecodecs", "textual"}
@@ -89,6 +89,20 @@ def test_workers_load_what_the_job_is_about(monkeypatch, tmp_path):
     assert _names_vectors([str(tmp_path)])
     monkeypatch.setenv("GEOBATCH_OP__NAME", "vector.convert")
     assert _names_vectors(["absent.toml"])
+
+
+def test_workers_load_steps_for_jobs_that_have_some(monkeypatch, tmp_path):
+    monkeypatch.delenv("GEOBATCH_OP__NAME", raising=False)
+    job = tmp_path / "job.toml"
+    job.write_text('[op]\nname = "raster.reproject"\n')
+    assert _preload([str(job)]) == "raster"
+    job.write_text('[[step]]\nname = "hillshade"\n')
+    assert _preload([str(job)]) == "chain"
+    job.write_text('pipeline = "read a.tif ! hillshade"\n')
+    assert _preload([str(job)]) == "chain"
+    assert _preload(["read a.tif ! hillshade ! write out"]) == "chain"
+    job.write_text('[[step]]\nname = "buffer"\n[output]\nformat = "GeoParquet"\n')
+    assert _preload([str(job)]) == "vector"
 
 
 @pytest.mark.parametrize(

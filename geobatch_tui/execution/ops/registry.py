@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import ConfigError
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.operation import Operation
 
 GROUP = "geobatch.ops"
+_PACKAGE = "geobatch-tui"
+
+
+@cache
+def _own() -> dict[str, str]:
+    """The entry points of this package, which are read without those of all that is installed."""
+    try:
+        found = distribution(_PACKAGE).entry_points.select(group=GROUP)
+    except PackageNotFoundError:
+        return {}
+    return {entry.name: entry.value for entry in found}
 
 
 @cache
@@ -44,6 +55,8 @@ def operation_names() -> list[str]:
 
 def get_operation(name: str) -> Operation:
     """Return the operation ``name``. Raises ConfigError if there is none."""
+    if name in _own() and not os.environ.get("GEOBATCH_OPS"):
+        return _load(_own()[name])
     entries = _entries()
     if name not in entries:
         from difflib import get_close_matches

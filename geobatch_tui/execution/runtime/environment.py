@@ -65,7 +65,8 @@ DEFAULTS = {
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1024",
 }
 
-#: Says to the fork server whether to load libraries for ``raster`` or ``vector``.
+#: Says to the fork server what to load libraries for: ``raster``, ``chain`` (rasters, and steps on
+#: them) or ``vector``.
 DATA = "GEOBATCH_PRELOAD"
 #: Tells the fork server which process started it.
 ENGINE = "GEOBATCH_ENGINE_PID"
@@ -107,7 +108,7 @@ def worker_environment(base: Mapping[str, str], *, data: str = "") -> dict[str, 
     """Make the environment of a worker from ``base``, the engine's own.
 
     ``GEOBATCH_WORKER_ENV`` in it names further variables to pass on, separated by commas: for
-    operations of plug-ins. ``data`` is raster or vector; empty: as ``base`` says.
+    operations of plug-ins. ``data`` is raster, chain or vector; empty: as ``base`` says.
     """
     data = data or base.get(DATA, "raster")
     defaults = {**DEFAULTS, **VECTOR_DEFAULTS} if data == "vector" else DEFAULTS

@@ -126,6 +126,8 @@ with _dying_with_the_engine():
         warmup.warm_up_vector()
     else:
         warmup.warm_up_raster()
+        if os.environ[environment.DATA] == "chain":
+            warmup.import_for_steps()
     _drop_mapped()
     gc.freeze()  # a collection in a worker would write to every page with objects
     gc.enable()

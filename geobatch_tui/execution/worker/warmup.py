@@ -26,6 +26,9 @@ _LATER = (
     ".twin_files",
 )
 
+#: What every chunk of a chain needs of these.
+_FOR_STEPS = ("reuse", "group.mosaic_tiles", "steps.chain", "steps.own.seam_check")
+
 
 def _import_pyproj() -> None:
     """Import pyproj without HTTP and TLS, by which it fetches grids: they take as long as the rest
@@ -76,6 +79,14 @@ def _import_for_pixels() -> None:
             with contextlib.suppress(Exception):
                 importlib.import_module(module.name)
     _import_operations()
+
+
+def import_for_steps() -> None:
+    """Import what every chunk of a chain of steps needs; the steps come with the chain that has
+    them."""
+    for name in _FOR_STEPS:
+        with contextlib.suppress(Exception):
+            importlib.import_module(f"geobatch_tui.execution.raster.{name}")
 
 
 def _import_operations() -> None:

@@ -31,8 +31,8 @@ def start_fork_server(data: str = "raster") -> None:
     """Start the fork server, or do nothing if it runs. Returns while it still loads.
 
     Meant to be the first act of a command, before other threads run: for a moment ``os.environ`` is
-    the environment of the workers. The server loads the libraries of ``data``, ``raster`` or
-    ``vector``; its workers can do both, but load the other's each at its first chunk.
+    the environment of the workers. The server loads the libraries of ``data``, ``raster``,
+    ``chain`` or ``vector``; its workers can do all, but load the others' each at its first chunk.
 
     Raises StateError on a platform that has no fork server.
     """
