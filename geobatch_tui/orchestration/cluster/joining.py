@@ -141,8 +141,7 @@ async def open_pool(
         ClusterError: no node may work.
     """
     job, output_dir, root = session.job, session.output_dir, session.state.root
-    write = [str(output_dir), str(root)]
-    write += written_by_workers(job, inputs)
+    write = [str(output_dir), str(root), *written_by_workers(job, inputs)]
     write += linked_for_outputs(output_dir, inputs)
     if cluster is None:
         return resources.make_pool(root, write, inputs)
@@ -183,10 +182,14 @@ async def open_pool(
     except BaseException:
         await pool.close(0.0)
         raise
+    _note_joined(session, cluster)
+    return pool
+
+
+def _note_joined(session: Session, cluster: DaskCluster) -> None:
     session.log.emit("cluster.joined", message=cluster.summary())
     if open_to := exposure(cluster.address):
         session.log.emit("cluster.exposed", level="warning", message=open_to)
-    return pool
 
 
 def _note_refused(session: Session, refused: Refused) -> None:
