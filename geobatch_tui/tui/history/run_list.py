@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from rich.cells import cell_len
 from textual.content import Content
-from textual.message import Message
 
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import RUN_OTHER, RUN_STYLES
 from geobatch_tui.tui.kit.keymap import bind
-from geobatch_tui.tui.parts.line_widget import Lines
-from geobatch_tui.tui.parts.scroll_lines import ScrollLines
-from geobatch_tui.tui.run.past_runs import ASCENDING, SORTS, PastRun, rate_of
+from geobatch_tui.tui.parts.scroll_lines import ColumnName, ScrollLines
+from geobatch_tui.tui.run.past_runs import SORTS, PastRun, rate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,14 +23,12 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from geobatch_tui.ledger.read.reader import RunRow
-    from geobatch_tui.tui.run.model import View
 
 PAIR: Final = 2
 
 _NORMAL: Final = 96  #: cells of the list
 _ROOMY: Final = 112
 _WIDE: Final = 136
-_LEAD: Final = 2  #: cells before the first column
 _STEPS: Final = 12  #: of a run's time, a cell each
 
 
@@ -122,47 +118,6 @@ class RunList(ScrollLines):
         )
 
 
-class RunHeading(Lines):
-    """The heading with the names of the list's columns; a click on one sorts by it.
-
-    Attributes:
-        sort: what is sorted by; of ``past_runs.SORTS``.
-        backwards: whether the order is the other way round.
-    """
-
-    DEFAULT_CSS = "RunHeading { height: 1; padding: 0 1; color: $quiet; }"
-
-    sort = "began"
-    backwards = False
-
-    class Clicked(Message):
-        """A request to sort by a column, or the other way round by the same one."""
-
-        def __init__(self, sort: str) -> None:
-            self.sort = sort
-            super().__init__()
-
-    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
-        del view, height
-        pieces: list[tuple[str, str]] = [("  ", "")]
-        for column in columns(width):
-            chosen = column.title == self.sort
-            up = (column.title in ASCENDING) is not self.backwards
-            title = f"{column.title}{'▲' if up else '▼'}" if chosen else column.title
-            style = "bold $accent" if chosen else "$quiet"
-            pieces += [(column.cell(title), style), (" ", "")]
-        pieces.append(("directory", "$quiet"))
-        return [Content.assemble(*pieces).truncate(width)]
-
-    def pick(self, x: int, y: int) -> None:
-        del y
-        start = _LEAD
-        for column in columns(self.size.width):
-            if start <= x <= start + column.width and column.title in SORTS:
-                self.post_message(self.Clicked(column.title))
-            start += column.width + 1
-
-
 class Column(NamedTuple):
     """A column of the list: its name, its cells, and what it shows of a run."""
 
@@ -184,6 +139,15 @@ def columns(width: int) -> list[Column]:
         return [job, _STATE, _BEGAN, _DONE, _DEAD]
     more = [_RATE, _OUT, _KIND, _PACE] if width >= _WIDE else [_KIND] if width >= _ROOMY else []
     return [job, _STATE, _BEGAN, _TOOK, _DONE, _DEAD, *more]
+
+
+def heading(width: int) -> list[ColumnName]:
+    """Return the names of the columns that there is room for, after the list's signs."""
+    names = [
+        ColumnName(column.title, column.width, column.title * (column.title in SORTS), column.right)
+        for column in columns(width)
+    ]
+    return [ColumnName("", 1), *names, ColumnName("directory", 9)]
 
 
 def _figure(read: Callable[[RunRow], str]) -> Callable[[PastRun], str]:

@@ -25,6 +25,8 @@ FIELDS: Final[Mapping[str, str]] = {
 
 GROUPINGS: Final = ("cause", "place", "none")
 SORTS: Final = ("death", "class", "chunk", "attempts")
+#: Sorted from the first or the least on, unless the other way round is asked for.
+ASCENDING: Final = frozenset(SORTS) - {"attempts"}
 
 
 @dataclass(frozen=True, slots=True)

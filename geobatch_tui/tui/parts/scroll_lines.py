@@ -1,8 +1,8 @@
-"""A list with a cursor that makes only the lines on the screen."""
+"""A list with a cursor that makes only the lines on the screen, and the heading over it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual.binding import Binding
 from textual.content import Content
@@ -11,15 +11,18 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 
+from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.keymap import bind
-from geobatch_tui.tui.parts.line_widget import painted
+from geobatch_tui.tui.parts.line_widget import Lines, painted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from textual import events
     from textual.binding import BindingType
     from textual.strip import Strip
+
+    from geobatch_tui.tui.run.model import View
 
 
 class ScrollLines(ScrollView, can_focus=True):
@@ -190,3 +193,61 @@ class ScrollLines(ScrollView, can_focus=True):
                 content = content.stylize(self.cursor_style())
             strip = self._strips[number] = painted(self, content, width)
         return strip
+
+
+class ColumnName(NamedTuple):
+    """What stands over a column of ``width`` cells. ``sort``: what a click sorts by, if not ""."""
+
+    text: str
+    width: int
+    sort: str = ""
+    right: bool = False
+
+
+class ListHeading(Lines):
+    """The names of a list's columns; a click on one sorts by it.
+
+    Attributes:
+        sort: what is sorted by.
+        backwards: whether the order is the other way round.
+    """
+
+    DEFAULT_CSS = "ListHeading { height: 1; padding: 0 1; color: $quiet; }"
+
+    sort = ""
+    backwards = False
+
+    class Clicked(Message):
+        """A request to sort by a column, or the other way round by the same one."""
+
+        def __init__(self, sort: str) -> None:
+            self.sort = sort
+            super().__init__()
+
+    def __init__(
+        self, columns: Callable[[int], Sequence[ColumnName]], ascending: Container[str]
+    ) -> None:
+        """``columns``: those that there is room for in so many cells. ``ascending``: what is sorted
+        from the least on, unless backwards."""
+        super().__init__()
+        self._columns = columns
+        self._ascending = ascending
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        del view, height
+        pieces: list[tuple[str, str]] = []
+        for column in self._columns(width):
+            chosen = column.sort != "" and column.sort == self.sort
+            up = (column.sort in self._ascending) is not self.backwards
+            text = f"{column.text}{'▲' if up else '▼'}" if chosen else column.text
+            cell = fmt.right(text, column.width) if column.right else fmt.fit(text, column.width)
+            pieces += [(cell, "bold $accent" if chosen else "$quiet"), (" ", "")]
+        return [Content.assemble(*pieces).truncate(width)]
+
+    def pick(self, x: int, y: int) -> None:
+        del y
+        start = 0
+        for column in self._columns(self.size.width):
+            if column.sort and start <= x <= start + column.width:
+                self.post_message(self.Clicked(column.sort))
+            start += column.width + 1

@@ -17,16 +17,24 @@ from geobatch_tui.tui.jobs.chunk_results import LATE, SECONDS
 from geobatch_tui.tui.kit.editor import offer
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters import dossier
-from geobatch_tui.tui.letters.listing import FIELDS, GROUPINGS, SORTS, Listing, listing, of_cause
+from geobatch_tui.tui.letters.listing import (
+    ASCENDING,
+    FIELDS,
+    GROUPINGS,
+    SORTS,
+    Listing,
+    listing,
+    of_cause,
+)
 from geobatch_tui.tui.letters.look_tasks import wanted, what_it_got
 from geobatch_tui.tui.letters.previewer import Previewer, Unseen
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Filtered, ListBox
-from geobatch_tui.tui.parts.scroll_lines import ScrollLines
+from geobatch_tui.tui.parts.scroll_lines import ListHeading, ScrollLines
 from geobatch_tui.tui.screens.remedies import Remedies
 from geobatch_tui.tui.widgets.inspector import Inspector, whole
-from geobatch_tui.tui.widgets.letter_list import LetterHeading, LetterList
+from geobatch_tui.tui.widgets.letter_list import LetterList, heading
 from geobatch_tui.tui.widgets.window_preview import Preview
 
 if TYPE_CHECKING:
@@ -114,7 +122,7 @@ class DeadScreen(Filtered, Remedies):
         yield FilterBar(FIELDS, id="bar")
         with Container(id="dead"):
             with ListBox(id="listed"):
-                yield LetterHeading()
+                yield ListHeading(heading, ASCENDING)
                 yield LetterList(id="letters")
             yield Preview(id="window")
             yield Inspector(id="inspector")
@@ -166,9 +174,9 @@ class DeadScreen(Filtered, Remedies):
             self.app.link.store.item,
             backwards=self._backwards,
         )
-        heading = self.query_one(LetterHeading)
-        heading.sort, heading.backwards = self._sort, self._backwards
-        heading.renew()
+        names = self.query_one(ListHeading)
+        names.sort, names.backwards = self._sort, self._backwards
+        names.renew()
         self.list.nothing = "no letter matches" if self.letters else "nothing is given up"
         self.list.show(self.listing, self.letters)
         self._say()
@@ -220,8 +228,8 @@ class DeadScreen(Filtered, Remedies):
         self._backwards = not self._backwards
         self.refilter()
 
-    @on(LetterHeading.Clicked)
-    def _sort_by(self, message: LetterHeading.Clicked) -> None:
+    @on(ListHeading.Clicked)
+    def _sort_by(self, message: ListHeading.Clicked) -> None:
         self._backwards = message.sort == self._sort and not self._backwards
         self._sort = message.sort
         self.refilter()

@@ -14,7 +14,7 @@ from textual.content import Content
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.orchestration.state.run_index import forget, gone, known
-from geobatch_tui.tui.history.run_list import RunHeading, RunList
+from geobatch_tui.tui.history.run_list import RunList, heading
 from geobatch_tui.tui.history.run_notes import notes_of, put_note
 from geobatch_tui.tui.history.run_story import about, comparison
 from geobatch_tui.tui.jobs.draft import Draft
@@ -24,8 +24,8 @@ from geobatch_tui.tui.parts.console_app import Target
 from geobatch_tui.tui.parts.filter_bar import FilterBar, part_of
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Filtered, ListBox, TextBox
-from geobatch_tui.tui.parts.scroll_lines import ScrollLines
-from geobatch_tui.tui.run.past_runs import FIELDS, SORTS, gather, paces
+from geobatch_tui.tui.parts.scroll_lines import ListHeading, ScrollLines
+from geobatch_tui.tui.run.past_runs import ASCENDING, FIELDS, SORTS, gather, paces
 from geobatch_tui.tui.screens.report_dialog import report
 from geobatch_tui.tui.screens.run_dialogs import Left, RunNoteDialog, resume
 
@@ -93,7 +93,7 @@ class HistoryScreen(Filtered):
     def compose(self) -> ComposeResult:
         yield FilterBar(FIELDS, id="bar")
         with ListBox():
-            yield RunHeading()
+            yield ListHeading(heading, ASCENDING)
             yield RunList(id="runs")
         yield TextBox(id="compare", title="Run")
         yield KeyBar()
@@ -155,9 +155,9 @@ class HistoryScreen(Filtered):
         chosen = self.bar.chosen
         shown = [run for run in self._runs if chosen.matches(run.fields())]
         shown.sort(key=SORTS[self._sort], reverse=self._backwards)
-        heading = self.query_one(RunHeading)
-        heading.sort, heading.backwards = self._sort, self._backwards
-        heading.renew()
+        names = self.query_one(ListHeading)
+        names.sort, names.backwards = self._sort, self._backwards
+        names.renew()
         self.list.nothing = "no run matches" if self._runs else ""
         self.list.show(shown)
         total = len(self._runs)
@@ -207,8 +207,8 @@ class HistoryScreen(Filtered):
         self._backwards = not self._backwards
         self.refilter()
 
-    @on(RunHeading.Clicked)
-    def _sort_by(self, message: RunHeading.Clicked) -> None:
+    @on(ListHeading.Clicked)
+    def _sort_by(self, message: ListHeading.Clicked) -> None:
         self._backwards = message.sort == self._sort and not self._backwards
         self._sort = message.sort
         self.refilter()

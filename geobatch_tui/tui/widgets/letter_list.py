@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from textual.content import Content
-from textual.message import Message
 
 from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters.listing import Listing
-from geobatch_tui.tui.parts.line_widget import Lines
-from geobatch_tui.tui.parts.scroll_lines import ScrollLines
+from geobatch_tui.tui.parts.scroll_lines import ColumnName, ScrollLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from geobatch_tui.tui.letters.listing import Group
-    from geobatch_tui.tui.run.model import LetterView, View
+    from geobatch_tui.tui.run.model import LetterView
 
 FOLDED_FROM: Final = 12
 """A group of so many letters starts folded."""
@@ -234,50 +232,18 @@ def _widths(width: int) -> tuple[int, int, int]:
     return where, 19 if width >= _ROOMY else 14, 8 if width >= _WIDE else 0
 
 
-class LetterHeading(Lines):
-    """The names of the columns; a click on one sorts by it.
-
-    Attributes:
-        sort: what is sorted by; of ``listing.SORTS``.
-        backwards: whether the order is the other way round.
-    """
-
-    DEFAULT_CSS = "LetterHeading { height: 1; padding: 0 1; color: $quiet; }"
-
-    sort = "death"
-    backwards = False
-
-    class Clicked(Message):
-        """A request to sort by a column, or the other way round by the same one."""
-
-        def __init__(self, sort: str) -> None:
-            self.sort = sort
-            super().__init__()
-
-    def _columns(self, width: int) -> list[tuple[str, str, int]]:
-        """Return what each column is sorted by, its name and its cells; "": nothing is."""
-        where, name, stage = _widths(width)
-        found = [("", "", 3), ("chunk", "chunk", where), ("class", "cause", name)]
-        found += [("attempts", "n", 2), ("death", "died", 8)]
-        return [*found, *([("", "stage", stage)] if stage else []), ("", "message", 7)]
-
-    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
-        del view, height
-        pieces: list[tuple[str, str]] = []
-        for sort, name, cells in self._columns(width):
-            chosen = sort != "" and sort == self.sort
-            down = (sort == "attempts") is not self.backwards
-            text = f"{name}{'▼' if down else '▲'}" if chosen else name
-            pieces += [(fmt.fit(text, cells), "bold $accent" if chosen else "$quiet"), (" ", "")]
-        return [Content.assemble(*pieces).truncate(width)]
-
-    def pick(self, x: int, y: int) -> None:
-        del y
-        start = 0
-        for sort, _, cells in self._columns(self.size.width):
-            if sort and start <= x <= start + cells:
-                self.post_message(self.Clicked(sort))
-            start += cells + 1
+def heading(width: int) -> list[ColumnName]:
+    """Return the names of the columns that there is room for."""
+    where, name, stage = _widths(width)
+    return [
+        ColumnName("", 3),
+        ColumnName("chunk", where, "chunk"),
+        ColumnName("cause", name, "class"),
+        ColumnName("n", 2, "attempts"),
+        ColumnName("died", 8, "death"),
+        *([ColumnName("stage", stage)] if stage else []),
+        ColumnName("message", 7),
+    ]
 
 
 def _letter(letter: LetterView, lead: str, width: int) -> Content:

@@ -6,11 +6,12 @@ from __future__ import annotations
 from scripted_run import busy_run, log_line, shown, until
 
 from geobatch_tui.tui.glance.throughput import Throughput
+from geobatch_tui.tui.parts.scroll_lines import ListHeading
 from geobatch_tui.tui.screens.dead import DeadScreen
 from geobatch_tui.tui.units.unit_screen import UnitsScreen
 from geobatch_tui.tui.widgets.causes import Causes
 from geobatch_tui.tui.widgets.inspector import Inspector
-from geobatch_tui.tui.widgets.letter_list import LetterHeading, LetterList
+from geobatch_tui.tui.widgets.letter_list import LetterList
 from geobatch_tui.tui.widgets.log_tail import LogPanel
 from geobatch_tui.tui.widgets.workers import Workers
 
@@ -64,9 +65,9 @@ async def test_heads_sort_and_signs_mark_and_fold(console, script):
         await pilot.press("3")
         screen = app.screen
         await until(lambda: screen.listing.total)
-        await pilot.click(LetterHeading, offset=(6, 0))
+        await pilot.click(ListHeading, offset=(6, 0))
         assert (screen._sort, screen._backwards) == ("chunk", False)
-        await pilot.click(LetterHeading, offset=(6, 0))
+        await pilot.click(ListHeading, offset=(6, 0))
         assert (screen._sort, screen._backwards) == ("chunk", True)
         assert "chunk▼" in shown(app)
         marked = screen.listing.groups[0].letters

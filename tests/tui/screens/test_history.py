@@ -19,8 +19,9 @@ from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.orchestration.state import run_index
 from geobatch_tui.tui.console.app import HomeApp
-from geobatch_tui.tui.history.run_list import RunHeading, RunList
+from geobatch_tui.tui.history.run_list import RunList
 from geobatch_tui.tui.kit.endings import Start, Watch
+from geobatch_tui.tui.parts.scroll_lines import ListHeading
 from geobatch_tui.tui.run.past_runs import compare, gather, paces
 from geobatch_tui.tui.screens.job_form import ConfigScreen
 
@@ -328,7 +329,7 @@ async def test_history_tells_kinds_notes_and_what_is_gone(past, tmp_path):
             "+reproject",
             "reproject",
         ]
-        heading = app.screen.query_one(RunHeading)
+        heading = app.screen.query_one(ListHeading)
         head = shown(app).splitlines()[1]
         for _ in range(2):
             await pilot.click(heading, offset=(head.index("job") + 1, 0))
