@@ -1,11 +1,13 @@
 """Weighs a Dask cluster on this machine against the process pool: wall time, and what Dask costs.
 
-Usage: ``uv run python benchmarks/cluster.py [--rounds 3] [--noop 100000] [wall | start | noop]``
+Usage: ``uv run python benchmarks/cluster.py [--rounds 3] [--noop 100000]
+[wall | start | noop | join]``
 
 ``wall``: relief to EPSG:3035 in chunks of 512, by two worker processes, and by two Dask workers of
 one process each that run already; the outputs must have the same bytes. ``start``: seconds from
 the start of the command to the first chunk. ``noop``: chunks that do nothing, committed a second,
-on the same two Dask workers.
+on the same two Dask workers. ``join``: seconds from when the scheduler knows a second Dask worker
+to its first chunk; it has loaded nothing of geobatch before.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ import argparse
 import hashlib
 import json
 import os
+import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +29,12 @@ from jobs import reproject, write_job
 from measure import MB, checked, geobatch, median, table
 from noop import OPS, done_times, rate
 
+from geobatch_tui.testing import OPS as ALL_OPS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROWS = ("wall", "start", "noop")
+ROWS = ("wall", "start", "noop", "join")
 
 
 @contextmanager
@@ -131,6 +137,53 @@ def noop(address: str, chunks: int) -> list[dict[str, Any]]:
     return lines
 
 
+def join(rounds: int) -> list[dict[str, Any]]:
+    """One line: seconds, median of rounds, each on a cluster of its own."""
+    found = [joined_late() for _ in range(rounds)]
+    return [{"a Dask worker joins": "to its first chunk", "s": median(found)}]
+
+
+def joined_late() -> float:
+    """Have a second Dask worker join a run; return the seconds to its first chunk."""
+    import distributed
+
+    os.environ["GEOBATCH_OPS"] = ALL_OPS
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as made,
+    ):
+        source, log = Path(scratch, "a.txt"), Path(scratch, "out", ".geobatch", "log.jsonl")
+        source.write_text("anything\n")
+        op = {"name": "test.faulty", "chunks": 600, "milliseconds": 50}
+        more = tables("dask", str(made.scheduler_address))
+        job = write_job(Path(scratch, "job.toml"), [source], log.parents[1], op, **more)
+        command = geobatch("run", str(job), "--headless", "--json")
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+            while not firsts(log):
+                if run.poll() is not None:
+                    raise SystemExit("the run ended before its first chunk")
+                time.sleep(0.1)
+            made.scale(2)
+            while len(made.scheduler_info["workers"]) < 2:
+                time.sleep(0.01)
+            known = time.time()
+        if len(firsts(log)) != 2:
+            raise SystemExit("the second Dask worker did no chunk")
+        return firsts(log)[1] - known
+
+
+def firsts(log: Path) -> list[float]:
+    """UNIX times of the first chunk of each worker process, in order."""
+    found: dict[int, float] = {}
+    for line in log.read_text().splitlines() if log.exists() else ():
+        if '"chunk.done"' in line:
+            entry = json.loads(line)
+            found.setdefault(entry["worker"], datetime.fromisoformat(entry["time"]).timestamp())
+    return list(found.values())
+
+
 def main() -> None:
     """Weigh the given rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -138,8 +191,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--noop", type=int, default=100_000)
     given = parser.parse_args()
+    rows = list(given.rows or ROWS)
+    if "join" in rows:
+        rows.remove("join")
+        print(table(join(given.rounds)), flush=True)
     with cluster() as address:
-        for row in given.rows or ROWS:
+        for row in rows:
             if row == "noop":
                 lines = noop(address, given.noop)
             else:
