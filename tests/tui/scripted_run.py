@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.tui.parts.dialogs import Question
 
 #: Each size, and each theme: the size decides where things are, the theme their colours.
 LOOKS = (
@@ -37,6 +38,11 @@ async def until(condition):
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the console's own loop has no event for it
             await asyncio.sleep(0.01)
+
+
+async def asked(app):
+    """Wait until a question is on the terminal: it takes no answer that was typed before."""
+    await until(lambda: isinstance(app.screen, Question) and app.screen.was_seen)
 
 
 def busy_run(script):

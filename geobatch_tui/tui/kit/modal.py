@@ -48,10 +48,10 @@ class Modal[Result](ModalScreen[Result]):
         """Whether a picture has its box."""
         return self.is_mounted and bool(box_rows(self))
 
-    def note_seen(self) -> None:
-        """Note that the terminal shows it, box and all."""
+    def note_seen(self, at: float | None = None) -> None:
+        """Note that the terminal shows it, box and all, since ``at``; None: now."""
         if not self.was_seen:
-            self._seen_at = get_time()
+            self._seen_at = get_time() if at is None else at
 
     def is_ahead(self, key: Key) -> bool:
         """Whether a key was typed before the terminal showed the dialog."""

@@ -14,6 +14,7 @@ from rich.color import ColorSystem
 from rich.console import COLOR_SYSTEMS
 from rich.control import Control
 from textual._context import visible_screen_stack
+from textual._time import get_time
 
 from geobatch_tui.tui.kit.cell_patch import TerminalPicture
 from geobatch_tui.tui.kit.modal import Modal, box_rows
@@ -79,6 +80,7 @@ class Painter:
             self._begun = driver.begun
             self._picture.forget()
         text, self._wanted = self._patch(room)
+        begun = get_time()
         if text:
             begin, end = self._guard
             begin()
@@ -89,14 +91,20 @@ class Painter:
             driver.flush()
         if self._wanted:
             self._again(driver.load.wait())
-        self._expect(app.screen)
+        self._expect(app.screen, begun)
 
-    def _expect(self, screen: Screen[Any]) -> None:
+    def _expect(self, screen: Screen[Any], begun: float) -> None:
         """Note that the picture of a dialog is on its way to the terminal, when that is so; what
-        lies around it may come later."""
+        lies around it may come later. ``begun``: before it was sent, which is when one is taken to
+        have come that the terminal does not answer to."""
         is_new = self._coming is None or self._coming[0] is not screen
-        if self._has_box and is_new and isinstance(screen, Modal) and not screen.was_seen:
-            self._coming = screen, self._driver.load.sent_parts
+        if not self._has_box or not is_new or not isinstance(screen, Modal) or screen.was_seen:
+            return
+        load = self._driver.load
+        if not load.answers:
+            screen.note_seen(begun)
+        else:
+            self._coming = screen, load.sent_parts
             self._look()
 
     def _look(self) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 
 import pytest
-from scripted_run import busy_run, shown, until
+from scripted_run import asked, busy_run, shown
 from textual.color import Color
 
 from geobatch_tui.errors import StateError
@@ -15,7 +15,6 @@ from geobatch_tui.tui.glance.throughput import Throughput
 from geobatch_tui.tui.kit import waiting_parent
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.kit.keymap import KEYS
-from geobatch_tui.tui.parts.dialogs import Question
 from geobatch_tui.tui.parts.help import HelpScreen
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.palette import KeyCommands
@@ -208,6 +207,7 @@ async def test_stop_names_what_is_lost(console, script):
         await pilot.press("Q")
         await pilot.pause()
         assert "9 running chunks will be abandoned" in shown(app)
+        await asked(app)
         await pilot.press("down", "enter")
         await settle(pilot)
         await pilot.press("Q")
@@ -289,7 +289,7 @@ async def test_draining_keeps_the_console_until_it_is_done(console, script):
     app = console(host=host)
     async with app.run_test() as pilot:
         await pilot.press("q")
-        await pilot.pause()
+        await asked(app)
         assert host.drained == 0
         await pilot.press("down", "enter")
         await settle(pilot)
@@ -310,12 +310,12 @@ async def test_leaving_is_the_first_answer_and_stops_nothing(console, script):
     async with app.run_test() as pilot:
         for keys in (["escape"], ["down", "down", "enter"]):
             await pilot.press("q")
-            await pilot.pause()
+            await asked(app)
             await pilot.press(*keys)
             await settle(pilot)
             assert app.is_running
         await pilot.press("q")
-        await pilot.pause()
+        await asked(app)
         await pilot.press("enter")
         await settle(pilot)
     assert host.drained == 0
@@ -368,7 +368,7 @@ async def test_end_and_crash_are_announced(console, script):
         await pilot.pause(0.1)
         assert "its process is gone; ^r on the run screen" in shown(app)
         await pilot.press("ctrl+r")
-        await until(lambda: isinstance(app.screen, Question))
+        await asked(app)
         assert "Resume" in shown(app)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 
 import pytest
+from scripted_run import asked, until
 
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.tui.console.app import GeobatchApp
-from geobatch_tui.tui.parts.dialogs import Question
 from geobatch_tui.tui.parts.user_commands import UserCommand, commands_path, load_commands
 from geobatch_tui.tui.run.link import RunLink
 
@@ -84,15 +83,6 @@ def test_a_name_is_no_option():
         UserCommand("c", ("x", "{input}")).filled({"item": "a"})
 
 
-async def until(holds):
-    """Wait until something holds."""
-    for _ in range(500):
-        if holds():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it never held")
-
-
 @pytest.mark.asyncio
 async def test_a_key_runs_a_command_on_what_the_cursor_is_on(written, script, tmp_path):
     """With the names themselves, after a question that shows it; and the help and the palette know
@@ -115,7 +105,7 @@ async def test_a_key_runs_a_command_on_what_the_cursor_is_on(written, script, tm
         await pilot.press("7")
         await until(lambda: app.screen.query("UnitTable") and app.screen.target().item_id)
         await pilot.press("f8")
-        await until(lambda: isinstance(app.screen, Question))
+        await asked(app)
         await pilot.press("down", "enter")
         await until(lambda: "done" in said)
         await pilot.press("f9")

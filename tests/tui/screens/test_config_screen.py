@@ -12,7 +12,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
-from scripted_run import until
+from scripted_run import asked, until
 from textual.widgets import Input, Static
 from textual.worker import WorkerCancelled
 
@@ -256,7 +256,7 @@ async def test_edits_are_lost_only_after_a_question(opened, job):
         assert load_job(job, environ={}).job.engine.chunk_cols == 256
         await console.set(pilot, "engine.chunk_cols", "512")
         await pilot.press("q")
-        await pilot.pause()
+        await asked(console.app)
         await pilot.press("j", "enter")
         await pilot.pause()
     assert console.app.closes

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import textual
 from corpus import NAMES
-from scripted_run import LOOKS, busy_run, pictured, shown, until
+from scripted_run import LOOKS, asked, busy_run, pictured, shown, until
 
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
@@ -25,7 +25,7 @@ from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.letters.retry_plan import Consequence
 from geobatch_tui.tui.parts.console_messages import RetryRequested, ShowOnMap
-from geobatch_tui.tui.parts.dialogs import NoteDialog, PathDialog, Question
+from geobatch_tui.tui.parts.dialogs import NoteDialog, PathDialog
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.screens.dead import DeadScreen
 from geobatch_tui.tui.screens.retry_dialog import RetryDialog, lines, wrong_with
@@ -490,7 +490,7 @@ async def test_letters_are_dismissed_with_a_note(console, script, deaths, eye):
         await settle(pilot)
         assert "1 shown" in shown(app)
         await pilot.press("X")
-        await until(lambda: isinstance(app.screen, Question))
+        await asked(app)
         await pilot.press("down", "enter")
         await until(lambda: app.screen is screen)
         await app.workers.wait_for_complete([w for w in app.workers if w.group == "dismiss"])

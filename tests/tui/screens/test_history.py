@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pseudo_terminal import Terminal
-from scripted_run import shown
+from scripted_run import asked, shown
 
 from geobatch_tui.cli.shared_options import load
 from geobatch_tui.config.layers import make_job
@@ -191,7 +191,7 @@ async def test_history_goes_on_with_a_run(past):
     async with app.run_test(size=(100, 30)) as pilot:
         await settle(pilot)
         await pilot.press("ctrl+r")
-        await pilot.pause()
+        await asked(app)
         assert "0 of 0 chunks are left" in shown(app)
         await pilot.press("down", "enter")
         await settle(pilot)
@@ -250,7 +250,7 @@ async def test_what_lacks_credentials_is_not_gone_on_with(past):
     async with app.run_test(size=(120, 30)) as pilot:
         await settle(pilot)
         await pilot.press("ctrl+r")
-        await pilot.pause()
+        await asked(app)
         await pilot.press("down", "enter")
         await settle(pilot)
         said = [notice.message for notice in app._notifications]
