@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ import pytest
 from textual import _wait
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
-from textual.pilot import Pilot
-from textual.screen import Screen
 
 from geobatch_tui.ledger.place.lock import RunLock
 from geobatch_tui.ledger.place.state_directory import StateDir
@@ -41,38 +38,6 @@ def _parse_once(sheet: Stylesheet, *source: Any, **more: Any) -> list[RuleSet]:
 
 
 Stylesheet._parse_rules = _parse_once
-
-_paint = Screen._compositor_refresh
-
-
-def _note_what_changed(screen: Screen) -> None:
-    """Leave painting to the pilot: no terminal shows the pictures between two of its acts, and they
-    were a third of these tests. What is to be painted stays noted."""
-    if screen is not screen.app.screen or not screen.app.is_headless:
-        _paint(screen)
-        return
-    screen._dirty_widgets.clear()
-    screen.app._update_mouse_over(screen)
-
-
-def _painting(act: Callable[..., Any]) -> Callable[..., Any]:
-    """Let an act of the pilot end with the picture of what it did."""
-
-    @wraps(act)
-    async def act_and_paint(pilot: Pilot[Any], *values: Any, **more: Any) -> Any:
-        result = await act(pilot, *values, **more)
-        app = pilot.app
-        if app._running and app._screen_stack:
-            with app.screen._context():
-                _paint(app.screen)
-        return result
-
-    return act_and_paint
-
-
-Screen._compositor_refresh = _note_what_changed
-for _name in ("press", "pause", "_post_mouse_events"):
-    setattr(Pilot, _name, _painting(getattr(Pilot, _name)))
 
 
 class Clock:

@@ -8,6 +8,7 @@ from scripted_run import busy_run, log_line, shown, until
 from geobatch_tui.tui.glance.throughput import Throughput
 from geobatch_tui.tui.parts.scroll_lines import ListHeading
 from geobatch_tui.tui.screens.dead import DeadScreen
+from geobatch_tui.tui.units.unit_screen import UnitsScreen
 from geobatch_tui.tui.widgets.causes import Causes
 from geobatch_tui.tui.widgets.inspector import Inspector
 from geobatch_tui.tui.widgets.letter_list import LetterList
@@ -46,12 +47,12 @@ async def test_run_screen_leads_to_what_is_clicked(console, script):
 
         await pilot.press("1")
         await pilot.click(LogPanel, offset=(4, lines - 2))
-        await until(lambda: app.screen.query("UnitTable"))
+        await until(lambda: isinstance(app.screen, UnitsScreen))
         await until(lambda: app.screen.table.position == 2 * 40 + 3)
 
         await pilot.press("1")
         await pilot.click(Workers, offset=(9, 2))
-        await until(lambda: app.screen.query("UnitTable"))
+        await until(lambda: isinstance(app.screen, UnitsScreen))
         await until(lambda: app.screen.table.position == 17 * 40 + 21)
 
 
