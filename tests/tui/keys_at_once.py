@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from textual import events
 
-CHARACTERS = {"space": " ", "colon": ":", "enter": "\r", "tab": "\t", "plus": "+", "minus": "-"}
+CHARACTERS = {
+    "slash": "/",
+    "space": " ",
+    "colon": ":",
+    "enter": "\r",
+    "tab": "\t",
+    "plus": "+",
+    "minus": "-",
+}
 
 
 def type_at_once(app, *keys):

@@ -117,10 +117,17 @@ MOVES: Final = frozenset(
 
 
 def bind(
-    identifier: str, action: str, *, show: bool = True, name: str = "", does: str = ""
+    identifier: str,
+    action: str,
+    *,
+    show: bool = True,
+    name: str = "",
+    does: str = "",
+    first: bool = False,
 ) -> Binding:
     """A binding of a key of the registry; with a name of its own in the footer, and what it does in
-    the help, if there are words that fit better there. Raises KeyError for an unknown id."""
+    the help, if there are words that fit better there. ``first``: it acts before keys behind it are
+    handed to the widget that has the focus. Raises KeyError for an unknown id."""
     key = KEYS[identifier]
     return Binding(
         key.key,
@@ -130,6 +137,7 @@ def bind(
         key_display=key.display,
         tooltip=does or key.help,
         id=identifier,
+        priority=first,
     )
 
 

@@ -97,7 +97,7 @@ class FilterBar(Horizontal):
         """Let the operator type."""
         self.add_class("-typing")
         field = self.query_one(Input)
-        field.focus()
+        self.screen.set_focus(field)  # at once, so that keys that are here already are typed
         field.action_end()
 
     def clear(self) -> None:

@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import getters, on
+from textual.actions import SkipAction
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Static
+from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from geobatch_tui.errors import GeobatchError
@@ -182,16 +183,19 @@ class Filtered(Frame):
 
     @on(FilterBar.Left)
     def _typed(self) -> None:
-        self.query_one(ScrollLines).focus()
+        self.set_focus(self.query_one(ScrollLines))
 
     def action_filter(self) -> None:
+        """Let the operator type a filter; in a field its key is a letter."""
+        if isinstance(self.focused, Input):
+            raise SkipAction
         self.bar.type()
 
     def action_back(self) -> None:
         """Go to the list; from there undo a step of the screen; else drop the filter."""
         lines = self.query_one(ScrollLines)
         if self.focused is not lines:
-            lines.focus()
+            self.set_focus(lines)
         elif not self.step_back():
             self.bar.clear()
 

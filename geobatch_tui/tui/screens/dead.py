@@ -62,7 +62,7 @@ class DeadScreen(Filtered, Remedies):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("retry", "retry_chosen"),
         bind("group", "group", does="Group by cause or place, or one by one"),
-        bind("filter", "filter"),
+        bind("filter", "filter", first=True),
         bind("copy", "copy"),
         bind("editor", "editor", show=False),
         bind("map.show", "map"),

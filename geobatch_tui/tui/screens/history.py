@@ -59,7 +59,7 @@ class HistoryScreen(Filtered):
         bind("run.start", "resume", name="Resume"),
         bind("run.clone", "clone"),
         bind("job.new", "new", show=False),
-        bind("filter", "filter"),
+        bind("filter", "filter", first=True),
         bind("sort", "sort", show=False),
         bind("sort.reverse", "reverse", show=False),
         bind("note", "note", show=False, does="A note of your own to the run"),

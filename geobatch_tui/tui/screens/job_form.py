@@ -60,7 +60,7 @@ class ConfigScreen(JobFiles):
         bind("run.start", "start"),
         bind("job.new", "new"),
         bind("job.toml", "toml"),
-        bind("filter", "filter"),
+        bind("filter", "filter", first=True),
         bind("step.result", "result"),
         bind("next", "chunk(1)", show=False),
         bind("previous", "chunk(-1)", show=False),

@@ -38,7 +38,7 @@ class LogScreen(Filtered, Page):
     HELP = "The log of the run. Lines that do not match the filter or the level are hidden."
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("follow", "follow"),
-        bind("filter", "filter"),
+        bind("filter", "filter", first=True),
         bind("detail.less", "level(1)", does="Graver lines only"),
         bind("detail.more", "level(-1)", does="Lines of the next lower level, too"),
         bind("next", "error(1)", does="The next error"),

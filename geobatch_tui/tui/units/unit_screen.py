@@ -53,7 +53,7 @@ class UnitsScreen(Filtered, Page):
         bind("sort", "sort(1)"),
         bind("sort.reverse", "reverse", show=False),
         bind("group", "group", name="Items/chunks", does="Items, or all chunks"),
-        bind("filter", "filter"),
+        bind("filter", "filter", first=True),
         bind("next", "outlier(1)", name="Outlier", does="The next one that stands out"),
         bind("map.show", "map"),
         bind("export", "export", name="CSV", does="Write what is listed as a table"),

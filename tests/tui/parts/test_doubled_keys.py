@@ -243,3 +243,19 @@ async def test_keys_behind_a_screen_that_opens_reach_it(console, script):
         assert app.screen.list.has_focus
         assert not isinstance(app.focused, Input)
         assert app.screen._grouping == 2
+
+
+async def test_a_filter_is_typed_in_one_burst_with_its_key(console, script):
+    """Its letters are no keys of the list, which open editors and dialogs."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        for mode in "3", "4":
+            type_at_once(app, mode)
+            await settle(pilot)
+            screen = app.screen
+            type_at_once(app, "slash", *"e/vil", "enter")
+            await settle(pilot)
+            assert screen.bar.chosen.text == "e/vil"
+            assert app.screen is screen
