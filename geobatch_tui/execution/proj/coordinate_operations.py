@@ -32,6 +32,7 @@ class Operations:
         accuracy: accuracy in metres of the first of ``pipelines``; below 0 if unknown.
         area: west, south, east, north of the area of use of the only operation, if that is a datum
             shift; else None. East is less than west across the antimeridian.
+        name: of the first of ``pipelines``, as :func:`name_of`.
     """
 
     pipelines: tuple[str, ...]
@@ -39,6 +40,7 @@ class Operations:
     best: bool
     accuracy: float = -1.0
     area: tuple[float, float, float, float] | None = None
+    name: str = ""
 
     @property
     def pipeline(self) -> str:
@@ -82,11 +84,18 @@ def between(src: object, dst: object, area: AreaOfInterest | None = None) -> Ope
         group.best_available,
         operations[0].accuracy if operations else -1.0,
         shift_area.bounds if shift_area else None,
+        name_of(operations[0]) if operations else "",
     )
 
 
-def _shifts(operation: Transformer) -> bool:
-    return any(step.type_name == "Transformation" for step in operation.operations or ())
+def name_of(operation: Transformer) -> str:
+    """Return the names of the datum shifts of an operation; of one without, its own."""
+    return " + ".join(_shifts(operation)) or str(operation.description)
+
+
+def _shifts(operation: Transformer) -> list[str]:
+    steps = operation.operations or ()
+    return [str(step.name) for step in steps if step.type_name == "Transformation"]
 
 
 @cache

@@ -27,6 +27,7 @@ from geobatch_tui.execution.raster.grid import pixel_grid, projection
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.proj.coordinate_operations import Operations
     from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
     from geobatch_tui.execution.raster.types import Pair
 
@@ -101,12 +102,11 @@ def _choose(placed: PixelGrid, dst_crs: CRS) -> DatumOperation:
         return DatumOperation(own)
     known = coordinate_operations.known(crs_lookup.wkt_of(own), crs_lookup.wkt_of(dst_crs))
     # The CRS of a file has no area of use: GDAL's text leaves it out.
-    is_near = _holds(projection.box_of(known.area), box) and _meets(
-        box, projection.area_of_use(dst_crs)
-    )
-    if known.pipeline and is_near and _is_from_greenwich(own):
-        return DatumOperation(own)
+    own_area, dst_area = projection.box_of(known.area), projection.area_of_use(dst_crs)
+    is_near = _meets(box, own_area) and _meets(box, dst_area)
     area = _area(box)
+    if known.pipeline and is_near and _is_from_greenwich(own):
+        return DatumOperation(own) if _holds(own_area, box) else _only(placed, dst_crs, known, area)
     try:
         by_area = Transformer.from_crs(own, dst_crs, always_xy=True, area_of_interest=area)
         by_area.transform(*placed.middle)
@@ -147,6 +147,11 @@ class _Sample:
         x, y = (np.where(inside, each, np.nan) for each in back)
         return cls(here, there, target, (x, y))
 
+    def is_moved_by(self, operation: Transformer) -> bool:
+        """Whether ``operation`` moves the points to the same places."""
+        there = projection.finite(*operation.transform(*self.here))
+        return self.is_met_by(there, _back(operation, self.target))
+
     def is_met_by(self, there: Pair, back: Pair) -> bool:
         """Whether others moved the points to the same places."""
         x, y = self.back
@@ -160,6 +165,21 @@ def _back(operation: Transformer, target: Pair) -> Pair:
     return projection.finite(*operation.transform(*target, direction=TransformDirection.INVERSE))
 
 
+def _only(
+    placed: PixelGrid, dst_crs: CRS, known: Operations, area: AreaOfInterest
+) -> DatumOperation:
+    """Return the only operation, whose area the source leaves: GDAL makes no shift out there."""
+    own, name = placed.crs, known.name
+    by_area = Transformer.from_crs(own, dst_crs, always_xy=True, area_of_interest=area)
+    if _Sample.of(placed, Transformer.from_pipeline(known.pipeline)).is_moved_by(by_area):
+        return DatumOperation(own)
+    return DatumOperation(own, name, known.accuracy, (_elsewhere(name),), elsewhere=True)
+
+
+def _elsewhere(name: str) -> str:
+    return f"gdalwarp takes {name!r} in a part of the source only; here all of it is moved by it"
+
+
 def _chosen(
     placed: PixelGrid, dst_crs: CRS, by_area: Transformer, used: Transformer
 ) -> DatumOperation:
@@ -168,21 +188,19 @@ def _chosen(
     ``by_area`` is PROJ's transformer for the area of the source, which may change its operation
     from point to point; ``used`` is the operation that it used in the middle.
     """
-    own, name = placed.crs, _name_of(used)
+    own, name = placed.crs, coordinate_operations.name_of(used)
     sample = _Sample.of(placed, used)
     there = projection.project(*sample.here, own, dst_crs)
-    there_by_area = projection.finite(*by_area.transform(*sample.here))
     if sample.is_met_by(there, projection.project(*sample.target, dst_crs, own)):
-        if sample.is_met_by(there_by_area, _back(by_area, sample.target)):
+        if sample.is_moved_by(by_area):
             return DatumOperation(own, name)
-        note = (
-            f"gdalwarp takes {name!r} in a part of the source only; here all of it is moved by it"
-        )
-        return DatumOperation(own, name, warnings=(note,), elsewhere=True)
+        return DatumOperation(own, name, warnings=(_elsewhere(name),), elsewhere=True)
     names = " to ".join(map(crs_lookup.named, (own, dst_crs)))
     several = f"PROJ knows several datum operations from {names}"
     # No shift in the middle is no reason to shift nothing elsewhere.
-    by_place = name.startswith(_BALLPARK) and _alike(there, there_by_area)
+    by_place = name.startswith(_BALLPARK) and _alike(
+        there, projection.finite(*by_area.transform(*sample.here))
+    )
     unbound = by_place or projection.centre_longitude(placed) is not None
     bound = None if unbound else _bound(used, own)
     if bound is None or not _is_obeyed(bound, dst_crs, sample.here, sample.there):
@@ -227,11 +245,6 @@ def _lacking(src: CRS, dst: CRS, area: AreaOfInterest, accuracy: float) -> tuple
     note = operations.missing_grid(crs_lookup.named(dst))
     stated = "unknown" if accuracy < 0 else f"{accuracy:g} m"
     return (f"{note}; the accuracy of the one used is {stated}",) if note else ()
-
-
-def _name_of(best: Transformer) -> str:
-    steps = [step.name for step in best.operations or () if step.type_name == _SHIFT]
-    return " + ".join(steps) or str(best.description)
 
 
 def _bound(best: Transformer, src: CRS) -> CRS | None:

@@ -94,6 +94,9 @@ def test_nothing_is_bound_without_need(src, dst, lon, lat, name):
         # Forward PROJ takes the Czech shift everywhere, back the Slovak one in its area.
         (5514, (2000.0, 0.0, -909000.0, 0.0, -2000.0, -929000.0), (241, 152), False),
         (5514, (2000.0, 0.0, -609000.0, 0.0, -2000.0, -1059000.0), (20, 20), None),
+        # The middle lies beside the area of the one shift, which moves nothing; and something.
+        (4258, (1.0, 0.0, -120.0, 0.0, -1.0, 60.0), (160, 40), None),
+        (2056, (1e4, 0.0, 2.0e6, 0.0, -1e4, 1.3e6), (60, 30), True),
     ],
 )
 def test_an_operation_that_changes_within_a_source_is_said(code, transform, size, elsewhere):
