@@ -96,8 +96,7 @@ class FilterBar(Horizontal):
     def type(self) -> None:
         """Let the operator type."""
         self.add_class("-typing")
-        field = self.query_one(Input)
-        self.screen.set_focus(field)  # at once, so that keys that are here already are typed
+        self.screen.set_focus(field := self.query_one(Input))  # at once: keys behind are typed
         field.action_end()
 
     def clear(self) -> None:

@@ -1,5 +1,4 @@
-"""Bases of the console's screens: with breakpoints, with a run, with a filtered list; and a box of
-text on them."""
+"""Bases of the console's screens: with breakpoints, a run, a filtered list, a box of text."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.console_app import Target
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.line_widget import Follower
-from geobatch_tui.tui.parts.scroll_lines import ScrollLines
+from geobatch_tui.tui.parts.scroll_lines import ListHeading, ScrollLines
 from geobatch_tui.tui.run.model import Delta
 
 if TYPE_CHECKING:
@@ -186,8 +185,7 @@ class Filtered(Frame):
         self.set_focus(self.query_one(ScrollLines))
 
     def action_filter(self) -> None:
-        """Let the operator type a filter; in a field its key is a letter."""
-        if isinstance(self.focused, Input):
+        if isinstance(self.focused, Input):  # its key is a letter there
             raise SkipAction
         self.bar.type()
 
@@ -198,6 +196,28 @@ class Filtered(Frame):
             self.set_focus(lines)
         elif not self.step_back():
             self.bar.clear()
+
+
+class Sorted(Filtered):
+    """A filtered list that is sorted by one of ``sorts``, or the other way round."""
+
+    sorts: ClassVar[Sequence[str]]
+    _sort: str
+    _backwards = False
+
+    def action_sort(self) -> None:
+        self._sort = self.sorts[(self.sorts.index(self._sort) + 1) % len(self.sorts)]
+        self.refilter()
+
+    def action_reverse(self) -> None:
+        self._backwards = not self._backwards
+        self.refilter()
+
+    @on(ListHeading.Clicked)
+    def _sort_by(self, message: ListHeading.Clicked) -> None:
+        self._backwards = message.sort == self._sort and not self._backwards
+        self._sort = message.sort
+        self.refilter()
 
 
 class TextBox(VerticalScroll, can_focus=True):

@@ -30,7 +30,7 @@ from geobatch_tui.tui.letters.look_tasks import wanted, what_it_got
 from geobatch_tui.tui.letters.previewer import Previewer, Unseen
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
-from geobatch_tui.tui.parts.page import Filtered, ListBox
+from geobatch_tui.tui.parts.page import ListBox, Sorted
 from geobatch_tui.tui.parts.scroll_lines import ListHeading, ScrollLines
 from geobatch_tui.tui.screens.remedies import Remedies
 from geobatch_tui.tui.widgets.inspector import Inspector, whole
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.run.model import Delta
 
 
-class DeadScreen(Filtered, Remedies):
+class DeadScreen(Sorted, Remedies):
     """Mode ``dead``.
 
     Args:
@@ -57,6 +57,7 @@ class DeadScreen(Filtered, Remedies):
         dossier: what was read of the letter under the cursor; None: it is to be read.
     """
 
+    sorts = SORTS
     BINDING_GROUP_TITLE = "Dead letters"
     HELP = "What was given up. Mark letters or stand on a group, then retry, export or map them."
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -112,7 +113,6 @@ class DeadScreen(Filtered, Remedies):
         self.listing = Listing()
         self._grouping = 0
         self._sort = SORTS[0]
-        self._backwards = False
         self._band = 0
         self._pictured: tuple[int, int, bool] | None = None
         self._got = False
@@ -218,20 +218,6 @@ class DeadScreen(Filtered, Remedies):
     def action_group(self) -> None:
         """Group by cause, by place, or not at all."""
         self._grouping = (self._grouping + 1) % len(GROUPINGS)
-        self.refilter()
-
-    def action_sort(self) -> None:
-        self._sort = SORTS[(SORTS.index(self._sort) + 1) % len(SORTS)]
-        self.refilter()
-
-    def action_reverse(self) -> None:
-        self._backwards = not self._backwards
-        self.refilter()
-
-    @on(ListHeading.Clicked)
-    def _sort_by(self, message: ListHeading.Clicked) -> None:
-        self._backwards = message.sort == self._sort and not self._backwards
-        self._sort = message.sort
         self.refilter()
 
     def list_cause(self, dead_id: int) -> None:

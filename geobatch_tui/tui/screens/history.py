@@ -23,7 +23,7 @@ from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.console_app import Target
 from geobatch_tui.tui.parts.filter_bar import FilterBar, part_of
 from geobatch_tui.tui.parts.key_bar import KeyBar
-from geobatch_tui.tui.parts.page import Filtered, ListBox, TextBox
+from geobatch_tui.tui.parts.page import ListBox, Sorted, TextBox
 from geobatch_tui.tui.parts.scroll_lines import ListHeading, ScrollLines
 from geobatch_tui.tui.run.past_runs import ASCENDING, FIELDS, SORTS, gather, paces
 from geobatch_tui.tui.screens.report_dialog import report
@@ -50,9 +50,10 @@ _NOTHING: Final = (
 )
 
 
-class HistoryScreen(Filtered):
+class HistoryScreen(Sorted):
     """Mode ``history``."""
 
+    sorts = tuple(SORTS)
     BINDING_GROUP_TITLE = "History"
     HELP = "Runs of this user, the last begun first. Mark two to compare them."
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -83,7 +84,6 @@ class HistoryScreen(Filtered):
         self._runs: list[PastRun] = []
         self._read = self._looking = self._stale = False
         self._sort = next(iter(SORTS))
-        self._backwards = False
         self._paces: dict[tuple[str, str], tuple[float, ...]] = {}
         self._paced: dict[tuple[str, str], tuple[str, int]] = {}
         self._found: list[PastRun] = []
@@ -195,23 +195,6 @@ class HistoryScreen(Filtered):
         run = self.list.current
         if run is not None and run.row is not None:
             self.app.open(Watch(run.directory))
-
-    def action_sort(self) -> None:
-        """Sort by the next column."""
-        names = [*SORTS]
-        self._sort = names[(names.index(self._sort) + 1) % len(names)]
-        self.refilter()
-
-    def action_reverse(self) -> None:
-        """Sort the other way round."""
-        self._backwards = not self._backwards
-        self.refilter()
-
-    @on(ListHeading.Clicked)
-    def _sort_by(self, message: ListHeading.Clicked) -> None:
-        self._backwards = message.sort == self._sort and not self._backwards
-        self._sort = message.sort
-        self.refilter()
 
     @work(exclusive=True, group="note", exit_on_error=False)
     async def action_note(self) -> None:
