@@ -187,6 +187,13 @@ async def test_exactly_the_guilty_among_300(tmp_path):
     )
 
 
+async def ten_more(disturbed, running):
+    """Wait until ten more chunks are done, or the run is."""
+    before = done(disturbed.out)
+    while done(disturbed.out) < before + 10 and not running.done():
+        await asyncio.sleep(0.1)
+
+
 async def test_thirty_dask_workers_are_killed(tmp_path):
     """No chunk is blamed, none is lost, none is doubled."""
     op = {"chunks": 2000, "milliseconds": 40}
@@ -196,9 +203,7 @@ async def test_thirty_dask_workers_are_killed(tmp_path):
         killed = 0
         chance = random.Random(7)
         while killed < 30 and not running.done():
-            before = done(disturbed.out)
-            while done(disturbed.out) < before + 10 and not running.done():
-                await asyncio.sleep(0.1)
+            await ten_more(disturbed, running)
             if alive := pids(made):
                 os.kill(chance.choice(alive), signal.SIGKILL)
                 killed += 1
@@ -227,9 +232,7 @@ async def test_thirty_nannies_are_killed(tmp_path):
             killed = 0
             chance = random.Random(7)
             while killed < 30 and not running.done():
-                before = done(disturbed.out)
-                while done(disturbed.out) < before + 10 and not running.done():
-                    await asyncio.sleep(0.1)
+                await ten_more(disturbed, running)
                 at = chance.randrange(len(nannies))
                 nannies[at].kill()
                 nannies[at].wait()
