@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import LedgerCorruptError
@@ -43,7 +43,11 @@ FIGURES: Final[Mapping[str, str]] = {
     "ended": "ended",
 }
 #: Since which schema the ledger knows it; a reader migrates none.
-_SINCE: Final = {"undefined": 4, **dict.fromkeys(("reading", "writing", "worker", "ended"), 6)}
+_SINCE: Final = {
+    "undefined": 4,
+    **dict.fromkeys(("reading", "writing", "worker", "ended"), 6),
+    "host": 7,
+}
 
 _OUTLINE: Final = """
 SELECT item_id, state, first_chunk, n_chunks, key,
@@ -154,6 +158,13 @@ class ColumnReader:
         version = int(self._scalar("PRAGMA user_version"))
         known = (FIGURES[name] if _SINCE.get(name, 0) <= version else "0" for name in names)
         return ", ".join(known)
+
+    def _columns(self, record: type) -> str:
+        """List the columns that a table has for a record; empty texts in place of those that an
+        older ledger does not have."""
+        version = int(self._scalar("PRAGMA user_version"))
+        names = (field.name for field in fields(record))
+        return ", ".join(name if _SINCE.get(name, 0) <= version else "''" for name in names)
 
     def _spans(self, column: str, first: int, count: int) -> Iterator[tuple[int, int, list[Row]]]:
         """Read ids and a column of chunks, some at a time: first id, end, and rows of each."""

@@ -20,7 +20,6 @@ from geobatch_tui.ledger.schema.rows import (
     OPEN_ITEM,
     UPLOADS,
     Row,
-    columns_of,
     document,
     item_of,
     iter_items,
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class RunRow:
     """A run. ``state`` is ``running`` until it ends, and ``crashed`` if a later run found it so.
-    ``t0``, ``t1`` are UNIX times. The counts are of this run alone: chunks ``n_done``,
-    ``n_dead``; failed attempts ``n_retry``; ``seconds`` of work in workers."""
+    ``t0``, ``t1`` are UNIX times, ``host`` is that of the engine. The counts are of this run alone:
+    chunks ``n_done``, ``n_dead``; failed attempts ``n_retry``; ``seconds`` of work in workers."""
 
     epoch: int
     run_id: str
@@ -57,6 +56,7 @@ class RunRow:
     bytes_in: int
     bytes_out: int
     seconds: float
+    host: str = ""
 
     @property
     def totals(self) -> tuple[int, int, int, int]:
@@ -89,7 +89,7 @@ class ItemCounts(TypedDict):
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
     """A failed attempt at a chunk. ``t`` is UNIX time; ``attempts``, ``crashes`` and ``strikes``
-    are the counts after it."""
+    are the counts after it; ``host`` is that of the node of a cluster, else empty."""
 
     chunk_id: int
     epoch: int
@@ -99,6 +99,7 @@ class AttemptRow:
     strikes: int
     error_class: str
     message: str
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,6 @@ class EventRow:
 
 
 _PAGE: Final = 512
-
-_RUN: Final = f"SELECT {columns_of(RunRow)} FROM run ORDER BY epoch DESC"
 
 _CHUNK: Final = """
 SELECT c.chunk_id, c.item_id, c.state, c.attempts, c.crashes, c.strikes, c.not_before, spool.name,
@@ -155,12 +154,12 @@ class LedgerReader(ColumnReader):
 
     def run(self) -> RunRow | None:
         """Read the newest run; None before the first."""
-        rows = self._rows(_RUN + " LIMIT 1")
-        return _run_of(rows[0]) if rows else None
+        return next(iter(self.runs(1)), None)
 
-    def runs(self) -> list[RunRow]:
-        """Read every run, newest first."""
-        return [_run_of(row) for row in self._rows(_RUN)]
+    def runs(self, limit: int = -1) -> list[RunRow]:
+        """Read every run, or so many, newest first."""
+        sql = f"SELECT {self._columns(RunRow)} FROM run ORDER BY epoch DESC LIMIT ?"
+        return [_run_of(row) for row in self._rows(sql, (limit,))]
 
     def counts(self) -> Counts:
         """Read the number of chunks by state: one row, nothing is counted."""
@@ -320,14 +319,14 @@ class LedgerReader(ColumnReader):
 
     def attempts(self, chunk_id: int) -> list[AttemptRow]:
         """Read the failed attempts at a chunk, oldest first."""
-        columns = columns_of(AttemptRow)
+        columns = self._columns(AttemptRow)
         sql = f"SELECT {columns} FROM attempt WHERE chunk_id = ? ORDER BY attempt_id"
         return [AttemptRow(*row) for row in self._rows(sql, (chunk_id,))]
 
     def events(self, after_seq: int = 0, limit: int = _PAGE) -> list[EventRow]:
         """Read the events above ``after_seq`` that the ring still holds, in order."""
         rows = self._rows(
-            f"SELECT {columns_of(EventRow)} FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
+            f"SELECT {self._columns(EventRow)} FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
             (after_seq, limit),
         )
         return [

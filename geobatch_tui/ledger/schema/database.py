@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-VERSION: Final = 6
+VERSION: Final = 7
 _HEAD: Final = 100  #: bytes of the header of an SQLite database
 _BUSY_MS: Final = 5_000
 _PATIENT_MS: Final = 60_000

@@ -62,6 +62,13 @@ def _stage_times(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE chunk ADD COLUMN ended REAL NOT NULL DEFAULT 0")
 
 
+def _hosts(connection: sqlite3.Connection) -> None:
+    """Keep the host that a run's engine was on, and the host of the node of a cluster on which an
+    attempt failed; empty where that is not known, or the run had no cluster."""
+    for table in ("run", "attempt"):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN host TEXT NOT NULL DEFAULT ''")
+
+
 #: From each version to the next.
 MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {
     0: _create,
@@ -70,4 +77,5 @@ MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {
     3: _undefined_pixels,
     4: _uploads,
     5: _stage_times,
+    6: _hosts,
 }

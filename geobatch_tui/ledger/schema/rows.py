@@ -101,11 +101,6 @@ SELECT {", ".join(_ELSEWHERE.get(name, name) for name in ITEM_FIELDS)}
 FROM item AS i LEFT JOIN item_count USING (item_id) LEFT JOIN doc ON doc_id = params_doc WHERE """
 
 
-def columns_of(record: type) -> str:
-    """List the columns of a table that has a column for each field of ``record``."""
-    return ", ".join(field.name for field in fields(record))
-
-
 def item_of(row: Row) -> ItemRow:
     """Make an item of a row of ``ITEM``."""
     values = dict(zip(ITEM_FIELDS, row, strict=True))

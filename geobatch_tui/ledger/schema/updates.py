@@ -146,7 +146,8 @@ class ChunkDone:
 
 @dataclass(frozen=True, slots=True)
 class ChunkWaiting:
-    """Tried and lost, but not given up. ``not_before`` is UNIX time; 0 means at once."""
+    """Tried and lost, but not given up. ``not_before`` is UNIX time; 0 means at once. ``host``: of
+    the node of a cluster that it was tried on."""
 
     chunk_id: int
     attempts: int
@@ -155,6 +156,7 @@ class ChunkWaiting:
     not_before: float
     error_class: str
     message: str
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

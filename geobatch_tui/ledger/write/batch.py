@@ -162,16 +162,16 @@ class Batch:
         counts = (update.attempts, update.crashes, update.strikes)
         state = int(ChunkState.RETRY_WAIT)
         self._rows.waits[chunk] = (chunk, state, *counts, update.not_before)
-        self._attempt(chunk, counts, update.error_class, update.message)
+        self._attempt(chunk, counts, update.error_class, update.message, update.host)
         self._sums["n_retry"] += 1
         self._event("retry", None, chunk, {"error_class": update.error_class})
 
     def _attempt(
-        self, chunk: int, counts: tuple[int, int, int | None], error: str, message: str
+        self, chunk: int, counts: tuple[int, int, int | None], error: str, message: str, host: str
     ) -> None:
-        text = prose_text(message[:MESSAGE_LENGTH])
+        texts = (error, message[:MESSAGE_LENGTH], host)
         self._rows.attempts.append(
-            (chunk, self._epoch, self._now, *counts, prose_text(error), text)
+            (chunk, self._epoch, self._now, *counts, *map(prose_text, texts))
         )
 
     def _done(self, update: ChunkDone) -> None:
@@ -221,7 +221,8 @@ class Batch:
             self._rows.deads[chunk] = update
             message = str(update.record.get("error_message", ""))
             counts = (update.attempts, update.crashes, None)
-            self._attempt(chunk, counts, update.error_class, message)
+            host = str(update.record.get("host", ""))
+            self._attempt(chunk, counts, update.error_class, message, host)
             self._sums["n_dead"] += 1
         self._event("dead", update.item_id, chunk, {"error_class": update.error_class})
 

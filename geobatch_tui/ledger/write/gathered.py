@@ -69,10 +69,10 @@ INSERT OR REPLACE INTO dead
 _FORGET_FEATURES: Final = """
 DELETE FROM dead WHERE feature >= 0 AND chunk_id IN (SELECT value FROM json_each(?))"""
 _ATTEMPT: Final = """
-INSERT INTO attempt (chunk_id, epoch, t, attempts, crashes, strikes, error_class, message)
+INSERT INTO attempt (chunk_id, epoch, t, attempts, crashes, strikes, error_class, message, host)
     SELECT column1, column2, column3, column4, column5,
         coalesce(column6, (SELECT strikes FROM chunk WHERE chunk_id = column1), 0),
-        CAST(column7 AS TEXT), CAST(column8 AS TEXT)
+        CAST(column7 AS TEXT), CAST(column8 AS TEXT), CAST(column9 AS TEXT)
     FROM {d} WHERE column1 IS NOT NULL"""
 _ITEM: Final = f"""
 INSERT INTO item ({", ".join(_ITEM_COLUMNS)}, params_doc)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from contextlib import contextmanager, suppress
@@ -91,12 +92,13 @@ class Ledger:
         Also sets aside the reserve, where there is space for it.
         """
         self.reserve.ensure()
+        host = os.uname().nodename
         with self._transaction():
             epoch = 1 + int(scalar(self._connection, "SELECT ifnull(max(epoch), 0) FROM run"))
             self._connection.execute(
-                "INSERT INTO run (epoch, run_id, state, t0, job, versions)"
-                " VALUES (?, ?, 'running', ?, ?, ?)",
-                (epoch, run_id, time.time(), json_text(job), json_text(versions)),
+                "INSERT INTO run (epoch, run_id, state, t0, job, versions, host)"
+                " VALUES (?, ?, 'running', ?, ?, ?, ?)",
+                (epoch, run_id, time.time(), json_text(job), json_text(versions), host),
             )
             self._note("run_started", {"run_id": run_id, "epoch": epoch})
         self.epoch = epoch

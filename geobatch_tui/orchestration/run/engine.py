@@ -276,17 +276,10 @@ class Engine(Listener):
     def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None:
         if unit.kind is u.Kind.CHUNK:
             self._stop_counting(unit.ident)
-            self._session.put(
-                lu.ChunkWaiting(
-                    unit.ident,
-                    unit.attempts,
-                    unit.crashes,
-                    unit.strikes,
-                    time.time() + delay if delay else 0.0,
-                    failure.error_class,
-                    failure.message,
-                )
-            )
+            counts = (unit.attempts, unit.crashes, unit.strikes)
+            start = time.time() + delay if delay else 0.0
+            why = (failure.error_class, failure.message, str(failure.evidence.get("host") or ""))
+            self._session.put(lu.ChunkWaiting(unit.ident, *counts, start, *why))
         self._log_unit("chunk.retry", "warning", unit, failure=failure, delay_s=round(delay, 3))
 
     def buried(self, unit: u.Unit, failure: Failure) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
@@ -30,6 +31,7 @@ def about(run: PastRun) -> Content:
     parts: list[tuple[str, str] | str] = [
         (f"{run.fields()['dir']}\n", "bold"),
         f"run {run.run_id}  {run.kind}  {run.state}",
+        f"  on {run.host}" if run.host not in {"", os.uname().nodename} else "",
         f"  exit {row.exit_code}" if row.exit_code is not None else "",
         f"  took {figures.duration(run.seconds)}" if run.seconds is not None else "",
         f"  {safe(row.reason)}\n" if row.reason else "\n",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.read.reader import RunRow
 
 FIELDS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("job", "state", "dir", "run", "kind", "note"), "text"),
+    **dict.fromkeys(("job", "state", "dir", "run", "kind", "host", "note"), "text"),
     **dict.fromkeys(("done", "dead"), "number"),
 }
 #: What runs can be sorted by: the largest or the last first, names from A on.
@@ -102,6 +102,11 @@ class PastRun:
         return safe(self.row.run_id) if self.row else ""
 
     @property
+    def host(self) -> str:
+        """The host that its engine was on; empty where an earlier geobatch ran it."""
+        return safe(self.row.host) if self.row else ""
+
+    @property
     def key(self) -> tuple[str, str]:
         """Key of the run among all runs."""
         return str(self.directory), self.row.run_id if self.row else ""
@@ -120,6 +125,7 @@ class PastRun:
             "dir": safe(self.place or str(self.directory)),
             "run": self.run_id,
             "kind": self.kind,
+            "host": self.host,
             "note": self.remark,
             "done": row.n_done if row else 0,
             "dead": row.n_dead if row else 0,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.ledger.read.reader import AttemptRow
     from geobatch_tui.tui.letters.dossier import Dossier
 
 _SHOWN_BLOCKS: Final = 12
@@ -103,14 +104,19 @@ def what(found: Dossier) -> Content:
         lines.append(Content.assemble(("$ ", "bold $accent"), found.command))
     lines += [
         Content.styled(
-            f"  {attempt.attempts:>3}  {fmt.clock(attempt.t)}  {harmless(attempt.error_class)}: "
-            f"{harmless(attempt.message)}",
+            f"  {attempt.attempts:>3}  {fmt.clock(attempt.t)}  {_host(attempt)}"
+            f"{harmless(attempt.error_class)}: {harmless(attempt.message)}",
             "$quiet",
         )
         for attempt in (found.attempts if len(found.attempts) > 1 else ())
     ]
     lines += _around(found)
     return Content("\n").join(lines)
+
+
+def _host(attempt: AttemptRow) -> str:
+    """Return the host of an attempt on a cluster, with the space behind it."""
+    return f"{harmless(attempt.host)}  " if attempt.host else ""
 
 
 def _known(found: Dossier) -> list[Content]:

@@ -68,13 +68,27 @@ def test_a_ledger_of_schema_1_is_read_and_brought_up_to_date(state):
             "INSERT INTO dead (item_id, chunk_id, t, attempts, crashes, error_class, record)"
             " VALUES (1, 1, 0, 1, 0, 'E', '{}')"
         )
+        old.execute(
+            "INSERT INTO attempt (chunk_id, epoch, t, attempts, crashes, strikes, error_class,"
+            " message) VALUES (1, 1, 0, 1, 0, 0, 'E', 'm')"
+        )
+        old.execute(
+            "INSERT INTO run (epoch, run_id, state, t0, job, versions)"
+            " VALUES (1, 'r', 'done', 0, '{}', '{}')"
+        )
     with LedgerReader(state.ledger) as reader:
         assert [letter.feature for letter in reader.letters()] == [-1]
         assert list(reader.figures("undefined", 1, 1)) == [0]  # not counted then
         assert reader.table_of(("reading", "ended"), [1, 2]) == {1: (0, 0)}
+        assert [(run.run_id, run.host) for run in reader.runs()] == [("r", "")]
+        assert [(attempt.message, attempt.host) for attempt in reader.attempts(1)] == [("m", "")]
     ledger = Ledger.open(state.ledger, state.output_dir)
+    ledger.begin_run("s", {}, {})
     with LedgerReader(state.ledger) as reader:
         assert [(letter.chunk_id, letter.feature) for letter in reader.letters()] == [(1, -1)]
+        hosts = [(run.run_id, run.host) for run in reader.runs()]
+        assert hosts == [("s", os.uname().nodename), ("r", "")]
+        assert [(attempt.message, attempt.host) for attempt in reader.attempts(1)] == [("m", "")]
     ledger.close()
     assert raw(state.ledger, "PRAGMA user_version") == [(database.VERSION,)]
 

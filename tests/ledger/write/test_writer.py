@@ -65,7 +65,7 @@ def test_a_chunk_passes_through_its_states(ledger, reader, item, done):
     ledger.apply([ChunkStarted(1)])
     assert states(reader, 1) == ["RUNNING", "PENDING"]
     assert reader.busy() == {1: ChunkState.RUNNING}
-    ledger.apply([ChunkWaiting(1, 1, 0, 1, 99.5, "RemoteIOError", "503")])
+    ledger.apply([ChunkWaiting(1, 1, 0, 1, 99.5, "RemoteIOError", "503", "far")])
     chunk = reader.chunk(1)
     assert chunk is not None
     assert (chunk.state, chunk.attempts, chunk.strikes) == (ChunkState.RETRY_WAIT, 1, 1)
@@ -78,6 +78,7 @@ def test_a_chunk_passes_through_its_states(ledger, reader, item, done):
     assert (chunk.spool, chunk.offset, chunk.length, chunk.crc32) == ("s", 7, 9, 4_294_967_295)
     attempt = reader.attempts(1)[0]
     assert (attempt.error_class, attempt.message, attempt.strikes) == ("RemoteIOError", "503", 1)
+    assert attempt.host == "far"
     assert reader.chunk(99) is None
     assert reader.audit() == []
 
