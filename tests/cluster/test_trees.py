@@ -292,7 +292,7 @@ async def test_the_engine_is_killed_twenty_times(tmp_path):
                 await asyncio.sleep(0.1)
             waited.append(time.monotonic() - began)
         result = await killed.run()
-    assert max(waited) < 15, "ten seconds on a machine that is free"
+    assert max(waited) < 10, waited
     assert (result.exit_code, result.counts["dead"]) == (0, 0)
     assert killed.tree() == await whole_tree(tmp_path / "whole", op | {"milliseconds": 0})
 

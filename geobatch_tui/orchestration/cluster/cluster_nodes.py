@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import VersionSkewError
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.cluster.node_facts import differences
 from geobatch_tui.orchestration.cluster.node_figures import Pulse
+from geobatch_tui.orchestration.cluster.on_node.node_facts import differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

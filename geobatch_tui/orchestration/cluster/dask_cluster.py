@@ -15,11 +15,10 @@ import distributed
 from geobatch_tui.errors import ClusterError, PreflightError
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.cluster import cluster_node
 from geobatch_tui.orchestration.cluster.cluster_nodes import Node, Refused, hosts, judge
-from geobatch_tui.orchestration.cluster.node_facts import facts
+from geobatch_tui.orchestration.cluster.on_node.node_facts import describe, facts
+from geobatch_tui.orchestration.cluster.on_node.view_proof import look, sample
 from geobatch_tui.orchestration.cluster.started_cluster import started
-from geobatch_tui.orchestration.cluster.view_proof import look, sample
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -50,24 +49,31 @@ class DaskCluster:
         place: DaskSection,
         operation: str,
         started: StartedCluster | None = None,
+        *,
+        data: str = "",
     ) -> None:
         self.client = client
         self.started = started
         self.address = place.cluster if started is None else started.address
         self.nodes: dict[str, Node] = {}
         self.refused: dict[str, Refused] = {}
-        self._operation = operation
+        self._operation, self._data = operation, data
         self._processes = place.processes
-        self._ours: Mapping[str, str] = facts(operation)["versions"]
+        self._ours: Mapping[str, str] = {}
         self._count = 0
 
     @classmethod
     @contextlib.asynccontextmanager
     async def joined(
-        cls, place: DaskSection, operation: str, say: Callable[[str, str], None] | None = None
+        cls,
+        place: DaskSection,
+        operation: str,
+        say: Callable[[str, str], None] | None = None,
+        *,
+        data: str = "",
     ) -> AsyncIterator[DaskCluster]:
         """Connect to a cluster, for jobs of an operation, and leave it at the end. ``say`` is told
-        what is waited for.
+        what is waited for; ``data`` is what nodes are to load for a run at once.
 
         Raises:
             ClusterError: the scheduler does not answer, or no node may work.
@@ -80,7 +86,7 @@ class DaskCluster:
                 made = await stack.enter_async_context(started(place, security))
                 address, security = made.address, made.security or security
             client = await stack.enter_async_context(_client(address, security))
-            cluster = cls(client, place, operation, made)
+            cluster = cls(client, place, operation, made, data=data)
             if say is not None and place.is_started_by_class:
                 workers = plural(place.least, "Dask worker")
                 text = f"asked {safe(place.cluster)} for {workers}: waits for the first"
@@ -121,7 +127,7 @@ class DaskCluster:
             and address not in self.refused
             and worker.get("status") == "running"
         ]
-        answers = await self.ask(fresh, cluster_node.describe, self._operation)
+        answers = await self._described(fresh) if fresh else {}
         shared = hosts([*answers.values(), *({"host": node.host} for node in self.nodes.values())])
         found = []
         for address, answer in answers.items():
@@ -147,11 +153,18 @@ class DaskCluster:
                 found.append(node)
         return found
 
+    async def _described(self, addresses: Sequence[str]) -> dict[str, Any]:
+        """Ask Dask workers what they are, and find out meanwhile what the engine is."""
+        asking = asyncio.ensure_future(self.ask(addresses, describe, self._operation, self._data))
+        if not self._ours:
+            self._ours = (await asyncio.to_thread(facts, self._operation))["versions"]
+        return await asking
+
     async def ask(
         self, addresses: Sequence[str], function: Callable[..., object], *arguments: object
     ) -> dict[str, Any]:
-        """Call a function of :mod:`cluster_node` on nodes; return what each answered, or its error.
-        None stands for no answer."""
+        """Call a function of this package on nodes; return what each answered, or its error. None
+        stands for no answer."""
         if not addresses:
             return {}
         results: dict[str, Any] = dict.fromkeys(addresses)

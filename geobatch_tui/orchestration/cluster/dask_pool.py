@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from geobatch_tui.errors import OperationError, WorkerCrashError
 from geobatch_tui.execution.protocol import wire
 from geobatch_tui.execution.runtime import classify
-from geobatch_tui.orchestration.cluster import cluster_node
 from geobatch_tui.orchestration.cluster.membership import Heard, Membership
+from geobatch_tui.orchestration.cluster.on_node import cluster_node
 from geobatch_tui.orchestration.cluster.slot import Slot, named
 from geobatch_tui.orchestration.schedule.events import Resized, WorkerUp
 from geobatch_tui.orchestration.schedule.verdicts import failure_of

@@ -17,7 +17,7 @@ from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.stores import store_settings
 from geobatch_tui.execution.stores.store_settings import SECRETS
 from geobatch_tui.ledger.schema.updates import Noted
-from geobatch_tui.orchestration.cluster.view_proof import Token, sample
+from geobatch_tui.orchestration.cluster.on_node.view_proof import Token, sample
 from geobatch_tui.orchestration.plan.plan_report import WORKER_BYTES
 from geobatch_tui.orchestration.plan.resources import (
     CHUNK_FLOOR,
@@ -65,7 +65,8 @@ async def joined(
     require_distributed()
     from geobatch_tui.orchestration.cluster.dask_cluster import DaskCluster
 
-    async with DaskCluster.joined(job.dask, job.op.name, say) as cluster:
+    data = "" if say is None else get_operation(job.op.name).data
+    async with DaskCluster.joined(job.dask, job.op.name, say, data=data) as cluster:
         yield cluster
 
 
@@ -145,9 +146,9 @@ async def open_pool(
     write += linked_for_outputs(output_dir, inputs)
     if cluster is None:
         return resources.make_pool(root, write, inputs)
-    from geobatch_tui.orchestration.cluster.cluster_node import Orders
     from geobatch_tui.orchestration.cluster.dask_pool import DaskPool
     from geobatch_tui.orchestration.cluster.membership import Membership
+    from geobatch_tui.orchestration.cluster.on_node.cluster_node import Orders
     from geobatch_tui.orchestration.cluster.scaling import Scaling
 
     stores = store_settings.current()

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import ClusterError
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.cluster import cluster_node
 from geobatch_tui.orchestration.cluster.cluster_nodes import Refused
 from geobatch_tui.orchestration.cluster.node_figures import GONE, Gone
+from geobatch_tui.orchestration.cluster.on_node import cluster_node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from geobatch_tui.errors import GeobatchError
     from geobatch_tui.orchestration.cluster.cluster_nodes import Node
     from geobatch_tui.orchestration.cluster.dask_cluster import DaskCluster
+    from geobatch_tui.orchestration.cluster.on_node.view_proof import Seen, Token
     from geobatch_tui.orchestration.cluster.scaling import Scaling
-    from geobatch_tui.orchestration.cluster.view_proof import Seen, Token
 
 #: Seconds between two looks at which nodes there are, if no event told of one.
 SCAN = 3.0
@@ -209,7 +209,8 @@ class Membership:
     async def _beat(self, node: Node) -> None:
         """Tell a node that the engine lives, and hear how it is, as long as it is there."""
         while self.nodes.get(node.address) is node:
-            answers = await self._cluster.ask([node.address], cluster_node.beat, self._orders.run)
+            ask = (cluster_node.beat, self._orders.run, node.memory)
+            answers = await self._cluster.ask([node.address], *ask)
             said = answers[node.address]
             if isinstance(said, dict):
                 node.pulse.take(said, asyncio.get_running_loop().time())

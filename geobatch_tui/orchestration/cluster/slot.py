@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from geobatch_tui.execution.protocol import wire
 from geobatch_tui.execution.protocol.messages import Outcome
 from geobatch_tui.execution.worker.process import TASKS
-from geobatch_tui.orchestration.cluster import cluster_node
+from geobatch_tui.orchestration.cluster.on_node import cluster_node
 from geobatch_tui.orchestration.workers.process_pool import unreadable
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Slot:
         frame = wire.pack(TASKS, tuple(tasks))
         self.leases += 1
         self.sent += len(tasks)
-        key = f"geobatch-{run}-{self.number}-{self.leases}"
+        key = f"{cluster_node.lease_key(run)}{self.number}-{self.leases}"
         return client.submit(
             cluster_node.lease,
             run,

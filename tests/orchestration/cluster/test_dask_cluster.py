@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from geobatch_tui.config.cluster.dask_section import DaskSection
 from geobatch_tui.orchestration.cluster.dask_cluster import DaskCluster
-from geobatch_tui.orchestration.cluster.node_facts import facts
+from geobatch_tui.orchestration.cluster.on_node.node_facts import facts
 
 GIB = 1 << 30
 OPERATION = "raster.reproject"

@@ -13,12 +13,13 @@ from geobatch_tui.config.cluster.dask_section import DaskSection
 from geobatch_tui.errors import ClusterError
 from geobatch_tui.execution.protocol import wire
 from geobatch_tui.execution.protocol.messages import Failure, Outcome
-from geobatch_tui.orchestration.cluster import cluster_node, membership
+from geobatch_tui.orchestration.cluster import membership
 from geobatch_tui.orchestration.cluster.cluster_nodes import Node
 from geobatch_tui.orchestration.cluster.dask_pool import DaskPool
 from geobatch_tui.orchestration.cluster.membership import Membership
+from geobatch_tui.orchestration.cluster.on_node import cluster_node
+from geobatch_tui.orchestration.cluster.on_node.view_proof import Token
 from geobatch_tui.orchestration.cluster.scaling import Scaling
-from geobatch_tui.orchestration.cluster.view_proof import Token
 from geobatch_tui.orchestration.schedule import events as u
 
 MIB = 1 << 20
@@ -453,6 +454,17 @@ async def test_an_operator_scales(rig):
     assert owned.calls[-1] == [node.ident]
     assert made.lost == [(node, "")]
     assert not (await rig(1)).pool.wish(3), "a cluster of others is not scaled"
+
+
+async def test_a_node_hears_of_less_memory(rig, monkeypatch):
+    """Another Dask worker came to its host: the next beat says what is left for this one."""
+    monkeypatch.setattr(cluster_node, "BEAT", 0.0)
+    made = await rig(1)
+    made.cluster.nodes["tcp://0"].memory = 500 * MIB
+    await turn()
+    beats = [asked for asked in made.cluster.asked if asked[0] == "beat"]
+    assert beats[0] == ("beat", "tcp://0", "run", 1000 * MIB)
+    assert beats[-1] == ("beat", "tcp://0", "run", 500 * MIB)
 
 
 async def test_rows_of_nodes(rig):

@@ -188,7 +188,7 @@ async def test_an_engine_that_is_killed(cluster, tmp_path):
     killed = time.monotonic()
     while _workers(cluster) and time.monotonic() < killed + 30:
         await asyncio.sleep(0.2)
-    assert time.monotonic() - killed < 15, "ten seconds on a machine that is free"
+    assert time.monotonic() - killed < 10
     result = await project.run(op={"milliseconds": 0})
     assert result.exit_code == 0
     assert result.counts["current"] >= 5

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from geobatch_tui.errors import PreflightError
-from geobatch_tui.orchestration.cluster import view_proof
-from geobatch_tui.orchestration.cluster.view_proof import Token, look, sample
+from geobatch_tui.orchestration.cluster.on_node import view_proof
+from geobatch_tui.orchestration.cluster.on_node.view_proof import Token, look, sample
 
 
 @pytest.fixture(autouse=True)

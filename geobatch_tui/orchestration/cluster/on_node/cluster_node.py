@@ -3,8 +3,9 @@ functions by which the engine reaches it. Dask sends their names and plain data,
 
 A lease is a Dask task: a list of tasks for one worker process, and it lasts until the last of them
 is answered. Answers leave at once, as events of a topic that the engine listens to. Of an engine
-that is not heard for ``SILENCE`` seconds, the scheduler is asked whether it is still its client; if
-not, or after ``PATIENCE`` seconds, the node ends what it began and forgets the run.
+that is not heard for ``SILENCE`` seconds, or whose lease Dask takes back, the scheduler is asked
+whether it is still its client; if not, or after ``PATIENCE`` seconds, the node ends what it began
+and forgets the run.
 """
 
 from __future__ import annotations
@@ -27,9 +28,8 @@ from geobatch_tui.execution.io.run_node import RunNode
 from geobatch_tui.execution.protocol import wire
 from geobatch_tui.execution.stores import store_settings
 from geobatch_tui.execution.stores.store_settings import Stores
-from geobatch_tui.orchestration.cluster import node_facts
-from geobatch_tui.orchestration.cluster.relay_pool import RelayPool
-from geobatch_tui.orchestration.cluster.view_proof import look
+from geobatch_tui.orchestration.cluster.on_node.relay_pool import RelayPool
+from geobatch_tui.orchestration.cluster.on_node.view_proof import look
 from geobatch_tui.orchestration.schedule.events import WorkerUp
 from geobatch_tui.orchestration.workers import procfs
 from geobatch_tui.orchestration.workers.fork_server import start_fork_server
@@ -41,12 +41,14 @@ if TYPE_CHECKING:
     from distributed import Worker
 
     from geobatch_tui.execution.protocol.messages import WorkerCause
-    from geobatch_tui.orchestration.cluster.view_proof import Seen
+    from geobatch_tui.orchestration.cluster.on_node.view_proof import Seen
     from geobatch_tui.orchestration.workers.pool import PoolEvent
 
 #: Seconds between two signs of life of the engine; without one until a node asks after it, and
 #: until a node gives it up although the scheduler still has a connection to it.
-BEAT, SILENCE, PATIENCE = 1.5, 4.0, 60.0
+BEAT, SILENCE, PATIENCE = 1.5, 3.0, 60.0
+#: Seconds between two looks at engine and memory, if nothing happens.
+LOOK: Final = 0.5
 #: Entries of one event, and seconds until fewer are sent.
 BATCH, DELAY = 64, 0.005
 #: Share of the node's memory at which its largest worker process is ended.
@@ -71,7 +73,7 @@ class Orders:
         pass_file: what the engine removes once it counts the node in no more.
         client: the engine, as the scheduler calls it.
         data: ``raster`` or ``vector``: libraries that are loaded first.
-        memory: bytes that all worker processes may take; 0: any.
+        memory: bytes that all worker processes may take at first; 0: any.
         write: directories that they may write to; None: any.
         ports: TCP ports that they may connect to.
         stores: settings of stores.
@@ -143,6 +145,8 @@ class NodePlugin(WorkerPlugin):
     def __init__(self, orders: Orders) -> None:
         self.name = plugin_name(orders.run)
         self._orders = orders
+        self._memory = orders.memory
+        self._doubt = asyncio.Event()
         self._heard = time.monotonic()
         self._events: list[tuple[str, int, int, bytes]] = []
         self._sent = 0
@@ -199,10 +203,12 @@ class NodePlugin(WorkerPlugin):
                 leases.end()
         await lease.end
 
-    def beat(self) -> dict[str, Any]:
-        """Take note that the engine lives; return the memory of each worker process and of all with
+    def beat(self, memory: int) -> dict[str, Any]:
+        """Take note that the engine lives, and of the ``memory`` that it grants now: other Dask
+        workers may have come to the host. Return the memory of each worker process and of all with
         the Dask worker, those that compile, and the CPU seconds of all."""
         self._heard = time.monotonic()
+        self._memory = memory
         rss = self.pool.rss()
         return {
             "rss": rss,
@@ -252,15 +258,25 @@ class NodePlugin(WorkerPlugin):
     async def _watch_engine(self) -> None:
         """End the run on this node if its engine is dead; a worker process if memory is short."""
         while not await self._is_dead():
-            await asyncio.sleep(0.5)
-            if self._orders.memory:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._doubt.wait()
+            if self._memory:
                 self._watch_memory()
         self._closing = asyncio.ensure_future(self._close(0.0))
 
+    def transition(self, key: object, start: object, finish: object, **_: object) -> None:
+        """Have the engine looked after at once where Dask takes back a lease that is under way: it
+        does so first of all when the engine is gone."""
+        del start
+        if finish == "cancelled" and str(key).startswith(lease_key(self._orders.run)):
+            self._doubt.set()
+
     async def _is_dead(self) -> bool:
         silence = time.monotonic() - self._heard
-        if not SILENCE < silence < PATIENCE:
+        if silence >= PATIENCE or (silence < SILENCE and not self._doubt.is_set()):
             return silence >= PATIENCE
+        self._doubt.clear()
         try:
             said = await self._worker.scheduler.events(topic=self._orders.client)
         except OSError:  # Dask closes a worker whose scheduler is gone
@@ -271,7 +287,7 @@ class NodePlugin(WorkerPlugin):
 
     def _watch_memory(self) -> None:
         rss = self.pool.rss()
-        if rss and self._taken(rss) > FULL * self._orders.memory:
+        if rss and self._taken(rss) > FULL * self._memory:
             self.pool.kill(max(rss, key=rss.__getitem__), "memory")
 
 
@@ -284,6 +300,11 @@ def plugin_name(run: str) -> str:
     return f"geobatch-{run}"
 
 
+def lease_key(run: str) -> str:
+    """Return the beginning of Dask's keys of the leases of a run."""
+    return f"geobatch-{run}-"
+
+
 def _node(worker: Worker, run: str) -> NodePlugin:
     node = worker.plugins.get(plugin_name(run))
     if not isinstance(node, NodePlugin):  # it gave the engine up, or its Dask worker is another
@@ -292,11 +313,6 @@ def _node(worker: Worker, run: str) -> NodePlugin:
 
 
 # --- what the engine calls ---------------------------------------------------------------------
-
-
-def describe(operation: str) -> dict[str, Any]:
-    """Tell what :func:`node_facts.facts` does."""
-    return node_facts.facts(operation)
 
 
 async def enter(
@@ -316,10 +332,11 @@ async def enter(
     return ""
 
 
-def beat(run: str, dask_worker: Worker | None = None) -> dict[str, Any]:
-    """Hear that the engine lives; tell how the node is."""
+def beat(run: str, memory: int, dask_worker: Worker | None = None) -> dict[str, Any]:
+    """Hear that the engine lives, and how many bytes all worker processes may take now; tell how
+    the node is."""
     assert dask_worker is not None  # noqa: S101
-    return _node(dask_worker, run).beat()
+    return _node(dask_worker, run).beat(memory)
 
 
 def start(run: str, numbers: Sequence[int], dask_worker: Worker | None = None) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from geobatch_tui import errors
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.orchestration.plan.machine import granted_memory, shared_memory
+from geobatch_tui.orchestration.workers.fork_server import start_fork_server
 
 #: Distributions whose compiled code decides bytes. GDAL, PROJ, GEOS and libdeflate lie in their
 #: wheels; elsewhere they are packages of conda.
@@ -24,6 +25,15 @@ LIBRARIES: Final = (
     "shapely",
 )  # fmt: skip
 _BESIDE: Final = re.compile(r"(libgdal|gdal|proj|geos|libdeflate|zlib|zstd)(-core)?-\d.*\.json")
+
+
+def describe(operation: str, data: str) -> dict[str, Any]:
+    """Tell what :func:`facts` does: the first that the engine calls on a node. For a run, ``data``
+    names the libraries that worker processes load; the fork server begins to load them now, while
+    the node loads what else it needs and proves what it sees. Empty: no run is to follow."""
+    if data:
+        start_fork_server(data)
+    return facts(operation)
 
 
 def facts(operation: str) -> dict[str, Any]:

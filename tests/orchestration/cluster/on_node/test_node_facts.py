@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geobatch_tui.orchestration.cluster import node_facts
+from geobatch_tui.orchestration.cluster.on_node import node_facts
 
 
 def test_facts_name_all_that_decides_bytes():
