@@ -1,4 +1,4 @@
-"""The house: how large rooms and modules are, what they are called, and that no imports go round."""
+"""The house: how large rooms and modules are, what they are called, and what they import."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -37,6 +40,8 @@ PAGES = (
 )
 #: Tests that no single room holds: of the whole under attack, and of the house.
 ABOVE_ROOMS = {"chaos", "cluster", ""}
+#: Modules of distributions that are named otherwise.
+OTHERWISE_NAMED = {"pyyaml": "yaml"}
 
 
 def _lines(path: Path) -> int:
@@ -101,26 +106,71 @@ def test_the_engine_loads_no_library_of_workers() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def _imported(path: Path) -> set[str]:
-    """Modules of ours that a module imports as it is loaded, or for its types."""
-    found = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+class Facts(NamedTuple):
+    """What tests ask of a module: names that it defines or imports, at any depth; modules of ours
+    that it imports as it is loaded, or for its types; all modules that it imports, at any place, or
+    by name."""
+
+    names: set[str]
+    ours: set[str]
+    modules: set[str]
+
+
+@cache
+def _facts(path: Path) -> Facts:
+    """Parse a module, once for all tests: to parse all of them takes two seconds."""
+    text = path.read_text(encoding="utf-8")
+    facts = Facts(set(), set(), set(re.findall(r"\bimport_module\(\s*\"([\w.]+)\"", text)))
+    waiting: list[tuple[ast.AST, bool]] = [(ast.parse(text), False)]
     while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("geobatch_tui"):
-            module = (node.module or "").removeprefix("geobatch_tui").strip(".").replace(".", "/")
-            for alias in node.names:
-                inner = f"{module}/{alias.name}".strip("/")
-                found.add(inner if (ROOT / f"{inner}.py").exists() else module)
-        waiting += ast.iter_child_nodes(node)
-    return found
+        node, later = waiting.pop()
+        match node:
+            case ast.Import():
+                facts.modules.update(alias.name for alias in node.names)
+            case ast.ImportFrom(module=str(module)):
+                facts.modules.add(module)
+                if not later and module.startswith("geobatch_tui"):
+                    facts.ours.update(_named_by(module, node.names))
+        facts.names.update(_defined_by(node))
+        later = later or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            waiting += [(each, later) for each in getattr(node, part, ())]
+    return facts
+
+
+def _named_by(module: str, names: list[ast.alias]) -> set[str]:
+    """Modules of ours that an import from ``module`` names."""
+    place = module.removeprefix("geobatch_tui").strip(".").replace(".", "/")
+    inner = {f"{place}/{alias.name}".strip("/") for alias in names}
+    return {each if (ROOT / f"{each}.py").exists() else place for each in inner}
+
+
+def _defined_by(node: ast.AST) -> set[str]:
+    """Names that a statement itself defines or imports."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return {node.name}
+        case ast.Import() | ast.ImportFrom():
+            return {(alias.asname or alias.name).rpartition(".")[2] for alias in node.names}
+        case ast.Assign():
+            targets = node.targets
+        case ast.AnnAssign() | ast.AugAssign() | ast.For() | ast.AsyncFor():
+            targets = [node.target]
+        case ast.With() | ast.AsyncWith():
+            targets = [item.optional_vars for item in node.items if item.optional_vars]
+        case ast.TypeAlias():
+            targets = [node.name]
+        case _:
+            return set()
+    parts = [part for target in targets for part in ast.walk(target)]
+    return {part.id for part in parts if isinstance(part, ast.Name)} | {
+        part.attr for part in parts if isinstance(part, ast.Attribute)
+    }
 
 
 def test_no_imports_go_round() -> None:
     """Not even those of types: who reads a module reads downwards from it."""
-    imports = {_name(path): _imported(path) for path in MODULES}
+    imports = {_name(path): _facts(path).ours for path in MODULES}
     state: dict[str, int] = {}
     round_trips: list[str] = []
 
@@ -150,26 +200,13 @@ def test_pages_name_what_is_there(page: str) -> None:
     assert [one for one in lost if not (top / one).exists()] == []
 
 
-def _names(path: Path) -> set[str]:
-    """Names that a module defines or imports, at any depth."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                found.add(node.name)
-            case ast.Name(name, ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
-                found.add(name)
-            case ast.alias():
-                found.add((node.asname or node.name).rpartition(".")[2])
-    return found
-
-
-def _places(path: Path, role: list[str], names: dict[Path, set[str]]) -> list[Path]:
+def _places(path: Path, role: list[str]) -> list[Path]:
     """Modules that a role in ``path`` may mean; takes what names them from ``role``."""
     if role[0] not in {"", "geobatch_tui"}:
         if len(role) == 1:
             return [path]
-        return [each for each in names if each.stem == role[0] or role[0] in names[each]]
+        every = ROOT.rglob("*.py")
+        return [each for each in every if role[0] in {each.stem, *_facts(each).names}]
     room = ROOT if role.pop(0) else path.parent
     while role and (room / role[0]).is_dir():
         room /= role.pop(0)
@@ -180,13 +217,27 @@ def _places(path: Path, role: list[str], names: dict[Path, set[str]]) -> list[Pa
 
 def test_docstrings_refer_to_what_is_there() -> None:
     """A role leads to a name of its own module, of a module that it names, or of a class."""
-    names = {path: _names(path) for path in ROOT.rglob("*.py")}
     lost = []
-    for path in names:
+    for path in ROOT.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         for role in re.findall(r":(?:attr|class|data|func|meth|mod):`~?([\w.]+)`", text):
             rest = role.split(".")
-            places = _places(path, rest, names)
-            if not any(set(rest[-1:]) <= names[place] for place in places):
+            if not any(set(rest[-1:]) <= _facts(place).names for place in _places(path, rest)):
                 lost.append(f"{_name(path)}: {role}")
     assert lost == []
+
+
+def _declared() -> set[str]:
+    """Modules of the distributions that the project asks for."""
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = (line for lines in project["optional-dependencies"].values() for line in lines)
+    found = (re.match(r"[\w-]+", line) for line in (*project["dependencies"], *extras))
+    names = [match[0].lower() for match in found if match]
+    return {OTHERWISE_NAMED.get(name, name.replace("-", "_")) for name in names}
+
+
+def test_each_import_is_declared_and_each_dependency_imported() -> None:
+    """A library of a library may go with its next release; one that nobody imports only costs."""
+    modules = {name for path in ROOT.rglob("*.py") for name in _facts(path).modules}
+    foreign = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
+    assert foreign - {"geobatch_tui"} == _declared()
