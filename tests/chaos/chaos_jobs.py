@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import shutil
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import rasterio
 import shapely
 import tomli_w
-from harness import call, files, start, tree_hash
+from harness import Ended, call, files, start, tree_hash
 from rasterio.transform import from_bounds
 
 import geobatch_tui
@@ -25,7 +26,7 @@ from geobatch_tui.execution.vector.spool import segment as vector_spool
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness import Ended, Engine
+    from harness import Engine
 
 CHUNK = 128
 #: Degrees that the source covers: Europe and a bit more.
@@ -103,13 +104,20 @@ class Fixture:
         self,
         *words: str,
         env: dict[str, str] | None = None,
-        timeout: float = 300,
         threads: bool = False,
+        **how: Any,
     ) -> Ended:
         """Run the job to its end. ``threads`` take the place of worker processes, where it is the
         engine alone that is tried: outputs are the same, in half of the time."""
         env = ({"GEOBATCH_ENGINE__EXECUTOR": "thread"} if threads else {}) | (env or {})
-        return call("run", str(self.path), "--headless", "--json", *words, env=env, timeout=timeout)
+        return call("run", str(self.path), "--headless", "--json", *words, env=env, **how)
+
+    def run_here(self, *, retry_dead: bool = False) -> Ended:
+        """Run the job to its end in this process, by threads: what others left, it goes on with."""
+        began = time.monotonic()
+        loaded = load_job(self.path, overrides=["engine.executor=thread"])
+        result = geobatch_tui.run_sync(loaded, retry_dead=retry_dead)
+        return Ended(result.exit_code, json.dumps(result.to_json()), "", time.monotonic() - began)
 
     def start(self, *words: str, **how: Any) -> Engine:
         """Start the job and return at once."""

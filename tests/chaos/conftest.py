@@ -11,11 +11,23 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 
+import forked_command  # noqa: E402
+import harness  # noqa: E402
+
+
+def begin(words, *, preexec=None, **how):
+    """Start a command by a fork, unless something is to be done before it is loaded."""
+    if preexec is not None or "LD_PRELOAD" in how["env"]:
+        return harness.own_interpreter(words, preexec=preexec, **how)
+    return forked_command.begin(words, **how)
+
+
+harness.begin, harness.helpers = begin, forked_command.helpers
+
+
 @pytest.fixture(autouse=True)
 def _orphans_are_seen():
     """Whatever an engine leaves behind becomes a child of this process, for the test's time."""
-    import harness
-
     if not sys.platform.startswith("linux"):
         pytest.skip("needs /proc and PR_SET_CHILD_SUBREAPER")
     harness.adopt_orphans()

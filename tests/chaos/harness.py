@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
@@ -23,6 +24,7 @@ import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import IO
 
 STATE = ".geobatch"
 TEST_OPS = "geobatch_tui.testing.ops:FAULTY,geobatch_tui.testing.ops:NOOP"
@@ -66,19 +68,50 @@ class Ended:
         return json.loads(self.stdout)
 
 
-def call(*words: str, env: Mapping[str, str] | None = None, timeout: float = 300) -> Ended:
-    """Run one command to its end."""
-    began = time.monotonic()
-    done = subprocess.run(
+def own_interpreter(
+    words: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    session: bool = False,
+    preexec: Callable[[], None] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start one command as users do, with nothing on stdin."""
+    return subprocess.Popen(
         command(*words),
-        env=environment(**(env or {})),
-        capture_output=True,
-        text=True,
-        errors="surrogateescape",
-        timeout=timeout,
-        check=False,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=session,
+        preexec_fn=preexec,  # noqa: PLW1509 - the harness has one thread
     )
-    return Ended(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+
+#: Starts a command. Tests take what starts it in less time; see ``conftest.py``.
+begin: Callable[..., subprocess.Popen[bytes]] = own_interpreter
+
+
+def call(
+    *words: str, env: Mapping[str, str] | None = None, timeout: float = 300, fresh: bool = False
+) -> Ended:
+    """Run one command to its end; ``fresh``: as users start it, whatever ``begin`` is."""
+    began = time.monotonic()
+    how = own_interpreter if fresh else begin
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = how(words, env=environment(**(env or {})), stdout=out, stderr=err)
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        seconds, texts = time.monotonic() - began, []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode(errors="surrogateescape"))
+    return Ended(code, texts[0], texts[1], seconds)
 
 
 @dataclass(slots=True)
@@ -134,6 +167,8 @@ class Engine:
 _count = iter(range(10**9))
 #: Processes that ``subprocess`` waits for itself.
 _started: set[int] = set()
+#: Processes that start others for this one.
+helpers: Callable[[], set[int]] = set
 
 
 def start(
@@ -146,15 +181,8 @@ def start(
     number = next(_count)
     stdout, stderr = scratch / f"{number}.out", scratch / f"{number}.err"
     with stdout.open("wb") as out, stderr.open("wb") as err:
-        process = subprocess.Popen(
-            command(*words),
-            env=environment(**(env or {})),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-            preexec_fn=preexec,  # noqa: PLW1509 - the harness has one thread
-        )
+        full = environment(**(env or {}))
+        process = begin(words, env=full, stdout=out, stderr=err, session=True, preexec=preexec)
     _started.add(process.pid)
     return Engine(process, stdout, stderr, time.monotonic())
 
@@ -197,7 +225,7 @@ def _own_servers() -> set[int]:
 
 def orphans(expected: Sequence[int] = ()) -> list[psutil.Process]:
     """Living processes below this one, but for those that it started itself and expects."""
-    keep = set(expected) | _own_servers()
+    keep = {*expected, *_own_servers(), *helpers()}
     return [child for child in descendants(os.getpid()) if child.pid not in keep]
 
 

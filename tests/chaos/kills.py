@@ -60,7 +60,7 @@ def kill_engine(fixture: Fixture, kills: int, seed: int) -> Verdict:
             length = min(length, ended.seconds)
         fixture.forget()
         undisturbed = True
-    _finished(fixture, verdict, fixture.run(), reference, "last lap")
+    _finished(fixture, verdict, fixture.run(fresh=True), reference, "last lap")
     verdict.expect(worst <= WASTE, f"a kill cost {worst} chunks")
     verdict.figures = {
         "kills": done,
@@ -246,6 +246,6 @@ def kill_at_each(fixture: Fixture, names: list[str]) -> Verdict:
             ended = fixture.run(env=there, threads=True)
         verdict.expect(ended.code == -9, f"{name}: exit {ended.code}: {ended.stderr[-1500:]}")
         _after_kill(fixture, verdict, reference, name)
-    _finished(fixture, verdict, fixture.run(threads=True), reference, "last lap")
+    _finished(fixture, verdict, fixture.run_here(), reference, "last lap")
     verdict.figures = {"places": len(names), "laps": laps + 1}
     return verdict

@@ -53,7 +53,7 @@ def limit_file_size(fixture: Fixture, points: int) -> Verdict:
         codes.append(ended.code)
         verdict.expect(ended.code in HONEST, f"{when}: exit {ended.code}: {ended.stderr[-800:]}")
         _nothing_damaged(fixture, verdict, reference, when)
-        resumed = fixture.run("--retry-dead", threads=True)
+        resumed = fixture.run_here(retry_dead=True)
         verdict.expect(
             resumed.code == 0, f"{when}: resume ended {resumed.code}: {resumed.stderr[-1500:]}"
         )
@@ -175,7 +175,7 @@ def fill_disk_for_good(
         lines = harness.events(fixture.out)
         verdict.expect(lines and lines[-1].get("event") == "run.exit", "no run.exit in the log")
         ballast.unlink()
-        resumed = fixture.run(threads=True)
+        resumed = fixture.run_here()
         verdict.expect(resumed.code == 0, f"resume: {resumed.code}: {resumed.stderr[-1500:]}")
         verdict.same_tree(fixture.out, reference, "resumed")
         counts = resumed.json["counts"] if resumed.code == 0 else {}

@@ -88,7 +88,7 @@ def stop_by_signal(
         verdict.expect(
             not lines or lines[-1].get("event") == "run.exit", "the last log line is no run.exit"
         )
-    resumed = fixture.run(threads=True)
+    resumed = fixture.run_here()
     verdict.expect(resumed.code == 0, f"resume: {resumed.code}: {resumed.stderr[-1500:]}")
     verdict.same_tree(fixture.out, reference, "resumed")
     verdict.clean(fixture.out, "resumed")
@@ -180,7 +180,7 @@ def damage_output(fixture: Fixture, seed: int) -> Verdict:
     verdict.expect(damaged.code == 14, f"verify: exit {damaged.code}: {damaged.stderr[-500:]}")
     named = [str(path).rsplit("/", 1)[-1] for path in damaged.json["damaged"]]
     verdict.expect(named == [name], f"verify names {named}, damaged is {name}")
-    again = fixture.run(threads=True)
+    again = fixture.run_here()
     verdict.expect(again.code == 0, f"run after damage: {again.code}: {again.stderr[-1500:]}")
     counts = again.json["counts"] if again.code == 0 else {}
     share = fixture.chunks // len(tree)

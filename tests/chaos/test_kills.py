@@ -54,7 +54,7 @@ def test_engine_killed_50_times_in_a_chain_with_a_stage(tmp_path):
 
 def test_workers_killed_twice(tmp_path):
     """2 SIGKILLs to random workers in one run: same tree, no dead letter."""
-    fixture = chaos_jobs.raster(tmp_path, columns=16, rows=8, side=450)
+    fixture = chaos_jobs.raster(tmp_path, columns=10, rows=8, side=400)
     verdict = kills.kill_workers(fixture, 2, SEED, gap=0.1)
     assert verdict.faults == [], verdict
 

@@ -17,7 +17,7 @@ def finished(tmp_path_factory):
     """A job of three small sources that ran once; each experiment leaves it as it was."""
     directory = tmp_path_factory.mktemp("finished")
     fixture = chaos_jobs.raster(directory, columns=4, rows=3, sources=3, side=200)
-    assert fixture.run().code == 0
+    assert fixture.run_here().code == 0
     return fixture
 
 

@@ -1,12 +1,11 @@
-"""Runs the command as a user does: in a process of its own."""
+"""Runs the command in a process of its own."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forked_command
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,14 +20,11 @@ def geobatch(tmp_path):
         environ = {
             key: value for key, value in os.environ.items() if not key.startswith("GEOBATCH_")
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "geobatch_tui", *map(str, words)],
-            cwd=cwd or tmp_path,
+        done = forked_command.run(
+            [*map(str, words)],
             env={**environ, **(env or {})},
-            capture_output=True,
-            text=True,
+            cwd=str(cwd or tmp_path),
             timeout=timeout,
-            check=False,
         )
         if check is not None:
             assert done.returncode == check, done.stderr

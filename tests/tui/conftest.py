@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import forked_command
+import pseudo_terminal
 import pytest
 from textual import _wait
 from textual.css.model import RuleSet
@@ -25,10 +28,12 @@ T0 = 1_795_000_000.0
 # of the time of these tests.
 _wait.SLEEP_GRANULARITY = 0.004
 _wait.SLEEP_IDLE = 0.001
+pseudo_terminal.begin = forked_command.begin_on_terminal
 _parse_rules = Stylesheet._parse_rules
 _parsed: dict[tuple[Any, ...], list[RuleSet]] = {}
 
 
+@wraps(_parse_rules)
 def _parse_once(sheet: Stylesheet, *source: Any, **more: Any) -> list[RuleSet]:
     """Parse a style sheet as the first console of this process did: that is a sixth of these tests."""
     key = source, tuple(more.items()), frozenset(sheet._variables.items())
@@ -217,7 +222,8 @@ def utc() -> Iterator[None]:
 def console(
     script: Script, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, utc: None
 ) -> Iterator[Callable[..., Any]]:
-    """``console()`` makes the console on the scripted run; it polls when a test says so."""
+    """``console()`` makes the console on the scripted run; it polls when a test says so. Where the
+    screen of ``mode`` is tried, it opens with that: the run's screen is half of a short test."""
     from geobatch_tui.tui.console.app import GeobatchApp
     from geobatch_tui.tui.run.link import RunLink
 
@@ -230,7 +236,8 @@ def console(
     monkeypatch.setattr("geobatch_tui.tui.console.app.GeobatchApp.place", "attached  out")
     links = []
 
-    def make(**options: Any) -> GeobatchApp:
+    def make(mode: str = "run", **options: Any) -> GeobatchApp:
+        monkeypatch.setattr(GeobatchApp, "DEFAULT_MODE", mode)
         link = RunLink(Path("out"), clock=clock, **options)
         links.append(link)
         link.poll()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import fcntl
 import os
-import pty
 import select
 import signal
 import struct
@@ -18,6 +17,30 @@ from cell_screen import CellScreen
 ROOT = __file__.rpartition("/tests/")[0]
 
 
+class Interpreter:
+    """A Python of its own as the leader of a session on a terminal; ``cpu``: seconds that it took,
+    once it ended."""
+
+    def __init__(self, words, terminal, *, env, cwd):
+        self.cpu = 0.0
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.login_tty(terminal)
+            os.chdir(cwd)
+            os.execvpe(sys.executable, [sys.executable, *words], env)  # noqa: S606
+
+    def poll(self):
+        """The exit code, or None while it runs."""
+        pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+        self.cpu = usage.ru_utime + usage.ru_stime
+        return os.waitstatus_to_exitcode(status) if pid else None
+
+
+#: Starts ``geobatch``, if it is given, as :class:`Interpreter` does. Tests take what does it in less
+#: time.
+begin = None
+
+
 class Terminal:
     """A process on a terminal of its own, as the leader of a session."""
 
@@ -25,19 +48,22 @@ class Terminal:
         self.output = b""
         self._screen = CellScreen(columns, rows)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        pid, self.primary = pty.fork()
-        if pid == 0:
-            os.chdir(cwd)
-            base = {
-                key: value
-                for key, value in os.environ.items()
-                if key not in {"NO_COLOR", "COLUMNS", "LINES"} and not key.startswith("GEOBATCH_")
-            }
-            search = os.pathsep.join([ROOT, f"{ROOT}/tests/tui"])
-            facts = {"TERM": "xterm-256color", "PYTHONPATH": search, "XDG_CONFIG_HOME": str(cwd)}
-            os.execvpe(sys.executable, [sys.executable, *words], base | facts | env)  # noqa: S606
-        self.pid = pid
+        base = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in {"NO_COLOR", "COLUMNS", "LINES"} and not key.startswith("GEOBATCH_")
+        }
+        search = os.pathsep.join([ROOT, f"{ROOT}/tests/tui"])
+        facts = {"TERM": "xterm-256color", "PYTHONPATH": search, "XDG_CONFIG_HOME": str(cwd)}
+        self.primary, secondary = os.openpty()
         fcntl.ioctl(self.primary, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+        how = {"env": base | facts | env, "cwd": cwd}
+        if begin is not None and words[:2] == ["-m", "geobatch_tui"]:
+            self._process = begin(words[2:], secondary, **how)
+        else:
+            self._process = Interpreter(words, secondary, **how)
+        os.close(secondary)
+        self.pid = self._process.pid
         self.code = None
 
     def read(self, seconds):
@@ -90,10 +116,9 @@ class Terminal:
         """Wait for the process; its exit code, negative for a signal. Fails if it goes on."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-            if pid:
-                self.code = os.waitstatus_to_exitcode(status)
-                self.cpu = usage.ru_utime + usage.ru_stime
+            self.code = self._process.poll()
+            if self.code is not None:
+                self.cpu = self._process.cpu
                 return self.code
             if self.primary >= 0:
                 self.read(0.05)
@@ -104,6 +129,7 @@ class Terminal:
     def close(self):
         if self.code is None:
             os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            while self._process.poll() is None:
+                time.sleep(0.01)
         if self.primary >= 0:
             os.close(self.primary)
