@@ -1,11 +1,12 @@
-"""A console on its terminal: painted no faster than that keeps up, and asked by no key that was
-typed before its question was shown."""
+"""A console on its terminal: painted no faster than that keeps up, in styles that are parsed once,
+and asked by no key that was typed before its question was shown."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, override
 
 from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.css.stylesheet import Stylesheet
 from textual.drivers.linux_driver import LinuxDriver
 
 from geobatch_tui.tui.kit.modal import Modal
@@ -23,6 +24,22 @@ _SETTLE: Final = 0.01
 _PICTURES: Final = LayoutUpdate, ChopsUpdate
 
 
+class SteadySheet(Stylesheet):
+    """A style sheet whose sources are parsed once for the colours of a theme. Textual parses all of
+    them again for each screen that is shown for the first time."""
+
+    @override
+    def set_variables(self, variables: dict[str, str]) -> None:
+        """Take the colours of a theme, and forget what was parsed, unless it has them already."""
+        if variables != self._variables:
+            super().set_variables(variables)
+
+    @override
+    def reparse(self) -> None:
+        """Parse what was not parsed with these colours yet."""
+        self.parse()
+
+
 class PaintedConsole(Console):
     """A console on a terminal.
 
@@ -31,6 +48,10 @@ class PaintedConsole(Console):
     """
 
     painter: Painter | None = None
+
+    def __init__(self, *, ansi_color: bool | None = None) -> None:
+        super().__init__(ansi_color=ansi_color)
+        self.stylesheet = SteadySheet(variables=self.get_css_variables())
 
     @override
     def get_driver_class(self) -> type[Driver]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
+from inspect import unwrap
 
 import pytest
 from scripted_run import asked, busy_run, shown
 from textual.color import Color
+from textual.css import stylesheet
+from textual.css.stylesheet import Stylesheet
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.schema import updates as lu
@@ -372,38 +376,41 @@ async def test_end_and_crash_are_announced(console, script):
         assert "Resume" in shown(app)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 48), (59, 17), (40, 10)])
-async def test_every_line_fits(console, script, size):
+async def test_every_line_fits(console, script):
     """At any size no line is longer than the terminal, and the numbers stay."""
     busy_run(script)
     app = console()
-    async with app.run_test(size=size) as pilot:
-        await settle(pilot, script)
-        lines = shown(app).split("\n")
-        assert len(lines) == size[1]
-        assert "RUNNING" in lines[0]
-        assert "60.1%" in lines[1]
-        assert "done 5" in lines[2]
+    async with app.run_test(size=(80, 24)) as pilot:
+        for size in ((80, 24), (160, 48), (59, 17), (40, 10)):
+            await pilot.resize_terminal(*size)
+            await settle(pilot, script)
+            lines = shown(app).split("\n")
+            assert len(lines) == size[1]
+            assert "RUNNING" in lines[0], size
+            assert "60.1%" in lines[1], size
+            assert "done 5" in lines[2], size
 
 
-@pytest.mark.parametrize("text", EVIL, ids=range(len(EVIL)))
-async def test_foreign_text_is_shown_as_text(console, script, text, monkeypatch):
+async def test_foreign_text_is_shown_as_text(console, script):
     """Names and messages that could be markup, escapes or styles arrive as visible text."""
-    script.plan(1, 1, 3, key=text)
-    script.die(1, f"cannot open {text}", chunk=f"{text}@0,0", source=text, suggestion=text)
-    script.die(2, text, error="[bold]Odd[/]", source=text)
-    script.progress(working=[[0, text, 1.0, text]], workers={"0": {"pid": 1, "rss": 5}})
     app = console()
     async with app.run_test(size=(160, 48)) as pilot:
-        await settle(pilot, script)
-        said = shown(app)
-        for raw in "\x1b\x07\u202e\u2066\t":
-            assert raw not in said
-        plain = text if text.isprintable() else text[:2] if text[:2].isprintable() else ""
-        assert plain[:20] in said
-        picture = app.export_screenshot()
-        assert "\x1b" not in picture
-        assert "@click" not in str(list(_metas(app)))
+        for item, text in enumerate(EVIL, 1):
+            script.ledger.requeue_dead(None, None)
+            first = 3 * item - 2
+            script.plan(item, first, 3, key=text)
+            said = {"item": item, "chunk": f"{text}@0,0", "source": text, "suggestion": text}
+            script.die(first, f"cannot open {text}", **said)
+            script.die(first + 1, text, item=item, error="[bold]Odd[/]", source=text)
+            script.progress(working=[[0, text, 1.0, text]], workers={"0": {"pid": 1, "rss": 5}})
+            await settle(pilot, script)
+            picture = shown(app)
+            for raw in "\x1b\x07\u202e\u2066\t":
+                assert raw not in picture
+            plain = text if text.isprintable() else text[:2] if text[:2].isprintable() else ""
+            assert plain[:20] in picture, text
+            assert "\x1b" not in app.export_screenshot()
+            assert "@click" not in str(list(_metas(app)))
 
 
 async def test_a_picture_is_saved_where_the_operator_is(console, script, tmp_path, monkeypatch):
@@ -445,19 +452,20 @@ async def test_units_go_round(console, script):
         assert titles == [f"Throughput  {unit}" for unit in ("ch/min", "px/s", "B/s in", "B/s out")]
 
 
-@pytest.mark.parametrize("size", [(60, 18), (80, 24), (160, 48)])
-async def test_the_way_to_help_is_always_there(console, script, size):
+async def test_the_way_to_help_is_always_there(console, script):
     """On every screen the bottom line has all modes, help and quit, whatever else fits."""
     busy_run(script)
     app = console()
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=(160, 48)) as pilot:
         for mode in app.MODES:
             await app.switch_mode(mode)
-            await settle(pilot, script)
-            last = shown(app).split("\n")[-1]
-            assert "? Help" in last
-            assert "q Quit" in last
-            assert re.search(r"1 .*2 .*3 .*4 ", last)
+            for size in ((60, 18), (80, 24), (160, 48)):
+                await pilot.resize_terminal(*size)
+                await settle(pilot, script)
+                last = shown(app).split("\n")[-1]
+                assert "? Help" in last, (mode, size)
+                assert "q Quit" in last, (mode, size)
+                assert re.search(r"1 .*2 .*3 .*4 ", last), (mode, size)
 
 
 async def test_a_click_on_a_key_presses_it(console, script):
@@ -599,6 +607,32 @@ async def test_themes_are_switched_while_the_console_runs(console, script):
             assert len(app.screen_stack) == 2
             await pilot.press("escape")
             await settle(pilot)
+
+
+async def test_styles_are_parsed_once_for_a_theme(console, script, monkeypatch):
+    """However many screens are shown; another theme gives all of them its colours."""
+    parsed = Counter()
+
+    def parse(scope, css, place, **how):
+        parsed[place, css, how["tie_breaker"]] += 1
+        return textual_parse(scope, css, place, **how)
+
+    textual_parse = stylesheet.parse
+    monkeypatch.setattr(stylesheet, "parse", parse)
+    # Not that of all consoles of the tests.
+    monkeypatch.setattr(Stylesheet, "_parse_rules", unwrap(Stylesheet._parse_rules))
+    script.plan(1, 1, 1)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, script)
+        parsed.clear()
+        for mode in ("map", "log", "run"):
+            await app.switch_mode(mode)
+            await settle(pilot)
+        assert max(parsed.values()) == 1
+        app.theme = "paper"
+        await settle(pilot)
+        assert brand(app).color == Color.parse(app.current_theme.primary).rich_color
 
 
 async def test_a_bad_theme_is_one_notice(console, script, tmp_path):

@@ -78,7 +78,12 @@ def home(monkeypatch, tmp_path, utc):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setattr("geobatch_tui.tui.screens.history.known", list)
     monkeypatch.setattr("geobatch_tui.tui.screens.history.gather", lambda *_: runs)
-    return lambda: HomeApp(watching=False)
+
+    def make(mode="history"):
+        monkeypatch.setattr(HomeApp, "DEFAULT_MODE", mode)
+        return HomeApp(watching=False)
+
+    return make
 
 
 async def show_history(pilot):
@@ -90,9 +95,6 @@ async def show_history(pilot):
 
 async def show_form(pilot):
     """A job with one value edited, and one that is wrong."""
-    await pilot.app.workers.wait_for_complete()
-    await pilot.app.switch_mode("config")
-    await pilot.pause()
     screen = pilot.app.screen_stack[0]
     assert isinstance(screen, ConfigScreen)
     draft = Draft.of_run(kept()).put("engine.chunk_cols", "1024").put("engine.max_workers", "-1")
@@ -114,7 +116,7 @@ def test_history(snap_compare, home, monkeypatch, theme, size):
 def test_form(snap_compare, home, monkeypatch, theme, size):
     """The form; beside it, where there is room, what is wrong."""
     monkeypatch.setenv("TEXTUAL_THEME", theme)
-    assert snap_compare(home(), terminal_size=size, run_before=show_form)
+    assert snap_compare(home("config"), terminal_size=size, run_before=show_form)
 
 
 def planned():
@@ -177,9 +179,6 @@ def forecaster(monkeypatch):
 
 async def show_dry_run(pilot):
     """A job, its plan, and what a dry run found."""
-    await pilot.app.workers.wait_for_complete()
-    await pilot.app.switch_mode("config")
-    await pilot.pause()
     screen = pilot.app.screen_stack[0]
     assert isinstance(screen, ConfigScreen)
     screen.edit(Draft.of_run(kept()))
@@ -200,15 +199,15 @@ async def show_dry_run(pilot):
 def test_dry_run(snap_compare, home, forecaster, monkeypatch, theme, size):
     """The planned chunks on a map, those that were tried, and what the whole will take."""
     monkeypatch.setenv("TEXTUAL_THEME" if theme else "NO_COLOR", theme or "1")
-    assert snap_compare(home(), terminal_size=size, run_before=show_dry_run)
+    assert snap_compare(home("config"), terminal_size=size, run_before=show_dry_run)
 
 
 @pytest.mark.parametrize(
-    ("show", "size"),
-    [(show_history, (80, 24)), (show_form, (160, 48))],
+    ("mode", "show", "size"),
+    [("history", show_history, (80, 24)), ("config", show_form, (160, 48))],
     ids=["show_history-80x24", "show_form-160x48"],
 )
-def test_without_colors(snap_compare, home, monkeypatch, show, size):
+def test_without_colors(snap_compare, home, monkeypatch, mode, show, size):
     """With NO_COLOR marks stand for what colours say elsewhere."""
     monkeypatch.setenv("NO_COLOR", "1")
-    assert snap_compare(home(), terminal_size=size, run_before=show)
+    assert snap_compare(home(mode), terminal_size=size, run_before=show)

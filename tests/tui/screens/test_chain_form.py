@@ -46,6 +46,7 @@ def job(tmp_path, monkeypatch):
     """A job file of three steps, the last of which is a function beside it."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(HomeApp, "DEFAULT_MODE", "config")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "alps.tif").symlink_to(paths.sample_dir() / "data" / "alps.tif")
     (tmp_path / "steps.py").write_text(FUNCTION)
@@ -181,7 +182,6 @@ class Form:
     async def __aenter__(self):
         self.context = self.app.run_test(size=self.size)
         pilot = await self.context.__aenter__()
-        await self.app.switch_mode("config")
         self.screen = self.app.screen_stack[0]
         self.screen.edit(Draft.of_file(self.job))
         await pilot.pause()

@@ -51,8 +51,9 @@ def job(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def opened(job):
+def opened(job, monkeypatch):
     """``opened(size)``: a console on the form of the job."""
+    monkeypatch.setattr(HomeApp, "DEFAULT_MODE", "config")
 
     class Opened:
         def __init__(self, size=(160, 48)):
@@ -62,7 +63,6 @@ def opened(job):
         async def __aenter__(self):
             self.context = self.app.run_test(size=self.size)
             pilot = await self.context.__aenter__()
-            await self.app.switch_mode("config")
             self.screen.edit(Draft.of_file(job))
             await pilot.pause()
             return self, pilot

@@ -62,6 +62,12 @@ class Eye:
 
 
 @pytest.fixture
+def console(console):
+    """Consoles that open with the dead letters."""
+    return partial(console, mode="dead")
+
+
+@pytest.fixture
 def eye(monkeypatch):
     eye = Eye()
     monkeypatch.setattr("geobatch_tui.tui.screens.dead.Previewer", lambda **_: eye)

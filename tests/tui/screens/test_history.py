@@ -202,14 +202,18 @@ async def test_history_goes_on_with_a_run(past):
     assert not list(out.rglob("*.toml"))
 
 
-@pytest.mark.parametrize("width", [80, 120, 160])
-async def test_columns_stand_below_their_names(past, tmp_path, width):
+async def test_columns_stand_below_their_names(past):
     """Whatever there is room for; the directory last, whole where it fits."""
     past("first", "success")
     app = HomeApp(watching=False)
-    async with app.run_test(size=(width, 24)) as pilot:
-        await settle(pilot)
-        lines = shown(app).splitlines()
+    async with app.run_test(size=(80, 24)) as pilot:
+        for width in (80, 120, 160):
+            await pilot.resize_terminal(width, 24)
+            await settle(pilot)
+            look_at_columns(shown(app).splitlines(), width)
+
+
+def look_at_columns(lines, width):
     head = next(line for line in lines if "directory" in line)
     row = next(line for line in lines if "first" in line and "success" in line)
     for title, text in {"job": "first", "state": "success"}.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 
 import pytest
 import textual
@@ -32,6 +33,12 @@ async def opened(pilot, lines):
     await pilot.pause()
     await pilot.pause()
     return screen
+
+
+@pytest.fixture
+def console(console):
+    """Consoles that open with the log."""
+    return partial(console, mode="log")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from keys_at_once import type_at_once
@@ -25,6 +26,12 @@ LATTICE = {
     "rows": 2,
     "points": [[20.0, 10.0], [20.0, 9.0], [21.0, 10.0], [21.0, 9.0]],
 }
+
+
+@pytest.fixture
+def console(console):
+    """Consoles that open with the map."""
+    return partial(console, mode="map")
 
 
 @pytest.fixture
@@ -126,7 +133,7 @@ async def test_a_read_only_console_retries_nothing(console, deaths):
 
 async def test_others_show_chunks_on_the_map(console, deaths):
     """What another screen wants to be shown is under the cursor when the map opens."""
-    app = console()
+    app = console(mode="run")
     async with app.run_test() as pilot:
         await settled(pilot)
         app.screen.post_message(ShowOnMap(("56",), (56,)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 
 import pytest
 import textual
@@ -17,6 +18,12 @@ from geobatch_tui.tui.units.unit_screen import UnitsScreen
 from geobatch_tui.tui.units.unit_table import UnitHeading, UnitTable
 
 EVIL = "=1+1 [red]\x1b[31m\u202e.tif"
+
+
+@pytest.fixture
+def console(console):
+    """Consoles that open with the units."""
+    return partial(console, mode="units")
 
 
 @pytest.fixture
