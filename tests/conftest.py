@@ -90,10 +90,17 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: (places[item.path], item.path))
 
 
-def pytest_collection_finish(session):
-    """What was collected stays, so the garbage collector passes it over: each of its looks at all
-    objects would take half a second."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session):
+    """What is imported and collected stays, so the garbage collector does not look at it, neither
+    meanwhile nor later: each of its looks at all objects would take half a second. It looks for the
+    garbage of tests when there are some more objects than it waits for by itself."""
+    gc.disable()
+    collected = yield
     gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
+    return collected
 
 
 @pytest.fixture(scope="session")
