@@ -1,4 +1,4 @@
-"""Keys that arrive in one read, as pasted ones do and those of a slow line."""
+"""Keys that arrive in one read, as pasted ones do and those of a slow line, and buttons."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ CHARACTERS = {
     "plus": "+",
     "minus": "-",
 }
+
+
+def button(kind, x, y):
+    """Return an event of the mouse, as the terminal sends it: ``MouseDown`` or ``MouseUp``."""
+    return kind(None, x, y, 0, 0, 1, False, False, False, x, y)
 
 
 def type_at_once(app, *keys):

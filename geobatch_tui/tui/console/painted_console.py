@@ -1,10 +1,11 @@
 """A console on its terminal: painted no faster than that keeps up, in styles that are parsed once,
-and asked by no key that was typed before its question was shown."""
+and asked by no key and no button that was pressed before its question was shown."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, override
 
+from textual import events
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.css.stylesheet import Stylesheet
 from textual.drivers.linux_driver import LinuxDriver
@@ -16,7 +17,6 @@ from geobatch_tui.tui.parts.console_app import Console
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from textual import events
     from textual.driver import Driver
     from textual.screen import Screen
 
@@ -88,6 +88,15 @@ class PaintedConsole(Console):
         """Hold painting back while a screen is being put up. Textual's 50 ms are more than all
         else between a key and its picture."""
         super().delay_update(delay)
+
+    @override
+    async def on_event(self, event: events.Event) -> None:
+        """Drop a button of the mouse that was pressed on what lay below a dialog."""
+        top = self.screen if isinstance(event, events.MouseDown) else None
+        if isinstance(top, Modal) and top.refuses(event):
+            self._mouse_down_widget = None  # so that its release is no click
+        else:
+            await super().on_event(event)
 
     def on_key(self, event: events.Key) -> None:
         """Drop a key that a dialog does not take yet. It may have gone to the screen below, and

@@ -16,6 +16,7 @@ from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.command import CommandList, CommandPalette
 from textual.containers import Vertical, VerticalScroll
+from textual.events import MouseEvent
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 
@@ -53,14 +54,13 @@ class Modal[Result](ModalScreen[Result]):
         if not self.was_seen:
             self._seen_at = get_time() if at is None else at
 
-    def is_ahead(self, key: Key) -> bool:
-        """Whether a key was typed before the terminal showed the dialog."""
-        return key.time <= self._seen_at
+    def is_ahead(self, event: Key | MouseEvent) -> bool:
+        """Whether a key or a button was pressed before the terminal showed the dialog."""
+        return event.time <= self._seen_at
 
-    def refuses(self, key: Key) -> bool:
-        """Whether a key is to do nothing."""
-        del key
-        return False
+    def refuses(self, event: Key | MouseEvent) -> bool:
+        """Whether a key or a button is to do nothing: a button points at what was seen."""
+        return isinstance(event, MouseEvent) and self.is_ahead(event)
 
     def action_lines(self, count: int) -> None:
         for box in self.query(VerticalScroll):

@@ -56,6 +56,7 @@ class Painter:
         self._timer: Timer | None = None
         self._coming: tuple[Modal[Any], int] | None = None
         self._has_box = False
+        self._shown: Screen[Any] | None = None
 
     def forget(self) -> None:
         """Paint all anew the next time: the terminal may show anything."""
@@ -72,6 +73,11 @@ class Painter:
         self._look()
         if not self._wanted or app._closed or not app._running:  # noqa: SLF001 - as Textual asks
             return
+        if app.screen is not self._shown:
+            # What the key asked for, however long it took to be put up: meanwhile other pictures
+            # may have been sent, of which one was taken for the key's.
+            self._shown = app.screen
+            driver.load.key_came()
         room = 0 if driver.is_behind else driver.load.room()
         if not room or app._batch_count:  # noqa: SLF001
             self._again(driver.load.wait() if not room else _SOON)

@@ -10,21 +10,22 @@ from geobatch_tui.tui.map.picture.place import Place
 from geobatch_tui.tui.run.ranking import Ranking, Spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from geobatch_tui.tui.map.picture.codes import Mode, Scale
     from geobatch_tui.tui.map.picture.pictures import Source
+    from geobatch_tui.tui.map.picture.planes import Run
 
 _FEW: Final = 2000  #: changed chunks; above, all figures are read anew
 _RESCALE: Final = 10.0  #: seconds between two readings of all figures, at least
 _REST: Final = 10.0  #: how many times as long as a reading took the next one waits
 
 
-def all_figures(source: Source, mode: Mode) -> tuple[Scale, bytes]:
-    """Read the figures of all chunks: their scale, and a step of it for each. 10^6 take about a
-    second."""
+def all_figures(source: Source, mode: Mode, cells: Sequence[Sequence[Run]]) -> tuple[Scale, bytes]:
+    """Read the figures of all chunks: a scale for ``cells`` of them, or for single ones, and a step
+    of it for each. 10^6 take about a second."""
     values = source.figures(mode.figure)
-    scale = mode.scale(values)
+    scale = mode.scale(values, cells)
     return scale, mode.steps(values, scale)
 
 

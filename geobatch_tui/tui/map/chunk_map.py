@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.run.model import Delta
 
 _LATTICES: Final = 200  #: items whose exact shape is read for one view
+_SETTLE: Final = 0.1  #: seconds that a view stays, before its scale is worked out
 REST: Final = 10.0  #: how many times as long as it took taking in all items rests
 _FAR: Final = 8  #: steps of the cursor at once
 
@@ -126,12 +127,20 @@ class ChunkMap(Canvas):
 
     def show_mode(self, mode: Mode) -> None:
         """Show another figure of the chunks, as soon as it is read."""
+        self._begin_reading(mode)
+
+    def _begin_reading(self, mode: Mode, after: float = 0.0) -> None:
         self._wants.restart()
         self.workers.cancel_group(self, "figures")
         if not mode.figure:
             self._show(mode, mode.scale(()), b"")
         elif self._wants.all_due():
-            self._read_all(mode)
+            self._read_all(mode, after)
+
+    def _scale_anew(self) -> None:
+        """Class the figures anew: other chunks share a cell."""
+        if self.mode.fixed is None:
+            self._begin_reading(self.mode, _SETTLE)
 
     def _show(self, mode: Mode, scale: Scale, steps: bytes) -> None:
         self.pictures.planes.show(mode, scale, steps)
@@ -140,9 +149,11 @@ class ChunkMap(Canvas):
         self.renew()
 
     @work(group="figures", exit_on_error=False)
-    async def _read_all(self, mode: Mode) -> None:
+    async def _read_all(self, mode: Mode, after: float = 0.0) -> None:
+        await asyncio.sleep(after)
         start = time.monotonic()
-        scale, steps = await asyncio.to_thread(all_figures, self._source, mode)
+        cells = self.pictures.top.shared() if mode.fixed is None else ()
+        scale, steps = await asyncio.to_thread(all_figures, self._source, mode, cells)
         self._wants.seconds = time.monotonic() - start
         self._show(mode, scale, steps)
 
@@ -200,6 +211,7 @@ class ChunkMap(Canvas):
             self.pictures.show(positions[0])
         else:
             self.pictures.frame(positions)
+        self._scale_anew()
         self._entitle()
         self.renew()
 
@@ -277,6 +289,7 @@ class ChunkMap(Canvas):
         """Select nothing, or leave the item's grid."""
         if not self.pictures.top.clear():
             self.pictures.back()
+            self._scale_anew()
             self._entitle()
         self.renew()
 
@@ -318,8 +331,9 @@ class ChunkMap(Canvas):
             self.border_subtitle = Content(without + self.pictures.top.scale_text)
 
     def _view_changed(self) -> None:
-        """Read the shapes of items that are large in view now."""
+        """Read the shapes of items that are large in view now, and class the figures anew."""
         self._ask_places()
+        self._scale_anew()
         self._entitle()
 
     def on_resize(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.style import Style
 
-from geobatch_tui.tui.map.picture.codes import CURSOR, SELECTED, STEPS, Code
+from geobatch_tui.tui.map.picture.codes import CURSOR, SEAM, SELECTED, STEPS, Code
 from geobatch_tui.tui.map.picture.half_blocks import FILLED, GLYPH, UNDER
 
 if TYPE_CHECKING:
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from geobatch_tui.tui.map.picture.half_blocks import Key
 
-_PLAIN: Final = SELECTED - 1
+_PLAIN: Final = SEAM - 1
 _DIM: Final = 0.7  #: how strongly coasts and borders are drawn
 _LIFT: Final = 0.45  #: how far what is selected goes towards the colour of text
+_FADE: Final = 0.3  #: how far the last pixel of an item goes towards the ground
 
 #: The component class of each code, without its prefix.
 CLASSES: Final[Mapping[int, str]] = {
@@ -98,6 +99,8 @@ class Palette:
         if code & CURSOR:
             return self._cursor
         color = self._colors.get(code & _PLAIN)
+        if color is not None and code & SEAM and not self._ansi:
+            color = color.blend(self._ground, _FADE)
         if not code & SELECTED:
             return color
         return color if self._ansi else (color or self._ground).blend(self._text, _LIFT)

@@ -128,7 +128,8 @@ class Legend(Pieces):
         return pieces
 
     def _steps(self, *, short: bool = False) -> list[list[Piece]]:
-        """Return each step of the scale: its digit, its colour, and where it begins."""
+        """Return each step of the scale: its colour, or where there are none the digit that the map
+        has for it, and where it begins."""
         if self.mode.name in WHO:
             return [
                 [("█", f"$ramp-{step + 1}"), (f" {step + 1}", _QUIET)] for step in range(STEPS)
@@ -141,7 +142,8 @@ class Legend(Pieces):
                 text = start or f"<{starts[1]}"
             if self.mode.name == "attempts":
                 text = f"{step + 1}x" if step < STEPS - 1 else f"{STEPS}x or more"
-            found.append([(f"{step + 1}", f"reverse $ramp-{step + 1}"), (f" {text}", _QUIET)])
+            mark = f"{step + 1}" if self.app.no_color else "█"
+            found.append([(mark, f"$ramp-{step + 1}"), (f" {text}", _QUIET)])
         return found
 
 

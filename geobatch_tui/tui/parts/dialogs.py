@@ -13,6 +13,7 @@ from textual import getters, work
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
+from textual.events import Key, MouseEvent
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -24,7 +25,6 @@ from geobatch_tui.tui.parts.path_entries import PathEntry, completed, entries_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from textual import events
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
@@ -97,11 +97,13 @@ class Question(Modal[str]):
             )
             yield Options(*options, markup=False, compact=True)
 
-    def refuses(self, key: events.Key) -> bool:
-        """Whether a key would answer what was not seen when it was typed."""
-        return self.is_ahead(key) and (key.key == "enter" or key.character in self._letters)
+    def refuses(self, event: Key | MouseEvent) -> bool:
+        """Whether it would answer what was not seen when it was typed."""
+        if not isinstance(event, Key):
+            return super().refuses(event)
+        return self.is_ahead(event) and (event.key == "enter" or event.character in self._letters)
 
-    def on_key(self, event: events.Key) -> None:
+    def on_key(self, event: Key) -> None:
         """Give the answer whose letter was typed."""
         if event.character in self._letters and not self.refuses(event):
             event.stop()

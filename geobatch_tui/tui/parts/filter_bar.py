@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
+from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
@@ -51,7 +53,11 @@ class FilterBar(Horizontal):
         fields: as given.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "leave", show=False)]
+    # First: keys behind these in one burst are the list's.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "screen.typed(True)", show=False, priority=True),
+        bind("back", "screen.typed(False)", show=False, first=True),
+    ]
     DEFAULT_CSS = """
     FilterBar { height: 1; background: $surface; }
     FilterBar #said { width: 1fr; height: 1; }
@@ -64,9 +70,6 @@ class FilterBar(Horizontal):
 
     class Changed(Message):
         """A message that the filter has changed."""
-
-    class Left(Message):
-        """A message that the filter is typed, so that the list may have the keys again."""
 
     def __init__(self, fields: Mapping[str, str], *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -99,6 +102,17 @@ class FilterBar(Horizontal):
         self.screen.set_focus(field := self.query_one(Input))  # at once: keys behind are typed
         field.action_end()
 
+    async def end(self, *, keep: bool) -> None:
+        """End typing when all that was typed is in the field; keep the filter, or drop it."""
+        field = self.query_one(Input)
+        taken = asyncio.Event()
+        if field.call_later(taken.set):  # behind the letters of the same burst
+            await taken.wait()
+        if not keep:
+            self.clear()
+        self.chosen = parse(field.value, self.fields)
+        self.remove_class("-typing")
+
     def clear(self) -> None:
         """Drop the filter."""
         self.put("")
@@ -109,28 +123,15 @@ class FilterBar(Horizontal):
 
     def use(self, fields: Mapping[str, str]) -> None:
         """Filter by other fields from now on."""
-        self._fields = fields
+        self.fields = fields
         field = self.query_one(Input)
         field.suggester = FieldSuggester(fields)
         self.chosen = parse(field.value, fields)
-
-    def action_leave(self) -> None:
-        """Drop the filter, then leave the field."""
-        self.clear()
-        self._done()
 
     def on_input_changed(self, message: Input.Changed) -> None:
         message.stop()
         self.chosen = parse(message.value, self.fields)
         self.post_message(self.Changed())
-
-    def on_input_submitted(self, message: Input.Submitted) -> None:
-        message.stop()
-        self._done()
-
-    def _done(self) -> None:
-        self.remove_class("-typing")
-        self.post_message(self.Left())
 
 
 def part_of(shown: int, total: int, noun: str) -> str:

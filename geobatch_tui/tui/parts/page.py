@@ -180,8 +180,10 @@ class Filtered(Frame):
     def _filtered(self) -> None:
         self.refilter()
 
-    @on(FilterBar.Left)
-    def _typed(self) -> None:
+    async def action_typed(self, keep: bool) -> None:  # noqa: FBT001 - a binding's argument
+        """List what passes the filter that was typed, or all; then the list has the keys."""
+        await self.bar.end(keep=keep)
+        self.refilter()
         self.set_focus(self.query_one(ScrollLines))
 
     def action_filter(self) -> None:

@@ -103,7 +103,7 @@ def _durations(pictures: Pictures, values: Sequence[float]) -> MapPicture | None
     """Draw the map of durations; a place shows the longest of its chunks."""
     if not any(values):
         return None
-    scale = _DURATION.scale(values)
+    scale = _DURATION.scale(values, pictures.top.shared())
     pictures.planes.show(_DURATION, scale, _DURATION.steps(values, scale))
     pictures.paint()
     bounds = (scale.low, *scale.edges, scale.high)

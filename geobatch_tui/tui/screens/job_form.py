@@ -23,11 +23,11 @@ from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import TextBox
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
-from geobatch_tui.tui.parts.value_input import ValueInput
 from geobatch_tui.tui.screens.job_files import JobFiles
 from geobatch_tui.tui.widgets.field_list import FieldList
 from geobatch_tui.tui.widgets.plan_pane import PlanPane
 from geobatch_tui.tui.widgets.result_pane import ResultPane
+from geobatch_tui.tui.widgets.value_input import ValueInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

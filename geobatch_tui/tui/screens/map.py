@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.worker import Worker
 
-    from geobatch_tui.tui.map.picture.codes import Mode
+    from geobatch_tui.tui.map.picture.codes import Mode, Scale
     from geobatch_tui.tui.parts.console_app import Target
     from geobatch_tui.tui.run.model import Delta, LetterView
     from geobatch_tui.tui.run.store import RunStore
@@ -61,7 +61,8 @@ class MapScreen(Page):
         #card { height: 4; }
         #side { width: 46; display: none; }
         #side CursorCard { height: 16; }
-        #counts { height: 16; }
+        #counts { height: 7; }
+        &.-figures #counts { height: 14; }
         #spread { height: 1fr; }
         &.-wide #side { display: block; }
         &.-wide #legend, &.-wide #card { display: none; }
@@ -75,7 +76,7 @@ class MapScreen(Page):
         super().__init__()
         self._key: tuple[int | None, int] | None = None
         self._places: dict[int, Place] = {}
-        self._spread_mode: Mode | None = None
+        self._spread_of: tuple[Mode, Scale | None] | None = None
         self._spread_next = 0.0
 
     @property
@@ -156,6 +157,7 @@ class MapScreen(Page):
         head.unplaced = len(unplaced), lost
         head.renew()
         planes = chunk_map.pictures.planes
+        self.set_class(bool(planes.mode.figure), "-figures")
         for legend in self.query(Legend):
             legend.mode, legend.scale = planes.mode, planes.scale
             legend.renew()
@@ -230,19 +232,20 @@ class MapScreen(Page):
         if not self.query_one("#side").display:
             return
         mode = self.map.mode
-        mode = mode if mode.figure and mode.name not in WHO else _DURATION
-        if mode is self._spread_mode and time.monotonic() < self._spread_next:
+        shown = bool(mode.figure) and mode.name not in WHO
+        wanted = (mode, self.map.pictures.planes.scale) if shown else (_DURATION, None)
+        if wanted == self._spread_of and time.monotonic() < self._spread_next:
             return
-        self._spread_mode = mode
+        self._spread_of = wanted
         self._spread_next = time.monotonic() + _REST
-        self._read_spread(mode)
+        self._read_spread(*wanted)
 
     @work(group="spread", exit_on_error=False)
-    async def _read_spread(self, mode: Mode) -> None:
+    async def _read_spread(self, mode: Mode, scale: Scale | None) -> None:
         start = time.monotonic()
         store = self.store
-        spread = await asyncio.to_thread(lambda: histogram(mode, store.figures(mode.figure)))
-        if mode is not self._spread_mode:
+        spread = await asyncio.to_thread(lambda: histogram(mode, store.figures(mode.figure), scale))
+        if (mode, scale) != self._spread_of:
             return
         self._spread_next = time.monotonic() + _REST * max(1.0, time.monotonic() - start)
         panel = self.query_one(HistogramPanel)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from rich.cells import cell_len
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import Key, MouseEvent
 from textual.widgets import Input, Static
 
 from geobatch_tui.config.layers import from_plan_json
@@ -42,7 +43,8 @@ _LOOKED_AT: Final = 2000  #: items of other letters
 
 
 class RetryDialog(Modal[tuple[str, ...] | None]):
-    """Returns the changes (empty: none) if the operator agrees, else None.
+    """Returns the changes (empty: none) if the operator agrees, else None. Nobody agrees before the
+    terminal showed it.
 
     Args:
         found: what will be rerun.
@@ -71,6 +73,14 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
                 yield Static(id="retry-wrong", markup=False)
             with VerticalScroll(id="retry-list", can_focus=True):
                 yield Static(lines(self._found), markup=False)
+
+    def refuses(self, event: Key | MouseEvent) -> bool:
+        """Whether it would agree to what was not seen when it was typed."""
+        if not isinstance(event, Key):
+            return super().refuses(event)
+        bound = self.active_bindings.get(event.key)
+        agrees = event.key == "enter" or (bound is not None and bound.binding.action == "agree")
+        return agrees and self.is_ahead(event)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         message.stop()

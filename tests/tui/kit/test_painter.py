@@ -123,6 +123,40 @@ async def test_a_dialog_is_seen_when_the_terminal_has_come_to_its_picture():
 
 
 @pytest.mark.asyncio
+async def test_another_screen_waits_for_no_rest():
+    """However long after its key it is put up, and whatever was painted in between."""
+    now = [100.0]
+    wire, app = Wire(), Clock()
+    wire.load = LineLoad(lambda: now[0])
+    wire.load.sent(0)
+    wire.load.answered()
+    painter = Painter(app, wire, (lambda: None, lambda: None))
+    async with app.run_test(size=SIZE) as pilot:
+
+        async def tick(text):
+            app.query_one(Static).update(text)
+            await pilot.pause()
+            painter.want()
+            now[0] += 1.0
+            wire.load.answered()
+            now[0] += 0.3
+
+        await tick("1")
+        wire.load.key_came()
+        now[0] += 2.0
+        await tick("2")
+        before = len(wire.sent)
+        app.query_one(Static).update("3")
+        await pilot.pause()
+        painter.want()
+        assert len(wire.sent) == before  # the line rests
+        app.push_screen(Asked())
+        await pilot.pause()
+        painter.want()
+        assert "sure?" in "".join(wire.sent[before:])
+
+
+@pytest.mark.asyncio
 async def test_nothing_is_queued_for_a_terminal_that_takes_nothing():
     """Not even where it never answered: the queue of Textual would hold up the whole console."""
     wire, app = Wire(), Clock()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+from array import array
 from contextlib import asynccontextmanager
 
 from scripted_maps import MapApp, Store, items, scattered, settled
@@ -189,6 +191,29 @@ async def test_figures_are_read_and_followed():
         await settled(pilot)
         assert app.chunk_map.pictures.planes.steps[99] == 16
         assert Code.RAMP_5 in app.chunk_map.pictures.top.picture[-3]
+
+
+async def test_figures_are_classed_anew_for_the_zoom():
+    """The map, its legend and the histogram beside it have the scale of the cells in view."""
+    store = one(200, 200)
+    rng = random.Random(3)
+    store.columns["seconds"] = array("f", [rng.expovariate(1.0) for _ in range(40_000)])
+    store.states[:] = bytes([S.DONE]) * 40_000
+    async with running(store, (160, 48)) as (app, pilot):
+        chunk_map, panel = app.chunk_map, app.screen.query_one(HistogramPanel)
+        await pilot.press("m")
+        await settled(pilot)
+        far = chunk_map.pictures.planes.scale
+        steps = panel.histogram.steps
+        assert far.edges[0] > 1.5  # of cells of 9 chunks and more
+        while chunk_map.pictures.top.scale_text != "1:1":
+            await pilot.press("greater_than_sign")
+        await settled(pilot)
+        near = chunk_map.pictures.planes.scale
+        assert near.edges[0] < 1
+        assert app.screen.query_one(Legend).scale is near
+        assert sum(panel.histogram.steps) > sum(steps)
+        assert panel.histogram.steps == tuple(sorted(panel.histogram.steps))
 
 
 async def test_every_mode_can_be_shown():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from keys_at_once import type_at_once
-from scripted_run import busy_run, until
+from keys_at_once import button, type_at_once
+from scripted_run import asked, busy_run, shown, until
 from textual.command import CommandList, CommandPalette
-from textual.events import Key
+from textual.events import Key, MouseDown, MouseUp
 from textual.widgets import Input
 
 from geobatch_tui.tui.kit.modal import Palette
@@ -105,6 +105,55 @@ async def test_a_question_is_not_answered_before_it_was_seen(console, script, mo
         await pilot.press("j", "j", "j", "k", "enter")
         await settle(pilot)
         assert sent == ["drain", "cancel"]
+
+
+async def test_a_button_answers_no_question_that_was_not_seen(console, script, monkeypatch):
+    """It was pressed on what lay there before; pressed on an answer that was seen it counts."""
+    busy_run(script)
+    app = console()
+    sent = []
+    monkeypatch.setattr(app, "command", lambda verb, **_: sent.append(verb))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await opened(pilot, "Q")
+        await asked(app)
+        lines = shown(app).splitlines()
+        y = next(y for y, line in enumerate(lines) if "Drain instead" in line)
+        x = lines[y].index("Drain instead")
+        await opened(pilot, "escape")
+        early = button(MouseDown, x, y)
+        await opened(pilot, "Q")
+        await asked(app)
+        # As slow as it was on its way, it was pressed before.
+        app.post_message(early)
+        app.post_message(button(MouseUp, x, y))
+        await settle(pilot)
+        assert isinstance(app.screen, Question)
+        assert not sent
+        app.post_message(button(MouseDown, x, y))
+        app.post_message(button(MouseUp, x, y))
+        await until(lambda: sent == ["drain"])
+
+
+async def test_a_retry_is_agreed_to_when_it_was_seen(console, script, monkeypatch):
+    """Enter that was typed before the dialog said what it will do starts nothing."""
+    busy_run(script)
+    app = console()
+    sent = []
+    monkeypatch.setattr(app, "command", lambda verb, **_: sent.append(verb))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await opened(pilot, "3")
+        await until(lambda: app.screen.listing.total)
+        late = Key("enter", "\r")
+        await opened(pilot, "R")
+        await until(lambda: isinstance(app.screen, RetryDialog) and app.screen.was_seen)
+        app.post_message(late)
+        await settle(pilot)
+        assert isinstance(app.screen, RetryDialog)
+        assert not sent
+        await pilot.press("enter")
+        await until(lambda: sent)
 
 
 async def test_the_next_question_is_not_closed_for_the_first(console, script):
@@ -259,3 +308,25 @@ async def test_a_filter_is_typed_in_one_burst_with_its_key(console, script):
             await settle(pilot)
             assert screen.bar.chosen.text == "e/vil"
             assert app.screen is screen
+
+
+async def test_keys_behind_a_filter_in_one_burst_are_the_lists(console, script):
+    """They find what the filter lists, and Escape takes back what was typed before it."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await opened(pilot, "3")
+        screen = app.screen
+        await until(lambda: screen.listing.total)
+        type_at_once(app, "slash", *"class:MemoryBudget", "enter", "a", "g")
+        await settle(pilot)
+        assert screen.bar.chosen.text == "class:MemoryBudget"
+        letters = app.link.store.letters
+        assert {letters[at].error_class for at in screen.list.marks} == {"MemoryBudgetError"}
+        assert screen._grouping == 1
+        type_at_once(app, "slash", *"zzz", "escape", "g")
+        await settle(pilot)
+        assert screen.bar.chosen.text == ""
+        assert screen.listing.shown == screen.listing.total
+        assert screen._grouping == 2

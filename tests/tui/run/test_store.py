@@ -21,6 +21,7 @@ def test_first_poll_reads_all(script, store):
     script.done(1)
     script.put(lu.Noted("run.planned", {"current": 0}))
     script.progress()
+    assert store.view.state == "reading"  # of a run that is live nobody says that it waits
     delta = store.poll()
     assert delta.reshaped
     assert list(store.states) == [S.DONE, S.RUNNING, S.RUNNING, 0, 0, 0, 0]

@@ -337,6 +337,15 @@ async def test_differences_are_listed(opened, job):
         assert not any("engine.max_workers: engine.max_workers" in line for line in said)
 
 
+async def test_the_cursor_is_seen_on_a_section(opened):
+    """As on any other line of the form, without colours, too."""
+    async with opened() as (console, pilot):
+        await pilot.press("home")
+        await until(lambda: ">[" in console.text())
+        await pilot.press("down")
+        await until(lambda: ">[" not in console.text())
+
+
 async def test_a_job_begins_from_an_empty_history(opened):
     """^n works there, too, as the words on the screen say."""
     async with opened() as (console, pilot):

@@ -101,7 +101,10 @@ async def test_units_are_sorted_filtered_and_shared(console, costly, tmp_path):
         assert [table.text(at).rpartition("\t")[2] for at in range(table.count())] == ["✗ dead"]
         await pressed(pilot, "z", "g")
         assert [table.text(at).rpartition("\t")[2] for at in range(2)] == ["▒ running", "· planned"]
-        await pressed(pilot, "j", "enter")
+        await pressed(pilot, *"/left>0", "enter")  # a field that only items have
+        assert not screen.bar.chosen.problems
+        assert table.count() == 1
+        await pressed(pilot, "escape", "j", "enter")
         assert table.count() == 4
         await pressed(pilot, "enter")
         assert isinstance(app.screen, MapScreen)

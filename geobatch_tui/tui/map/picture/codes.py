@@ -35,6 +35,8 @@ class Code(IntEnum):
     UNKNOWN = 12  #: done, but the figure is not known
 
 
+SEAM: Final = 16
+"""Added to a code: the last pixel of an item before another item."""
 SELECTED: Final = 32
 """Added to a code: inside the selection."""
 CURSOR: Final = 64
@@ -140,7 +142,19 @@ class Mode:
     text: Callable[[float], str]
     fixed: Scale | None = None
 
-    def scale(self, values: Sequence[float]) -> Scale:
+    def scale(
+        self, values: Sequence[float], cells: Sequence[Sequence[tuple[int, int]]] = ()
+    ) -> Scale:
+        """Return a scale of the figures, or where several chunks share a cell, which shows the
+        highest, of the cells: on the chunks' own scale nearly all of them were of the last step.
+
+        Args:
+            values: a figure a chunk, by position.
+            cells: first and end of the positions in each.
+        """
+        if self.fixed is None and cells:
+            parts = ([max(values[start:end], default=0.0) for start, end in runs] for runs in cells)
+            values = [max(part, default=0.0) for part in parts]
         return self.fixed or Scale.of(values)
 
     def steps(self, values: Iterable[float], scale: Scale) -> bytes:

@@ -11,6 +11,7 @@ from math import ceil, floor
 from operator import or_
 from typing import TYPE_CHECKING, Final
 
+from geobatch_tui.tui.map.picture.codes import SEAM
 from geobatch_tui.tui.map.picture.place import Place
 from geobatch_tui.tui.map.picture.planes import Grid, Span, at, fold, ranges, union
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.run.model import ItemView
 
 _PROBES: Final = 17
+_LARGE: Final = 6  #: pixels of an item across and down from which on its end is drawn
 #: Blocks of an item; up to that it costs less to lay all than to find those in view.
 _FEW: Final = 4096
 
@@ -81,6 +83,7 @@ class Footprints:
         self._exact = exact
         self._points: list[ItemView] = []
         self._prints: list[_Print] = []
+        self._large: set[int] = set()
         self._pixels: defaultdict[int, list[int]] = defaultdict(list)
         self._shown: dict[int, list[int]] = {}
         self._of_item: dict[int, list[int | _Print]] = {}
@@ -140,6 +143,8 @@ class Footprints:
         if span.empty:
             return
         base, grid = self._count, Grid(item.first, item.n, item.columns, item.rows)
+        if min(right - left, bottom - top) >= _LARGE:
+            self._large.add(len(self._prints))
         self._prints.append(
             _Print(item, grid, span, zoom if known else (grid.columns, grid.rows), base)
         )
@@ -263,7 +268,36 @@ class Footprints:
         for y in range(inside.top, inside.bottom):
             for x in range(inside.left, inside.right):
                 blocks.update(self._pixels.get(y * self._width + x, ()))
-        return _joined([run for block in blocks for run in self._runs(block)])
+        return self._joined_runs(blocks)
+
+    def _joined_runs(self, blocks: Iterable[int]) -> list[Run]:
+        return _joined([run for block in set(blocks) for run in self._runs(block)])
+
+    def seams(self) -> list[bytearray]:
+        """Return rows of ``SEAM`` where a large item ends and another one begins to the right or
+        below: the slab that both would be has borders then. No rows: nothing ends so."""
+        if len(self._prints) < 2 or not self._large:
+            return []
+        bases = [entry.base for entry in self._prints]
+        owners = {
+            pixel: bisect_right(bases, blocks[-1]) - 1 for pixel, blocks in self._pixels.items()
+        }
+        rows = [bytearray(self._width) for _ in range(self._height)]
+        for pixel, owner in owners.items():
+            y, x = divmod(pixel, self._width)
+            right = owners.get(pixel + 1, owner) if x + 1 < self._width else owner
+            below = owners.get(pixel + self._width, owner)
+            if owner in self._large and (right != owner or below != owner):
+                rows[y][x] = SEAM
+        return rows
+
+    def shared(self, limit: int) -> list[list[Run]]:
+        """Return the positions of chunks on up to ``limit`` pixels, evenly spread; none where no
+        pixel shows more than one chunk."""
+        pixels = list(self._pixels.values())[:: len(self._pixels) // limit + 1]
+        cells = [self._joined_runs(blocks) for blocks in pixels]
+        several = any(sum(end - start for start, end in runs) > 1 for runs in cells)
+        return cells if several else []
 
     def middle(self, position: int) -> LonLat | None:
         """Return the middle of a chunk; None: its place is not known."""

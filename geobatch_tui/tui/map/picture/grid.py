@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.tui.map.picture.planes import Span, ranges
-from geobatch_tui.tui.map.picture.scene import Scene, clamp
+from geobatch_tui.tui.map.picture.scene import MOST_CELLS, Scene, clamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -151,6 +151,15 @@ class GridScene(Scene):
             for y in range(box.top, box.bottom):
                 for x in range(box.left, box.right):
                     yield x, y, code
+
+    def shared(self, limit: int = MOST_CELLS) -> list[list[Run]]:
+        zoom, wide, high = self._zoom, self.grid.columns, self.grid.rows
+        if zoom <= 1:
+            return []
+        across = self._extent(wide)
+        pixels = range(0, across * self._extent(high), across * self._extent(high) // limit + 1)
+        corners = (divmod(pixel, across) for pixel in pixels)
+        return [list(ranges(self.grid, self._block(x * zoom, y * zoom))) for y, x in corners]
 
     # --- cursor ---------------------------------------------------------------------------------
 

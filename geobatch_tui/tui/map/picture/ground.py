@@ -11,7 +11,7 @@ from geobatch_tui.tui.map.picture.coast import Coast
 from geobatch_tui.tui.map.picture.footprints import Footprints
 from geobatch_tui.tui.map.picture.place import GroundView, wrapped
 from geobatch_tui.tui.map.picture.planes import Span
-from geobatch_tui.tui.map.picture.scene import Scene, clamp
+from geobatch_tui.tui.map.picture.scene import MOST_CELLS, Scene, clamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,6 +48,7 @@ class GroundScene(Scene):
         self._view = GroundView(0, 0, 1, 1, 0, 0)
         self._cursor: tuple[float, float] | None = None
         self._prints = Footprints(planes, [], {}, self._view)
+        self._seams: list[bytearray] = []
         self._coast = Coast()
         self.retarget(items)
 
@@ -121,6 +122,7 @@ class GroundScene(Scene):
     def lay(self) -> None:
         """Work out anew which chunks each pixel shows, and paint."""
         self._prints = Footprints(self.planes, self.items, self._exact, self._view)
+        self._seams = self._prints.seams()
         self._coast.draw(self._view)
         self.paint()
 
@@ -129,6 +131,14 @@ class GroundScene(Scene):
 
     def repaint(self, positions: Iterable[int]) -> Iterator[tuple[int, int, int]]:
         return self._prints.repaint(positions)
+
+    def line(self, y: int) -> tuple[bytes, bytes]:
+        upper, lower = super().line(y)
+        seams = [*self._seams[2 * y : 2 * y + 2], b"", b""]
+        return _joined(upper, seams[0]), _joined(lower, seams[1])
+
+    def shared(self, limit: int = MOST_CELLS) -> list[list[Run]]:
+        return self._prints.shared(limit)
 
     def under(self, y: int) -> str:
         return self._coast.line(y)
@@ -222,6 +232,13 @@ class GroundScene(Scene):
     def selected(self) -> list[Run]:
         box = self.selection_box()
         return [] if box is None else self._prints.under(box)
+
+
+def _joined(codes: bytes, marks: bytes | bytearray) -> bytes:
+    """Return codes with marks."""
+    if not any(marks):
+        return codes
+    return bytes(code | mark for code, mark in zip(codes, marks, strict=True))
 
 
 def extent(boxes: Sequence[Box]) -> Box:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.tui.kit.glyphs import LOOKS
-from geobatch_tui.tui.map.picture.codes import CODES, CURSOR, RANK, SELECTED, STEPS, Code
+from geobatch_tui.tui.map.picture.codes import CODES, CURSOR, RANK, SEAM, SELECTED, STEPS, Code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ Run = tuple[str, Key]
 GLYPH: Final = -1
 FILLED: Final = -2
 UNDER: Final[Key] = (-1, -1)
-_PLAIN: Final = SELECTED - 1  #: the bits of a code without marks
+_PLAIN: Final = SEAM - 1  #: the bits of a code without marks
 
 GLYPHS: Final[dict[int, str]] = {
     Code.ABSENT: " ",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.tui.map.picture.codes import Mode
+    from geobatch_tui.tui.map.picture.codes import Mode, Scale
 
 BINS: Final = 10
 
@@ -32,9 +32,12 @@ class Histogram:
     summary: str
 
 
-def histogram(mode: Mode, values: Sequence[float]) -> Histogram | None:
+def histogram(mode: Mode, values: Sequence[float], scale: Scale | None = None) -> Histogram | None:
     """Count the figures above zero in equal bins from the 1st to the 99th percentile; None: there
-    are none. Very many are sampled at equal steps, and counts scaled up."""
+    are none. Very many are sampled at equal steps, and counts scaled up.
+
+    ``scale`` is that of the map beside it, so that both have the same colours; None: their own.
+    """
     stride = len(values) // 50_000 + 1
     sample = sorted(value for value in values[::stride] if value > 0)
     if not sample:
@@ -45,7 +48,7 @@ def histogram(mode: Mode, values: Sequence[float]) -> Histogram | None:
     half = (edges[1] - edges[0]) / 2 if len(edges) > 1 else 0.0
     found = Counter(max(0, bisect_right(edges, value) - 1) for value in sample if value <= high)
     counts = [found[index] * stride for index in range(len(edges))]
-    scale = mode.scale(values)
+    scale = scale or mode.scale(values)
     steps = [scale.step(edge + half) for edge in edges]
     if highest > high:
         edges = (*edges, high)

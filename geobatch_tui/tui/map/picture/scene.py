@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MANY: Final = 400
 """Changed chunks; above, painting everything is cheaper than pixel by pixel."""
 
+MOST_CELLS: Final = 1000
+"""Pixels that tell of a scale; more of them change it by nothing that is seen."""
+
 Dirty = dict[int, set[int]]
 """Rows of pixels, and the columns in which they changed."""
 
@@ -85,6 +88,11 @@ class Scene(ABC):
                 row = _marked(row, box, at, _POINT)
             pair.append(row)
         return pair[0], pair[1]
+
+    @abstractmethod
+    def shared(self, limit: int = MOST_CELLS) -> list[list[Run]]:
+        """Return the positions of chunks on up to ``limit`` pixels, evenly spread; none where no
+        pixel shows more than one chunk."""
 
     def under(self, y: int) -> str:
         """Return the text of line ``y`` where there is no chunk: ``width`` cells, or ""."""

@@ -41,6 +41,30 @@ def test_a_large_grid_is_reduced_to_fit():
     assert shown == 38 * 25
 
 
+def test_a_scale_is_that_of_the_cells():
+    """Of cells that show the highest of 25 chunks as many are low as high; with a cell each, chunks
+    have their own scale again."""
+    rng = random.Random(7)
+    scene = scene_of(bytes([S.DONE] * 40_000), 200, 200, (40, 40))
+    duration = MODES[1]
+    values = [rng.expovariate(1.0) for _ in range(40_000)]
+    shares = []
+    for cells in ((), scene.shared()):
+        scale = duration.scale(values, cells)
+        scene.planes.show(duration, scale, duration.steps(values, scale))
+        scene.paint()
+        codes = [code for row in scene.picture for code in row]
+        shares.append(codes.count(Code.RAMP_5) / len(codes))
+    assert scene.scale_text == "1:5"
+    assert shares[0] > 0.9  # what this is against
+    assert shares[1] < 0.2
+    assert {Code.RAMP_1, Code.RAMP_1 + 1, Code.RAMP_1 + 2} <= set(codes)
+    while scene.zoom(1):
+        pass
+    assert scene.shared() == []
+    assert len(scene_of(bytes(10_000), 100, 100, (10, 10)).shared(9)) <= 9
+
+
 def test_no_failure_hides():
     """At the coarsest scale one dead chunk among 10^6 is still seen."""
     states = bytearray([S.DONE]) * 1_000_000

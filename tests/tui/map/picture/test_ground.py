@@ -11,10 +11,10 @@ from geobatch_tui.execution.protocol.messages import ChunkGrid
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.ledger.schema.updates import ChunkState as S
 from geobatch_tui.orchestration.state.letters import window_bounds
-from geobatch_tui.tui.map.picture.codes import MODES, Code
+from geobatch_tui.tui.map.picture.codes import MODES, SEAM, Code
 from geobatch_tui.tui.map.picture.ground import GroundScene, extent
 from geobatch_tui.tui.map.picture.place import Place, lonlat_text
-from geobatch_tui.tui.map.picture.planes import Planes
+from geobatch_tui.tui.map.picture.planes import Planes, Span
 
 FOUR = [(9.0, 47.0, 10.5, 48.0), (10.6, 47, 12.1, 48), (9, 48.1, 10.5, 49.1), (10.6, 48.1, 12, 49)]
 
@@ -165,6 +165,37 @@ def test_touch_paints_what_a_full_paint_would(seed):
         after = [bytes(row) for row in scene.picture]
         scene.paint()
         assert after == [bytes(row) for row in scene.picture]
+
+
+def test_pixels_of_the_ground_tell_what_they_share():
+    """All chunks of the items in view, those of one pixel together; chunks of many pixels each share
+    none."""
+    boxes = [(10 + i * 1e-4, 50, 10 + i * 1e-4, 50.0001) for i in range(100)]
+    source = Source(items(*[(3, 3)] * 100, (1, 1), bounds=[*boxes, (-60, -30, -59, -29)]))
+    cells = sorted(scene_of(source).shared())
+    assert cells[0] == [(0, 900)] or sum(end - at for runs in cells for at, end in runs) == 901
+    assert scene_of(Source(items((2, 2), bounds=[(0, 0, 10, 10)]))).shared() == []
+
+
+def test_items_that_meet_have_borders():
+    """Two that are done are not one slab: the last pixels before the other one are marked; single
+    items and tiles too small for that have none."""
+    source = Source(items((4, 4), (4, 4), bounds=[(0, 0, 10, 10), (10, 0, 20, 10)]))
+    source.states[:] = bytes([S.DONE]) * 32
+    scene = scene_of(source, (80, 40))
+    upper, lower = scene.line(10)
+    marked = [x for x, code in enumerate(upper) if code & SEAM]
+    assert marked == [x for x, code in enumerate(lower) if code & SEAM]
+    assert len(marked) == 1
+    seen = [scene._prints.under(Span(x, 20, x + 1, 21)) for x in (marked[0], marked[0] + 1)]
+    assert seen[0][0][0] < 16 <= seen[1][0][0]
+    shown = {upper[x] & ~SEAM for x in (marked[0] - 1, marked[0], marked[0] + 1)}
+    assert shown == {Code.DONE}
+    alone = scene_of(Source(items((4, 4), bounds=[(0, 0, 10, 10)])), (80, 40))
+    assert not any(code & SEAM for code in alone.line(10)[0])
+    tiles = [(x, y, x + 1, y + 1) for x in range(20) for y in range(20)]
+    small = scene_of(Source(items(*[(2, 2)] * 400, bounds=tiles)), (80, 40))
+    assert not any(code & SEAM for code in small.line(10)[0])
 
 
 def test_an_item_over_the_antimeridian_is_seen_on_both_sides():
