@@ -10,7 +10,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.css.stylesheet import Stylesheet
 from textual.drivers.linux_driver import LinuxDriver
 
-from geobatch_tui.tui.kit.modal import Modal
+from geobatch_tui.tui.kit.modal import Modal, forget_layouts
 from geobatch_tui.tui.kit.paced_driver import LineFree, PacedDriver
 from geobatch_tui.tui.kit.painter import Painter
 from geobatch_tui.tui.parts.console_app import Console
@@ -92,11 +92,15 @@ class PaintedConsole(Console):
     @override
     async def on_event(self, event: events.Event) -> None:
         """Drop a button of the mouse that was pressed on what lay below a dialog."""
-        top = self.screen if isinstance(event, events.MouseDown) else None
-        if isinstance(top, Modal) and top.refuses(event):
-            self._mouse_down_widget = None  # so that its release is no click
-        else:
-            await super().on_event(event)
+        if isinstance(event, events.MouseDown):
+            top = self.screen
+            if isinstance(top, Modal) and top.refuses(event):
+                self._mouse_down_widget = None  # so that its release is no click
+                return
+        await super().on_event(event)
+
+    def on_unmount(self) -> None:
+        forget_layouts()
 
     def on_key(self, event: events.Key) -> None:
         """Drop a key that a dialog does not take yet. It may have gone to the screen below, and

@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
+from textual._styles_cache import StylesCache
 from textual._time import get_time
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding
@@ -62,6 +63,9 @@ class Modal[Result](ModalScreen[Result]):
         """Whether a key or a button is to do nothing: a button points at what was seen."""
         return isinstance(event, MouseEvent) and self.is_ahead(event)
 
+    def on_unmount(self) -> None:
+        forget_layouts()
+
     def action_lines(self, count: int) -> None:
         for box in self.query(VerticalScroll):
             box.scroll_relative(y=count, animate=False)
@@ -109,6 +113,9 @@ class Palette(CommandPalette):
         self.set_reactive(CommandPalette._show_busy, False)  # noqa: SLF001 - it has a watcher
         return super().dismiss(result)
 
+    def on_unmount(self) -> None:
+        forget_layouts()
+
     def action_page(self, step: int) -> None:
         """Move the highlight a page up or down."""
         commands = self.query_one(CommandList)
@@ -131,6 +138,12 @@ class Palette(CommandPalette):
         below."""
         if not self.is_active:
             event.prevent_default()
+
+
+def forget_layouts() -> None:
+    """Let go of the pictures of widgets that are gone. Textual keeps the layouts of the last 1,024
+    widgets that it drew, by an object that has the widget's picture, too: some 60 MB of dialogs."""
+    StylesCache.get_inner_outer.cache_clear()
 
 
 def box_rows(screen: Screen[Any]) -> range:

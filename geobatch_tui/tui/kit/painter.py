@@ -73,10 +73,10 @@ class Painter:
         self._look()
         if not self._wanted or app._closed or not app._running:  # noqa: SLF001 - as Textual asks
             return
-        if app.screen is not self._shown:
+        before, self._shown = self._shown, app.screen
+        if before is not None and before is not app.screen:
             # What the key asked for, however long it took to be put up: meanwhile other pictures
             # may have been sent, of which one was taken for the key's.
-            self._shown = app.screen
             driver.load.key_came()
         room = 0 if driver.is_behind else driver.load.room()
         if not room or app._batch_count:  # noqa: SLF001

@@ -103,7 +103,7 @@ async def test_units_are_sorted_filtered_and_shared(console, costly, tmp_path):
         assert [table.text(at).rpartition("\t")[2] for at in range(2)] == ["▒ running", "· planned"]
         await pressed(pilot, *"/left>0", "enter")  # a field that only items have
         assert not screen.bar.chosen.problems
-        assert table.count() == 1
+        assert table.count() == 2
         await pressed(pilot, "escape", "j", "enter")
         assert table.count() == 4
         await pressed(pilot, "enter")

@@ -134,8 +134,10 @@ class GroundScene(Scene):
 
     def line(self, y: int) -> tuple[bytes, bytes]:
         upper, lower = super().line(y)
-        seams = [*self._seams[2 * y : 2 * y + 2], b"", b""]
-        return _joined(upper, seams[0]), _joined(lower, seams[1])
+        if not self._seams:
+            return upper, lower
+        first, second = [*self._seams[2 * y : 2 * y + 2], bytearray(self.width)][:2]
+        return _joined(upper, first), _joined(lower, second)
 
     def shared(self, limit: int = MOST_CELLS) -> list[list[Run]]:
         return self._prints.shared(limit)
@@ -234,7 +236,7 @@ class GroundScene(Scene):
         return [] if box is None else self._prints.under(box)
 
 
-def _joined(codes: bytes, marks: bytes | bytearray) -> bytes:
+def _joined(codes: bytes, marks: bytearray) -> bytes:
     """Return codes with marks."""
     if not any(marks):
         return codes
