@@ -51,6 +51,7 @@ def experiments(given: argparse.Namespace) -> dict[str, Experiment]:
     found: dict[str, Experiment] = {
         "kill-engine": lambda d: kills.kill_engine(chaos_jobs.raster(d), given.kills, seed),
         "kill-engine-stage": lambda d: kills.kill_engine(chaos_jobs.staged(d), given.kills, seed),
+        "kill-engine-mosaic": lambda d: kills.kill_engine(chaos_jobs.mosaic(d), given.kills, seed),
         "kill-workers": lambda d: kills.kill_workers(
             chaos_jobs.raster(d, columns=given.columns, rows=given.columns * 3 // 4),
             given.worker_kills,

@@ -17,6 +17,7 @@ import shapely
 import tomli_w
 from harness import Ended, call, files, start, tree_hash
 from rasterio.transform import from_bounds
+from rasterio.windows import Window
 
 import geobatch_tui
 from geobatch_tui.config.layers import load_job
@@ -190,9 +191,36 @@ def raster(
         "retry": {"backoff_base": "0.05s", "backoff_cap": "1s"},
         "log": {"format": "json"},
     }
+    if "op" in changes:
+        tables["op"] = {}
     fixture = Fixture(
         directory, directory / "job.toml", tables, directory / "out", columns * rows * sources
     )
+    fixture.write(**changes)
+    return fixture
+
+
+def mosaic(directory: Path, **changes: Any) -> Fixture:
+    """Join 80 files that overlap by 32 pixels, by the means of their values, into 300 chunks of
+    128x128."""
+    op = {"name": "raster.pipeline", "steps": [{"name": "mosaic", "rule": "mean"}]}
+    fixture = raster(directory, side=8, op=op)
+    (directory / "source-0.tif").unlink()
+    whole = synthetic(directory / "whole.tif", COLUMNS * CHUNK, ROWS * CHUNK)
+    with rasterio.open(whole) as src:
+        wide, high = src.width // 10, src.height // 8
+        for number in range(80):
+            row, col = divmod(number, 10)
+            window = Window(col * wide, row * high, wide + 32, high + 32)
+            window = window.intersection(Window(0, 0, src.width, src.height))
+            profile = {
+                **src.profile, "width": window.width, "height": window.height,
+                "transform": src.window_transform(window),
+            }  # fmt: skip
+            # Each is brighter than the one before, so that it is seen which were joined.
+            pixels = src.read(window=window) // 2 + np.uint8(number)
+            with rasterio.open(directory / f"source-{number:02d}.tif", "w", **profile) as dst:
+                dst.write(pixels)
     fixture.write(**changes)
     return fixture
 
@@ -211,8 +239,6 @@ def staged(directory: Path, *, side: int = 1500, **changes: Any) -> Fixture:
         {"name": "hillshade", "zfactor": 3000},
     ]
     fixture = raster(directory, side=side, op={"name": "raster.pipeline", "steps": steps})
-    for name in ("dst_crs", "resampling", "size"):
-        del fixture.tables["op"][name]
     fixture.staged = -(-COLUMNS // 2) * -(-ROWS // 2)
     fixture.chunks += fixture.staged
     fixture.write(**changes)

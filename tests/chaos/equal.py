@@ -8,6 +8,8 @@ import harness
 from harness import Verdict, files
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chaos_jobs import Fixture
 
 #: Features in a chunk, and workers.
@@ -44,4 +46,22 @@ def cut_otherwise(fixture: Fixture) -> Verdict:
         verdict.expect(counts.get("current") == chunks, f"{when}: again: {counts}")
         after = [(path, path.stat().st_mtime_ns, path.stat().st_ino) for path in files(fixture.out)]
         verdict.expect(before == after, f"{when}: the second run touched an output")
+    return verdict
+
+
+def rasters_cut_otherwise(fixture: Fixture, cuts: Sequence[tuple[int, int, bool]]) -> Verdict:
+    """Run a job about rasters in chunks of several sides, with so many workers, which are threads
+    or processes: the same bytes."""
+    verdict = Verdict("cut otherwise")
+    reference = None
+    for side, workers, threads in cuts:
+        when = f"chunks of {side}, {workers} {'threads' if threads else 'processes'}"
+        fixture.forget()
+        fixture.write(engine={"chunk_cols": side, "chunk_rows": side, "max_workers": workers})
+        ended = fixture.run(threads=threads)
+        if verdict.expect(ended.code == 0, f"{when}: exit {ended.code}: {ended.stderr[-1500:]}"):
+            verdict.figures[when] = f"{ended.json['counts']['done']} chunks"
+            reference = reference or harness.tree_hash(fixture.out)
+            verdict.same_tree(fixture.out, reference, when)
+            verdict.clean(fixture.out, when)
     return verdict

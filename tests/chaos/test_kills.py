@@ -52,6 +52,13 @@ def test_engine_killed_50_times_in_a_chain_with_a_stage(tmp_path):
     assert verdict.faults == [], verdict
 
 
+@pytest.mark.slow
+def test_engine_killed_50_times_in_a_mosaic(tmp_path):
+    """50 SIGKILLs over a mosaic of 80 files."""
+    verdict = kills.kill_engine(chaos_jobs.mosaic(tmp_path), 50, SEED)
+    assert verdict.faults == [], verdict
+
+
 def test_workers_killed_twice(tmp_path):
     """2 SIGKILLs to random workers in one run: same tree, no dead letter."""
     fixture = chaos_jobs.raster(tmp_path, columns=10, rows=8, side=400)

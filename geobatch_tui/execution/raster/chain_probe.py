@@ -35,15 +35,22 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ItemPlan, ProbeTask
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.raster.grid import pixel_grid
+    from geobatch_tui.execution.raster.plan import Raster
     from geobatch_tui.execution.raster.source_facts import Facts
+
+
+#: Plans by the facts that decided them: to plan a chain takes several times as long as to open a
+#: small file, and the bands and dates of one scene are alike. So many are kept.
+_shared: dict[str, ItemPlan] = {}
+MOST_SHARED = 32
+#: Parts of a survey of a group at most: each looks at what its files are once more.
+GROUP_PARTS = 64
 
 
 def probe_chain(task: ProbeTask, stage: Stage) -> ItemPlan:
     """Plan a chain of steps on the source of ``task``; errors as those of a warp, and
     those of a step name it."""
-    if task.params["steps"][0]["name"] in COMBINING:
-        return _probe_group(task, stage)
-    return _probe_one(task, stage, Surveys(task.surveys))
+    return _planned(task, stage, Surveys(task.surveys))
 
 
 def survey_part(task: SurveyTask[ProbeTask], stage: Stage) -> SurveyReceipt:
@@ -51,12 +58,17 @@ def survey_part(task: SurveyTask[ProbeTask], stage: Stage) -> SurveyReceipt:
     as :func:`probe_chain`, and SourceChangedError."""
     probe, identity = task.probe, task.probe.source_id
     try:
-        _probe_one(probe, stage, Surveys(probe.surveys, asked=True, part=task.part))
+        _planned(probe, stage, Surveys(probe.surveys, asked=True, part=task.part))
     except Reached as reached:
         if identity is not None:
             source_files.check_identity(probe.source, identity)
         return reached.receipt
     return SurveyReceipt(0)
+
+
+def _planned(task: ProbeTask, stage: Stage, surveys: Surveys) -> ItemPlan:
+    combines = task.params["steps"][0]["name"] in COMBINING
+    return (_probe_group if combines else _probe_one)(task, stage, surveys)
 
 
 def _probe_one(task: ProbeTask, stage: Stage, surveys: Surveys) -> ItemPlan:
@@ -77,16 +89,35 @@ def _probe_one(task: ProbeTask, stage: Stage, surveys: Surveys) -> ItemPlan:
         planning = Planning(
             warnings, notes, Source(dataset, facts, placed), item=task.key, surveys=surveys
         )
+        # What was published of an earlier plan, and what surveys found, is of one item alone.
+        may_share = not (task.previous or surveys.known or surveys.asked)
+        name = _facts_named(task, facts, raster, planning) if may_share else ""
+        if name in _shared:
+            return _shared[name]
         first = StepPlan(step_table.READ, step_table.READ_VERSION, {}, raster)
         wanted = version_in(task.source_id) if task.source_id and is_url(task.source) else None
         opened = partial(opened_source.OpenSource.of, task.source, facts, stack, dataset, wanted)
         planned = chain.plan_chain(first, steps, planning, chain.Opener(opened, stage))
-        return _finish_chain(task, dataset, facts, planned, planning)
+        item = _finish_chain(task, dataset, facts, planned, planning)
+        if name and not planning.alone:
+            if len(_shared) >= MOST_SHARED:
+                _shared.clear()
+            _shared[name] = item
+        return item
 
 
-def _probe_group(task: ProbeTask, stage: Stage) -> ItemPlan:
+def _facts_named(task: ProbeTask, facts: Facts, raster: Raster, planning: Planning) -> str:
+    """Name all that the plan of a chain depends on, unless a step looks at more: the job, the
+    ``raster`` of the source and how it is stored, what is known and said of it before the first
+    step is planned."""
+    asked = (task.params, task.output, task.chunking, is_url(task.source))
+    return repr((asked, facts, raster, planning.notes, planning.warnings))
+
+
+def _probe_group(task: ProbeTask, stage: Stage, surveys: Surveys) -> ItemPlan:
     """Plan a chain on all files of a group."""
     opened_source.release()
+    surveys.most = GROUP_PARTS
     head, *steps = task.params["steps"]
     paths, allow_vrt = members_of(task.source), bool(task.source_options.get("allow_vrt"))
     with contextlib.ExitStack() as stack:
@@ -100,13 +131,18 @@ def _probe_group(task: ProbeTask, stage: Stage) -> ItemPlan:
             group.check_blocks(task.chunking.max_bytes)
         with stage("plan"):
             step = f"step 1 ({head['name']})"
-            planning = Planning(group.warnings, group.known, step=step, item=task.key)
+            planning = Planning(
+                group.warnings, group.known, step=step, item=task.key, surveys=surveys
+            )
             first = group_probe.plan_group(group, head["name"], given(head), planning)
             facts = facts_of(first.raster)
             opened = partial(opened_source.OpenSource.of, task.source, facts, stack)
             opener = chain.Opener(opened, stage)
             planned = chain.plan_chain(first, steps, planning, opener, before=1)
             planning.notes.update(facts.to_notes())
+            if surveys.known and task.source_id is not None:
+                # Chunks hold each file against what it is now: the surveys may have seen another.
+                source_files.check_identity(task.source, task.source_id)
             return _finish_chain(task, dataset, facts, planned, planning, before=1)
 
 

@@ -58,7 +58,9 @@ differences = Loop.of("predictors.differences", "T:2 int T:2")
 are_differences = Loop.of("predictors.are_differences", "T:2 T:2 int T:1 uint8:1")
 split_bytes = Loop.of("predictors.split_bytes", "T:2 uint8:2")
 sum_differences = Loop.of("predictors.sum_differences", "T:3 T:3")
-join_bytes = Loop.of("predictors.join_bytes", "uint8:2 T:3")
+apart = Loop.of("predictors.apart", "T:2 T:3")
+sum_bytes = Loop.of("predictors.sum_bytes", "uint64:2")
+join_bytes = Loop.of("predictors.join_bytes", "uint8:2 bool T:3")
 interpolate = Loop.of(
     "cells.interpolate", "float64:3 float64:3 int64:2 int float64:2 float64:2 float64:2 int int"
 )

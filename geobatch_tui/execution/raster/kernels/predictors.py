@@ -73,19 +73,56 @@ def sum_differences(raw, out):
     """Horizontal differences ``raw`` (h, w, samples), unsigned, into ``out`` (samples, h, w)."""
     height, width, samples = raw.shape
     for r in range(height):
-        if samples == 3:
-            # The commonest number of bands, in one go.
-            a, b, c = raw[r, 0, 0], raw[r, 0, 1], raw[r, 0, 2]
-            red, green, blue = out[0, r], out[1, r], out[2, r]
-            red[0], green[0], blue[0] = a, b, c
+        for s in range(samples):
+            line, total = out[s, r], raw[r, 0, s]
+            line[0] = total
             for k in range(1, width):
-                a, b, c = a + raw[r, k, 0], b + raw[r, k, 1], c + raw[r, k, 2]
-                red[k], green[k], blue[k] = a, b, c
-        else:
-            for s in range(samples):
-                out[s, r, 0] = raw[r, 0, s]
-                for k in range(1, width):
-                    out[s, r, k] = out[s, r, k - 1] + raw[r, k, s]
+                total = total + raw[r, k, s]
+                line[k] = total
+
+
+@jit
+def apart(rows, out):
+    """Put samples that lie side by side in ``rows`` (h, w * samples) into planes of their own,
+    ``out`` (samples, h, w); of three, the commonest number, many at a time."""
+    samples, height, width = out.shape
+    for r in range(height):
+        row = rows[r]
+        if samples == 3:
+            red, green, blue = out[0, r], out[1, r], out[2, r]
+            for k in range(width):
+                red[k], green[k], blue[k] = row[3 * k], row[3 * k + 1], row[3 * k + 2]
+            continue
+        for s in range(samples):
+            for k in range(width):
+                out[s, r, k] = row[k * samples + s]
+
+
+#: Of eight bytes 1 in each, the first bit of each, and all others; every other byte; the last.
+_ONES, _TOPS, _LOW = (np.uint64(n * 0x0101010101010101) for n in (1, 0x80, 0x7F))
+_EVEN, _LAST = np.uint64(0x00FF00FF00FF00FF), np.uint64(0xFF)
+_8, _16, _32, _56 = (np.uint64(bits) for bits in (8, 16, 32, 56))
+
+
+@jit
+def sum_bytes(words):
+    """Replace each byte of rows, here eight in a word, by the sum of those of its row up to it, as
+    far as it goes round: as ``sum_differences`` does with one sample, four times as fast."""
+    for r in range(words.shape[0]):
+        row = words[r]
+        for k in range(len(row)):
+            word = row[k]
+            odd = (word >> _8) & _EVEN
+            pairs = (word & _EVEN) + odd
+            pairs += pairs << _16
+            pairs += pairs << _32  # sums of pairs of bytes, in 16 bits
+            row[k] = ((pairs - odd) & _EVEN) | ((pairs & _EVEN) << _8)
+        before = np.uint64(0)
+        for k in range(len(row)):
+            word, each = row[k], before * _ONES
+            # Bytes are added without their first bits, so that none goes over into the next.
+            row[k] = ((word & _LOW) + (each & _LOW)) ^ ((word ^ each) & _TOPS)
+            before = (before + (word >> _56)) & _LAST
 
 
 @jit
@@ -113,16 +150,18 @@ def _sum_bytes(row, samples):
 
 
 @jit
-def join_bytes(raw, out):
-    """Differences of bytes of floats ``raw`` (h, bytes of a row) into ``out`` (samples, h, w), the
-    floats taken as unsigned numbers. A row holds the first bytes of all its values, then the
-    second, the most significant first. ``raw`` is overwritten."""
+def join_bytes(raw, summed, out):
+    """Differences of bytes of floats ``raw`` (h, bytes of a row), or what :func:`sum_bytes` made of
+    them if ``summed``, into ``out`` (samples, h, w), the floats taken as unsigned numbers. A row
+    holds the first bytes of all its values, then the second, the most significant first. ``raw`` is
+    overwritten."""
     samples, height, width = out.shape
     values = samples * width
     size = raw.shape[1] // values
     for r in range(height):
         row = raw[r]
-        _sum_bytes(row, samples)
+        if not summed:
+            _sum_bytes(row, samples)
         if samples == 1 and size == 4:
             # The commonest layout, many at a time.
             line = out[0, r]

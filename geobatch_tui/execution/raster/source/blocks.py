@@ -18,8 +18,7 @@ import numpy as np
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import CorruptSourceError, VerifyError
-from geobatch_tui.execution.raster.encode import lossless
-from geobatch_tui.execution.raster.kernels import pixel_loops
+from geobatch_tui.execution.raster.encode import lossless, predicted
 from geobatch_tui.execution.raster.source.checksums import ends_well
 
 if TYPE_CHECKING:
@@ -130,21 +129,7 @@ class Blocks:
             bands = list(range(first, first + table.samples))
             pixels: Pixels = self.dataset().read(bands, window=RasterWindow(*window.srcwin))
             return pixels
-        return _by_band(raw, shape, self.dtype, table.predictor)
-
-
-def _by_band(raw: Pixels, shape: tuple[int, int, int], dtype: DType, predictor: int) -> Pixels:
-    """Return a decompressed block of ``shape`` (h, w, samples) as (samples, h, w)."""
-    height, width, samples = shape
-    unsigned = np.dtype(f"u{dtype.itemsize}")
-    if predictor == 1:
-        return np.ascontiguousarray(np.moveaxis(raw.view(dtype).reshape(shape), -1, 0))
-    out = np.empty((samples, height, width), unsigned)
-    if predictor == lossless.HORIZONTAL:
-        pixel_loops.sum_differences(raw.view(unsigned).reshape(shape), out)
-    else:
-        pixel_loops.join_bytes(raw.reshape(height, -1), out)
-    return out.view(dtype)
+        return predicted.by_band(raw, shape, self.dtype, table.predictor)
 
 
 def attach_blocks(error: CorruptSourceError, blocks: Collection[tuple[int, int]]) -> None:

@@ -117,6 +117,8 @@ class Planning:
         beside: plans a second raster of the step, by the name of its parameter, what that asks
             for, and the state of its file.
         item: key of the item.
+        alone: whether a step looked at pixels, at another file or at the item's key, so that no
+            other item can have its plan.
         position: which step of the chain gives what the one that is planned gets.
         stages: what asks that what a step of the chain gives is stored, by its position, and
             whether it cannot do without.
@@ -132,6 +134,7 @@ class Planning:
     item: str = ""
     position: int = 0
     stages: dict[int, tuple[str, bool]] = field(default_factory=dict)
+    alone: bool = False
 
     def store(self, why: str, *, needed: bool) -> None:
         """Have what the step gets stored before the step computes anything. Nothing is in a chain
@@ -153,6 +156,7 @@ class Planning:
             SchemaError: there are no pixels.
             CorruptSourceError: they cannot be read.
         """
+        self.alone = True
         if self.upstream is None:
             raise SchemaError(f"{what} only where the pixels are")
         up = self.upstream()
@@ -166,6 +170,7 @@ class Planning:
     def side(self, name: str, asked: str | Json, state: str) -> Side:
         """Plan a second raster beside what the step gets. Raises SchemaError in a chain that is one
         itself."""
+        self.alone = True
         if self.beside is None:
             raise SchemaError(f"{name}: a chain beside another has none beside itself")
         return self.beside(name, asked, state)

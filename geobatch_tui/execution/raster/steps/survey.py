@@ -65,12 +65,14 @@ class Surveys:
         asked: whether planning ends at the first that is not known.
         part: which of its parts is looked at; None: it is only told how many there are.
         step: the number in the job of the step that is planned.
+        most: of how many parts a survey has at most; 0: of any number.
     """
 
     known: Sequence[Sequence[Json]] = ()
     asked: bool = False
     part: int | None = None
     step: int = 0
+    most: int = 0
     _taken: int = 0
 
     def take[Block, Found](
@@ -97,7 +99,8 @@ class Surveys:
         self, survey: Survey[Block, Found], up: Surveyed[Block], windows: Sequence[Window]
     ) -> NoReturn:
         """Raise Reached with the part, or with how many there are."""
-        parts = [*batched(windows, max(1, PART // windows[0].size))]
+        enough = -(-len(windows) // self.most) if self.most else 1
+        parts = [*batched(windows, max(enough, PART // windows[0].size))]
         look = {} if self.part is None else _look(survey, up, parts[self.part])
         raise Reached(SurveyReceipt(len(parts), self.step, look))
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from geobatch_tui.execution.params.frozen import may_survey
 from geobatch_tui.execution.protocol.looking import SurveyReceipt, SurveyTask
 from geobatch_tui.execution.protocol.messages import Failure
-from geobatch_tui.execution.sources.source_list import is_source_list
 from geobatch_tui.orchestration.plan.fingerprints import digest
 
 if TYPE_CHECKING:
@@ -49,10 +48,10 @@ class SurveyParts:
         self._code = code
 
     async def ready(self, probe: ProbeTask) -> ProbeTask | Failure:
-        """Return the probe with the surveys that it needs; those of a small source, and of one of
-        many files, are left to it."""
+        """Return the probe with the surveys that it needs; those of a small source are left to
+        it."""
         identity = probe.source_id
-        if identity is None or identity.size < SMALL or is_source_list(probe.source):
+        if identity is None or identity.size < SMALL:
             return probe
         if not any(map(may_survey, probe.params.get("steps", ()))):
             return probe

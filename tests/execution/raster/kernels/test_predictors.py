@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geobatch_tui.execution.native.loop import _address
-from geobatch_tui.execution.raster.encode import lossless
+from geobatch_tui.execution.raster.encode import lossless, predicted
 from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.pyramid.tiles import TileForm
 
@@ -64,6 +65,34 @@ def test_differences_and_their_proof(dtype, height, pixels, distance, data):
     wrong = bytearray(stored.tobytes())
     wrong[data.draw(st.integers(0, len(wrong) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     assert not lossless._holds(bytes(wrong), rows, distance)
+
+
+@settings(deadline=None)  # the first of each type is compiled
+@given(
+    form=st.sampled_from([
+        ("uint8", 1), ("uint8", 2), ("int8", 2), ("uint16", 1), ("uint16", 2), ("float32", 1),
+        ("float32", 3),
+    ]),
+    height=st.integers(1, 4),
+    width=st.one_of(st.integers(1, 40), st.sampled_from([64, 512])),
+    samples=st.integers(1, 5),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_predictors_are_undone(form, height, width, samples, seed):
+    """Of any bytes, with as many samples side by side as there are: as imagecodecs does it."""
+    (dtype, predictor), shape = form, (height, width, samples)
+    kind = np.dtype(dtype)
+    size = height * width * samples * kind.itemsize
+    raw = np.random.default_rng(seed).integers(0, 256, size).astype(np.uint8)
+    pixels = raw.copy().view(kind).reshape(shape)
+    if predictor == predicted.HORIZONTAL:
+        unsigned = pixels.view(f"u{kind.itemsize}")
+        pixels = imagecodecs.delta_decode(unsigned, axis=-2).view(kind)
+    elif predictor == predicted.FLOATING:
+        pixels = imagecodecs.floatpred_decode(pixels, axis=-2)
+    block = predicted.by_band(raw, shape, kind, predictor)
+    assert (block.shape, block.dtype) == ((samples, height, width), kind)
+    assert block.tobytes() == np.moveaxis(pixels, -1, 0).tobytes()
 
 
 def test_pixels_in_the_other_byte_order_are_refused():

@@ -20,11 +20,13 @@ from geobatch_tui.errors import (
     SourceChangedError,
 )
 from geobatch_tui.execution.params.chain_params import RasterChain
+from geobatch_tui.execution.protocol.messages import Chunking, ProbeTask, SourceIdentity
 from geobatch_tui.execution.protocol.window import Window
-from geobatch_tui.execution.raster import chunk
+from geobatch_tui.execution.raster import chain_probe, chunk
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source, twin_files
 from geobatch_tui.execution.raster.source.member_files import packed, unpacked
+from geobatch_tui.execution.sources.source_files import status
 from geobatch_tui.execution.sources.source_list import members_of, write_source_list
 
 RULES = {
@@ -253,6 +255,24 @@ def test_a_file_that_changed_is_noticed(tmp_path):
     plan = RasterPlan.from_json(item.plan.detail)
     with pytest.raises(SourceChangedError, match="scene_202401_00"):
         chunk.read_pixels(item, plan, plan.whole, 0, no_stage)
+
+
+def test_a_look_at_other_pixels_is_not_used(tmp_path):
+    """A file that changed between the survey of a mosaic and its plan is noticed."""
+    paths, _ = scenes(tmp_path, 2)
+    listed = write_source_list(paths, tmp_path / "lists")
+    steps = {"steps": [{"name": "mosaic"}, {"name": "scale", "output_data_type": "UInt16"}]}
+    task = ProbeTask(
+        0, "key", listed, {}, "raster.pipeline",
+        RasterChain.model_validate(steps).model_dump(mode="json"), {}, Chunking(0, 0, 0, 2**29),
+        surveys=(({"found": {"ranges": [[1.0, 180.0]]}, "seconds": 0.0},),),
+        source_id=SourceIdentity(*status(listed), ""),
+    )  # fmt: skip
+    plan = chain_probe.probe_chain(task, no_stage)
+    assert plan.detail["chain"][1]["values"]["input"] == [[1.0, 180.0]]
+    Path(paths[1]).write_bytes(Path(paths[1]).read_bytes() + b" ")
+    with pytest.raises(SourceChangedError):
+        chain_probe.probe_chain(task, no_stage)
 
 
 def test_lists_are_proved_by_their_names(tmp_path):

@@ -40,6 +40,21 @@ band = [1]
 dir = "{}"
 creation = {{ blocksize = 256 }}
 """
+MOSAIC = """
+[source]
+inputs = ["*.tif"]
+[[step]]
+name = "mosaic"
+[[step]]
+name = "scale"
+output_data_type = "UInt16"
+[[step]]
+name = "select"
+band = [1]
+[output]
+dir = "{}"
+creation = {{ blocksize = 256 }}
+"""
 SCALE = {"name": "scale", "input_min": None}
 PROBE = ProbeTask(
     0, "a.tif", "/a.tif", {}, "raster.pipeline", {"steps": [SCALE, {"name": "slope"}]}, {}, None,
@@ -100,7 +115,8 @@ def run(here, folder, name, job=JOB):
     here("run", path, "--headless", check=0)
     with LedgerReader(folder / name / ".geobatch" / "ledger.db") as reader:
         (row,) = reader.items()
-    return (folder / name / "a.tif").read_bytes(), row.plan["detail"], row.plan["notes"]
+    (output,) = (folder / name).glob("*.tif")
+    return output.read_bytes(), row.plan["detail"], row.plan["notes"]
 
 
 def test_parts_give_what_the_whole_gives(tmp_path, here, source, request):
@@ -119,6 +135,23 @@ def test_parts_give_what_the_whole_gives(tmp_path, here, source, request):
     run(here, tmp_path, "parts", JOB.replace("[255]", "[254]"))
     again = [number for number, part in asked if part is not None]
     assert set(again) == {2}
+
+
+def test_a_mosaic_is_looked_at_in_parts(tmp_path, here, source, request, monkeypatch):
+    """Its plan and output are those of one look at the whole, and no part is looked at again."""
+    with rasterio.open(source) as left:
+        transform = from_origin(500_000 + 10 * left.width, 5_000_000, 10, 10)
+        with rasterio.open(tmp_path / "b.tif", "w", **left.profile | {"transform": transform}) as b:
+            b.write(left.read() // 2)
+    whole = run(here, tmp_path, "whole", MOSAIC)
+    asked = request.getfixturevalue("asked")
+    monkeypatch.setattr(chain, "_PART_BYTES", 2**18)
+    parts = run(here, tmp_path, "parts", MOSAIC)
+    assert parts[:2] == whole[:2]
+    assert sum(part is not None for _, part in asked) >= 2
+    asked.clear()
+    run(here, tmp_path, "parts", MOSAIC.replace("[1]", "[1, 1]"))
+    assert [part for _, part in asked if part is not None] == []
 
 
 def test_a_part_of_damaged_pixels_refuses_the_item(tmp_path, here, source, asked):

@@ -124,6 +124,7 @@ def _crs(text: str, what: str, up: Raster) -> CRS:
 
 def _area_like(path: str, state: str, planning: Planning) -> Area:
     """Return the area of another raster."""
+    planning.alone = True
     try:
         if state and state_of(path) != state:
             raise SourceChangedError(f"{path} is not the file that it was when the job was read")

@@ -72,7 +72,7 @@ class Function(LocalStep):
             "memory": MEMORY if memory is None else memory,
         }
         if "item" in wants:
-            values["item"] = planning.item
+            values["item"], planning.alone = planning.item, True
         return StepPlan(self.name, self.version, values, asked.raster(up, planning))
 
     def halo(self, step: StepPlan) -> int:
