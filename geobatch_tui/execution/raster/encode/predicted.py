@@ -20,7 +20,7 @@ HORIZONTAL, FLOATING = 2, 3
 _WORD = 8
 
 
-def by_band(raw: Pixels, shape: tuple[int, int, int], dtype: DType, predictor: int) -> Pixels:
+def by_band(raw: Pixels, shape: tuple[int, ...], dtype: DType, predictor: int) -> Pixels:
     """Return a block of ``shape`` (h, w, samples) as (samples, h, w); ``raw``, its bytes as they
     were decompressed, may be overwritten, and be what is returned."""
     height, width, samples = shape
