@@ -55,6 +55,15 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.fixture(autouse=True)
+def _plans_of_its_own():
+    """What a test changes of planning is not in the plans that the next one shares."""
+    yield
+    probe = sys.modules.get("geobatch_tui.execution.raster.chain_probe")
+    if probe is not None:
+        probe._shared.clear()
+
+
 def pytest_configure(config):
     # The many kills of slow tests are to hit syncs of a disk, too.
     fast = config.option.markexpr == "not slow"

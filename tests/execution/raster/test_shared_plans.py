@@ -14,10 +14,8 @@ SMALL = {"format": "GTiff", "creation": {"blocksize": 16}}
 
 
 @pytest.fixture(autouse=True)
-def _nothing_kept():
-    chain_probe._shared.clear()
+def _closed():
     yield
-    chain_probe._shared.clear()
     opened_source.release()
 
 

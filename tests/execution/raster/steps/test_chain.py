@@ -15,7 +15,7 @@ from rasterio.shutil import copy
 
 from geobatch_tui.errors import EmptyInputError, SchemaError
 from geobatch_tui.execution.protocol.window import Window
-from geobatch_tui.execution.raster import item_plan
+from geobatch_tui.execution.raster import chain_probe, item_plan
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.steps.step_table import needed_source
@@ -96,6 +96,7 @@ def test_two_rows_of_chunks_are_a_strip_where_their_blocks_are_kept(tmp_path, mo
     assert rows("tiles.tif", "calc-index") is None
     assert rows("wide.tif") is None
     monkeypatch.setattr(item_plan, "KEPT_TILES", 2000)
+    chain_probe._shared.clear()
     assert rows("tiles.tif") is None
 
 
