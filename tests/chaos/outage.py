@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 LATENCY = 0.03
 #: Seconds over which the load of the store is taken, and how many times that of before it may be.
 WINDOW, MOST = 1.0, 1.5
-#: Requests of one small object, about; the first four of them are of the plan.
-EACH = 7
+#: Requests of one small object, about; the first three of them are of the plan.
+EACH = 5
 
 
 def endpoint_away(

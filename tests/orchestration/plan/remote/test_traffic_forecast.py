@@ -31,8 +31,8 @@ def test_sources_are_counted_by_store():
         ("https://host", 1),
         ("s3://a", 2),
     ]
-    assert forecast.requests["s3://a"] == 2 * (EACH + 20)
-    assert forecast.bytes["https://host"] == 20 * LONGEST
+    assert forecast.requests["s3://a"] == 2 * (EACH + 15)
+    assert forecast.bytes["https://host"] == 15 * LONGEST
 
 
 def test_the_members_of_a_group_share_its_bytes(tmp_path):
@@ -41,7 +41,7 @@ def test_the_members_of_a_group_share_its_bytes(tmp_path):
     forecast = TrafficForecast()
     forecast.add(replace(SCENE, source=listed))
     assert forecast.objects == {"s3://a": 2, "s3://b": 1}
-    assert forecast.bytes == {"s3://a": 10 * LONGEST, "s3://b": 5 * LONGEST}
+    assert forecast.bytes == {"s3://a": 7.5 * LONGEST, "s3://b": 3.75 * LONGEST}
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_regions_that_differ_are_told(regions, here, told):
 
 def test_very_many_requests_are_told(monkeypatch):
     """With what they are for."""
-    monkeypatch.setattr(traffic_forecast, "MANY", EACH + 20)
+    monkeypatch.setattr(traffic_forecast, "MANY", EACH + 15)
     forecast = TrafficForecast()
     forecast.add(SCENE)
     (warning,) = forecast.warnings(Stores(), "/out", {})
-    assert warning.startswith("s3://a: about 26 requests for 1 object")
+    assert warning.startswith("s3://a: about 20 requests for 1 object")
