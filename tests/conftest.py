@@ -112,6 +112,14 @@ def pytest_collection(session):
     return collected
 
 
+def pytest_unconfigure(config):
+    """Close the raster that this thread still has open: while Python is taken down, GDAL's way back
+    into it fails with "Error in sys.excepthook", and says nothing else."""
+    opened_source = sys.modules.get("geobatch_tui.execution.raster.source.opened_source")
+    if opened_source is not None:
+        opened_source.release()
+
+
 @pytest.fixture(scope="session")
 def disk():
     """A folder on the disk for tests of this process; it goes if all of them passed."""

@@ -287,7 +287,7 @@ def test_members_are_counted_wherever_the_file_is_cut(piece):
 @pytest.mark.parametrize("suffix", ["geojson", "geojsonl"])
 def test_the_largest_feature_counts_for_the_memory_of_a_chunk(suffix, tmp_path):
     """OGR parses it whole, in many times the bytes of its text, whichever chunk asks for it."""
-    line = {"type": "LineString", "coordinates": [[n / 1e5, n / 1e5] for n in range(50_000)]}
+    line = {"type": "LineString", "coordinates": [[n / 1e5, n / 1e5] for n in range(30_000)]}
     plans = []
     for name, shape in (("small", FINE[0]), ("large", line)):
         feature = {"type": "Feature", "properties": {}, "geometry": shape}
@@ -318,7 +318,7 @@ def test_the_largest_feature_is_measured_by_its_places_also_where_it_is_long(tmp
 @pytest.mark.parametrize("suffix", ["geojson", "geojsonl", "json"])
 def test_a_feature_that_does_not_fit_into_the_budget_is_refused(suffix, tmp_path):
     """Before a worker is ended for it, again and again; and the budget that is told suffices."""
-    line = {"type": "LineString", "coordinates": [[n / 1e5, n / 1e5] for n in range(50_000)]}
+    line = {"type": "LineString", "coordinates": [[n / 1e5, n / 1e5] for n in range(30_000)]}
     features = [*_features(FINE), {"type": "Feature", "properties": {}, "geometry": line}]
     whole = json.dumps({"type": "FeatureCollection", "features": features})
     lines = "".join(json.dumps(one) + "\n" for one in features)
@@ -441,10 +441,11 @@ def test_what_follows_an_object_is_found(value, rest, piece, plain):
     assert not collection._Text(Slow(json.dumps({"a": value})[:-1])).pass_over()
 
 
-def test_an_object_is_passed_over_in_little_memory(tmp_path):
+def test_an_object_is_passed_over_in_little_memory(tmp_path, monkeypatch):
     """It may be larger than what there is."""
+    monkeypatch.setattr(collection, "_PIECE", 1 << 17)
     source = tmp_path / "s.geojson"
-    shape = [[n, n] for n in range(250_000)]
+    shape = [[n, n] for n in range(50_000)]
     source.write_text(json.dumps(_features([{"type": "LineString", "coordinates": shape}])[0]))
     tracemalloc.start()
     assert not collection.goes_on(str(source), str(source))
