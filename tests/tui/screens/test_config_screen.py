@@ -606,17 +606,14 @@ async def test_an_example_is_chosen(opened):
     """^n lists the examples; the one that is chosen is in the form, not saved yet."""
     async with opened() as (console, pilot):
         await pilot.press("ctrl+n")
-        await pilot.pause()
-        assert "buffer" in console.text()
+        await until(lambda: "buffer" in console.text())
         assert "chain" in console.text()
         await pilot.press(*"columns")
-        await pilot.pause()
+        await until(lambda: "buffer" not in console.text())
         assert "columns, as lines of GeoJSON." in console.text()  # no sentence is cut off
-        assert "buffer" not in console.text()
+        await until(lambda: console.app.screen.was_seen)
         await pilot.press("enter")
-        await console.app.workers.wait_for_complete()
-        await pilot.pause()
-        assert "not saved yet" in console.text()
+        await until(lambda: "not saved yet" in console.text())
 
 
 async def test_evil_values_are_text(opened, job):
