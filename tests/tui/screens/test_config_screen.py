@@ -56,7 +56,7 @@ def opened(job, monkeypatch):
     monkeypatch.setattr(HomeApp, "DEFAULT_MODE", "config")
 
     class Opened:
-        def __init__(self, size=(160, 48)):
+        def __init__(self, size=(100, 30)):
             self.app = HomeApp(watching=False)
             self.size = size
 
@@ -166,7 +166,7 @@ def test_values_on_one_line():
 async def test_values_are_edited_and_saved(opened, job):
     """A word is the next one of its kind; what is typed is in the file beside; saved, it loads as
     what was shown."""
-    async with opened() as (console, pilot):
+    async with opened((160, 48)) as (console, pilot):
         before = load_job(job, environ={}).job.op.params.resampling
         await console.set(pilot, "op.resampling", "")
         await console.set(pilot, "engine.chunk_cols", "256")
@@ -322,7 +322,7 @@ async def test_a_value_that_is_left_is_not_lost(opened, job):
 
 async def test_differences_are_listed(opened, job):
     """Against the file and the last run; a fault leaves the file that was right in sight."""
-    async with opened() as (console, pilot):
+    async with opened((160, 48)) as (console, pilot):
         await console.set(pilot, "job.name", "other")
         await pilot.press("=")
         await pilot.pause()
@@ -386,7 +386,7 @@ async def test_the_file_is_edited_by_a_program_of_the_operators(opened, job, tmp
 
 async def test_the_form_is_filtered(opened):
     """By the same grammar as all lists; what a key means counts, too."""
-    async with opened() as (console, pilot):
+    async with opened((160, 48)) as (console, pilot):
         await pilot.press("slash", *"layer:file", "enter")
         await pilot.pause()
         rows = [row for row in console.screen.list._rows if not isinstance(row, str)]
@@ -416,7 +416,7 @@ async def test_a_wrong_value_that_the_filter_hides_is_shown(opened):
 async def test_what_is_wrong_is_neither_saved_nor_run(opened, job):
     """The key says what is wrong with it, and the cursor goes there."""
     text = job.read_text()
-    async with opened() as (console, pilot):
+    async with opened((160, 48)) as (console, pilot):
         await console.set(pilot, "engine.max_workers", "-3")
         console.screen.list.go("job.name")
         await pilot.press("ctrl+r")
