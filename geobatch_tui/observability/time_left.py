@@ -31,6 +31,7 @@ _USUAL, _OUTLIER = 0.97, 2.0
 #: known better than this.
 _SPREAD: Final = 2.0
 _LEAST_SPREAD: Final = 0.07
+_STUCK: Final = 3.0  #: times a usual chunk: one that runs for longer is not one of those
 #: Kinds that were not measured yet: how what they take grows with their size, and how wrong it is.
 _GROWTH: Final = 0.75
 _GUESS: Final = (0.5, 1.0, 2.0)
@@ -180,8 +181,12 @@ class TimeLeft:
             for at, cost in enumerate(self._cost(kind, seen, waiting * part)):
                 sums[at] += part * cost
         under_way = sum(_residual(run, sums[1]) for run in ahead.running)
-        low, usual, high = (waiting * each + under_way for each in sums)
-        return low, usual, high
+        # One that runs for many times as long as others may well be half-way.
+        longest = sum(
+            max(_residual(run, sums[1]), run * (run > _STUCK * sums[1])) for run in ahead.running
+        )
+        low, usual = waiting * sums[0] + under_way, waiting * sums[1] + under_way
+        return low, usual, waiting * sums[2] + longest
 
     def _cost(self, kind: Kind, seen: _Seen, left: float) -> tuple[float, float, float]:
         """Return the seconds that a chunk of a kind takes on the average: least, usual, most."""
@@ -201,7 +206,10 @@ class TimeLeft:
         spread = max(_LEAST_SPREAD, _SPREAD * error / usual)
         if len(means) < _BLOCKS:
             spread += 1 / len(means)
-        return usual / (1 + spread), usual, max(usual * (1 + spread), _mean(latest))
+        # What came last may be where it goes: a start that was cold, a disk that gets slower.
+        last = _mean(means[-2:])
+        low, high = min(usual / (1 + spread), last), max(usual * (1 + spread), last)
+        return low, usual, max(high, _mean(latest))
 
     def _guess(self, kind: Kind) -> tuple[float, float, float]:
         """Return the same for a kind of which no chunk was finished, by the nearest that was."""

@@ -99,3 +99,15 @@ def test_ranges_are_ranges(durations, left, workers, running, items):
     known.expect({}, assembled=items)
     found = known.at(10.0, Ahead(left, running[:left], workers, items))
     assert 0 <= found.low <= found.middle <= found.high < float("inf")
+
+
+def test_what_changes_widens_the_range():
+    """A chunk that runs for long may run as long again, and chunks that became quick stay so."""
+    even = learnt(*[0.5] * 100, left=400)
+    usual = even.at(30.0, Ahead(400, (0.2, 0.2), 2))
+    stuck = even.at(30.0, Ahead(400, (0.2, 20.0), 2))
+    assert stuck.high - usual.high > 8
+    assert stuck.middle - usual.middle < 4
+    colder = learnt(*[3.0 - 0.04 * number for number in range(60)], left=400)
+    found = colder.at(60.0, Ahead(400, (), 2))
+    assert found.low <= 400 * 0.9 / 2
