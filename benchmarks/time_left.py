@@ -118,13 +118,13 @@ def stall(scratch: Path, limit: float) -> list[dict[str, Any]]:
     mark = place / "notified"
     job = job_of(
         place, chunks=60, usual=0.25, slow=40, slow_seconds=limit + STALL, workers=1,
-        notify={"on": [f"stall>{limit:.0f}s"], "command": f"touch {mark}"},
+        notify={"on": [f"stall>{limit:.0f}s"]},
     )  # fmt: skip
     words = ["-m", "geobatch_tui", "run", str(job)]
-    shown = Terminal(words, place, columns=160, rows=48, **OPS)
+    told_to = {"GEOBATCH_NOTIFY__COMMAND": f"touch {mark}"}
+    shown = Terminal(words, place, columns=160, rows=48, **OPS, **told_to)
     try:
-        while not any("40 / 60" in line for line in shown.lines()):
-            shown.read(0.1)
+        shown.wait_for(b"40 / 60")
         begun, found = time.monotonic(), dict[str, float]()
         while len(found) < 4 and time.monotonic() < begun + limit + STALL:
             shown.read(0.1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from geobatch_tui.config.chains import written_steps
 from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.job_reader import is_gdalg
+from geobatch_tui.config.paths import presets
 from geobatch_tui.config.schema import dump_job
 from geobatch_tui.config.sources import STEP, STEPS, typed
 from geobatch_tui.config.storage.store_section import STORES
@@ -58,11 +59,14 @@ async def save(app: Console, draft: Draft) -> Path | None:
 
 def origin_of(draft: Draft) -> Path | None:
     """Return the job file in TOML that a draft came from: that it was read from, or that its run
-    was started with, if that is still a file of this job."""
+    was started with, if that is still a file of this job, and none of the examples: these are
+    read, and written by nobody."""
     path = draft.path or draft.loaded.path
     if path is None or path.suffix.lower() != _TOML or not path.is_file():
         return None
     if draft.path is None:
+        if path.absolute() in presets():
+            return None
         # A run's record names it, and might name anything.
         try:
             if Draft.of_file(path).loaded.job.job.name != draft.loaded.job.job.name:

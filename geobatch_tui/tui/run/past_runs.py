@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -240,24 +241,25 @@ def compare(before: PastRun, after: PastRun) -> list[Difference]:
 
 
 def _figures(run: PastRun, row: RunRow) -> dict[str, tuple[str, float]]:
-    """Return figures of a run, each for people and as a number."""
-    work = row.seconds / row.n_done if row.n_done else 0.0
+    """Return figures of a run, each for people and as a number: NaN, as long as there is none."""
+    work = row.seconds / row.n_done if row.n_done else math.nan
+    seconds = run.seconds or math.nan
     return {
-        "duration": (figures.duration(run.seconds), run.seconds or 0.0),
-        "chunks/min": (rate_of(run), _rate(run)),
+        "duration": (figures.duration(run.seconds), seconds),
+        "chunks/min": (rate_of(run), math.nan if math.isnan(seconds) else _rate(run)),
         "done": (figures.count(row.n_done), row.n_done),
         "dead": (figures.count(row.n_dead), row.n_dead),
         "retried": (figures.count(row.n_retry), row.n_retry),
         "work": (figures.duration(row.seconds), row.seconds),
-        "work/chunk": (figures.duration(work, fine=True), work),
+        "work/chunk": ("-" if math.isnan(work) else figures.duration(work, fine=True), work),
         "bytes in": (figures.size(row.bytes_in), row.bytes_in),
         "bytes out": (figures.size(row.bytes_out), row.bytes_out),
     }
 
 
 def _share(before: float, after: float) -> str:
-    """Return how much more or less a figure is; empty where it was nothing."""
-    if not before:
+    """Return how much more or less a figure is; empty where it was nothing, or there is none."""
+    if not before or math.isnan(before + after):
         return ""
     share = round(100 * (after - before) / before)
     return f"{share:+,} %" if share else ""

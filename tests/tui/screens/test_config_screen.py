@@ -26,6 +26,7 @@ from geobatch_tui.tui.console.app import HomeApp
 from geobatch_tui.tui.jobs.draft import Draft, text_of
 from geobatch_tui.tui.jobs.forecast import against_last
 from geobatch_tui.tui.jobs.job_trial import dry_run
+from geobatch_tui.tui.jobs.saving import origin_of
 from geobatch_tui.tui.kit.endings import Start
 from geobatch_tui.tui.map.picture.codes import Code
 from geobatch_tui.tui.map.plan_map import PlanMap
@@ -149,6 +150,7 @@ def test_an_example_writes_below_the_working_directory(tmp_path):
         draft = Draft.of_example(path, tmp_path / "out")
         assert draft.loaded.job.output.dir == str(tmp_path / "out")
         assert draft.changed
+        assert origin_of(draft) is None, "it would be saved into the package"
 
 
 def test_values_on_one_line():

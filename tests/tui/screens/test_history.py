@@ -181,6 +181,9 @@ async def test_history_is_sorted_and_figures_are_compared(past):
         assert (found["duration"], found["done"], found["work"]) == ("-50 %", "+50 %", "-25 %")
         assert found["chunks/min"] == "+200 %"
         assert "dead" not in found
+        goes_on = replace(before, row=replace(after, t1=None, n_done=0))
+        shares = {entry.what: entry.share for entry in compare(replace(before, row=row), goes_on)}
+        assert not any(shares[what] for what in ("duration", "chunks/min", "work/chunk"))
 
 
 async def test_history_goes_on_with_a_run(past):
