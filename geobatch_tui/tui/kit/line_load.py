@@ -32,6 +32,7 @@ _SLOW: Final = 4000  #: bytes a second below which a line is slow, until it is t
 _SURE: Final = 4  #: parts in a row that say so: a busy machine makes one late, too
 _REST: Final = 2.0  #: how many times as long as it was busy the line rests, unless a key comes
 _LONGEST_REST: Final = 3.0
+_REMEMBERED: Final = 64  #: answers
 _KEY_SECONDS: Final = 0.15  #: time that the console may take for the picture after a key
 
 
@@ -62,7 +63,8 @@ class LineLoad:
         self.sent_parts = 0
         self._slow_parts = 0
         self._asked = False
-        self._come_to = 0
+        #: The numbers of parts that the terminal came to, each with the time when it said so.
+        self._reached: deque[tuple[int, float]] = deque([(0, 0.0)], maxlen=_REMEMBERED)
         self._clock = clock
         self._lock = threading.Lock()
         self._under_way: deque[_Part] = deque()
@@ -101,7 +103,7 @@ class LineLoad:
                 return
             now = self._clock()
             part = self._under_way.popleft()
-            self._come_to = self.sent_parts - len(self._under_way)
+            self._reached.append((self.sent_parts - len(self._under_way), now))
             self._fastest = min(self._fastest, now - part.at)
             busy = now - part.at - self._fastest if part.alone else now - self._last_answer
             self._last_answer = now
@@ -145,10 +147,13 @@ class LineLoad:
                 return max(_expires(self._under_way[0]) - now, 0.01)
             return max(self._rests_until - now, 0.01)
 
-    def has_come_to(self, part: int) -> bool:
-        """Whether the terminal has come to a part, by its number from 1, as far as it answers."""
+    def reached_at(self, part: int) -> float | None:
+        """Return when the terminal had come to a part, by its number from 1; None: not yet. That of
+        one that does not answer is now."""
         with self._lock:
-            return not self.answers or self._come_to >= part
+            if not self.answers:
+                return self._clock()
+            return next((at for number, at in self._reached if number >= part), None)
 
 
 def _expires(part: _Part) -> float:

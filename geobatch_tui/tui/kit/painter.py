@@ -114,9 +114,12 @@ class Painter:
             self._look()
 
     def _look(self) -> None:
-        """Tell a dialog once the terminal has come to its picture."""
-        if self._coming is not None and self._driver.load.has_come_to(self._coming[1]):
-            self._coming[0].note_seen()
+        """Tell a dialog since when the terminal shows it: a busy console looks later than that."""
+        if self._coming is None:
+            return
+        at = self._driver.load.reached_at(self._coming[1])
+        if at is not None:
+            self._coming[0].note_seen(at)
             self._coming = None
 
     def _patch(self, room: int) -> tuple[str, bool]:

@@ -164,20 +164,26 @@ def test_a_large_picture_on_a_slow_line_is_waited_for(load, clock):
     assert load.wants_question()
 
 
-def test_whether_the_terminal_has_come_to_a_picture(load, clock):
-    """By its answers; without them what was sent is taken to be there."""
-    assert LineLoad(clock).has_come_to(1)
+def test_when_the_terminal_came_to_a_picture(load, clock):
+    """By its answers, whenever that is asked; without them what was sent is taken to be there."""
+    assert LineLoad(clock).reached_at(1) == clock.now
     before = load.sent_parts
     load.sent(700)
     load.sent(100)
-    assert load.has_come_to(before)
-    assert not load.has_come_to(before + 1)
+    assert load.reached_at(before) < clock.now
+    assert load.reached_at(before + 1) is None
     load.answered()
-    assert load.has_come_to(before + 1)
-    assert not load.has_come_to(before + 2)
+    came = clock.now
+    clock.now += 2.0  # a busy console looks later
+    assert load.reached_at(before + 1) == came
+    assert load.reached_at(before + 2) is None
+    load.answered()
+    assert load.reached_at(before + 1) == came
+    assert load.reached_at(before + 2) == clock.now
+    load.sent(100)
     clock.now += 11
     load.room()
-    assert load.has_come_to(before + 2)
+    assert load.reached_at(before + 3) == clock.now
 
 
 def test_a_first_answer_is_waited_for_at_the_end_of_a_short_console(clock):

@@ -116,9 +116,11 @@ async def test_a_dialog_is_seen_when_the_terminal_has_come_to_its_picture():
         painter.want()
         assert not asked.was_seen
         wire.load.answered()
+        soon = Key("y", "y")  # before the console has looked
         painter.paint()
         assert asked.was_seen
         assert asked.is_ahead(early)
+        assert not asked.is_ahead(soon)
         assert not asked.is_ahead(Key("y", "y"))
 
 
