@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,10 @@ class KeyCommands(Destinations):
 
     async def destinations(self, query: str) -> Iterable[Destination]:
         del query
+        app = self.app
+        if isinstance(app, Console):
+            # Beside the loop: screens that were not shown yet are imported for it.
+            await asyncio.to_thread(lambda: [mode.load() for mode in app.PAGES])
         return self.commands()
 
     def commands(self) -> Iterator[Destination]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections import Counter
 from inspect import unwrap
 
 import pytest
-from scripted_run import asked, busy_run, shown
+from scripted_run import asked, busy_run, shown, until
 from textual.color import Color
 from textual.css import stylesheet
 from textual.css.stylesheet import Stylesheet
@@ -541,6 +542,26 @@ async def test_the_palette_has_each_command_once(console, script):
         await pilot.pause()
         titles = [command.title for command in app.get_system_commands(app.screen)]
     assert titles == ["Theme", "Screenshot"]
+
+
+async def test_the_palette_loads_screens_beside_its_picture(console, script):
+    """Those that were not shown yet: their modules are imported in a thread."""
+    script.plan(1, 1, 4)
+    app, threads = console(), {}
+
+    def noted(mode):
+        def load():
+            threads.setdefault(mode.name, threading.current_thread())
+            return mode.load()
+
+        return mode._replace(load=load)
+
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        app.PAGES = tuple(map(noted, app.PAGES))
+        await pilot.press("colon")
+        await until(lambda: len(threads) == len(app.PAGES))
+    assert threading.main_thread() not in threads.values()
 
 
 async def test_a_read_only_palette_changes_nothing(console, script):
