@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import math
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 
 #: Seconds until the scheduler must answer, and until an empty cluster must have a worker.
 CONNECT, FIRST = 10.0, 60.0
-#: Seconds that a node has to answer.
+#: Seconds that a node has to answer, and how often a new one is asked: libraries that come from a
+#: slow disk, or a machine with much to do, can take longer the first time.
 ANSWER: Final = 30.0
+ASKED: Final = 2
 
 
 class DaskCluster:
@@ -61,6 +64,7 @@ class DaskCluster:
         self._processes = place.processes
         self._ours: Mapping[str, str] = {}
         self._count = 0
+        self._unanswered: Counter[str] = Counter()
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -131,6 +135,10 @@ class DaskCluster:
         shared = hosts([*answers.values(), *({"host": node.host} for node in self.nodes.values())])
         found = []
         for address, answer in answers.items():
+            if answer is None or isinstance(answer, OSError):  # of the network, or too late
+                self._unanswered[address] += 1
+                if self._unanswered[address] < ASKED:
+                    continue
             self._count += 1
             host = answer.get("host", "") if isinstance(answer, dict) else ""
             node = judge(

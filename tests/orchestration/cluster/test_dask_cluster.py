@@ -17,6 +17,7 @@ class Client:
 
     def __init__(self, hosts):
         self.hosts = hosts
+        self.late: list[str] = []
         self.scheduler = SimpleNamespace(identity=self.identity)
 
     async def identity(self, n_workers):
@@ -25,6 +26,9 @@ class Client:
         return {"workers": dict.fromkeys(self.hosts, known)}
 
     async def run(self, function, *arguments, workers, on_error):
+        if workers[0] in self.late:
+            self.late.remove(workers[0])
+            raise TimeoutError
         of_host = {"host": self.hosts[workers[0]], "memory": 8 * GIB, "granted": 8 * GIB}
         return {workers[0]: facts(OPERATION) | of_host}
 
@@ -39,3 +43,15 @@ async def test_dask_workers_of_one_host_share_its_memory():
     assert late.memory == 4 * GIB
     memory = {address: node.memory for address, node in cluster.nodes.items()}
     assert memory == {"tcp://a:1": 4 * GIB, "tcp://a:2": 4 * GIB, "tcp://b:1": 8 * GIB}
+
+
+async def test_a_node_that_answers_late_is_asked_again():
+    """Its libraries may take long to load the first time; one that never answers is refused."""
+    client = Client({"tcp://a:1": "a", "tcp://b:1": "b"})
+    client.late = ["tcp://a:1", "tcp://b:1", "tcp://b:1"]
+    cluster = DaskCluster(client, DaskSection(cluster="tcp://a:0"), OPERATION)
+    assert await cluster.scan() == []
+    assert not cluster.refused
+    (late,) = await cluster.scan()
+    assert late.address == "tcp://a:1"
+    assert list(cluster.refused) == ["tcp://b:1"]
