@@ -222,7 +222,7 @@ async def test_comments_are_asked_for_before_they_are_lost(opened, job, answer):
         await pilot.press("ctrl+s")
         await pilot.pause()
         await pilot.press("enter")
-        await pilot.pause(0.2)
+        await asked(console.app)
         assert "job.toml has 2 comments" in console.text()
         await pilot.press(*["down"] * ["", "both", "lose"].index(answer), "enter")
         await console.app.workers.wait_for_complete()
@@ -248,7 +248,7 @@ async def test_edits_are_lost_only_after_a_question(opened, job):
             await pilot.pause()
             assert screen.draft.edited
         screen.replace(Draft.of_file(job))
-        await pilot.pause()
+        await asked(console.app)
         await pilot.press("down", "enter")  # save
         await pilot.pause()
         await pilot.press("enter")
