@@ -216,7 +216,7 @@ async def test_comments_are_asked_for_before_they_are_lost(opened, job, answer):
     it, or the comments are lost."""
     before = '# why\npipeline = "read alps.tif ! resize --size 50%,50% ! write out"\n# more\n'
     job.write_text(before)
-    async with opened() as (console, pilot):
+    async with opened((160, 48)) as (console, pilot):
         screen = console.screen
         screen.change(screen.draft.put("step[1].size", "[20, 20]"))
         await pilot.press("ctrl+s")
