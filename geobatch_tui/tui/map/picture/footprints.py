@@ -11,7 +11,7 @@ from math import ceil, floor
 from operator import or_
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.tui.map.picture.codes import SEAM
+from geobatch_tui.tui.map.picture.borders import ItemGround, seams
 from geobatch_tui.tui.map.picture.place import Place
 from geobatch_tui.tui.map.picture.planes import Grid, Span, at, fold, ranges, union
 
@@ -83,7 +83,7 @@ class Footprints:
         self._exact = exact
         self._points: list[ItemView] = []
         self._prints: list[_Print] = []
-        self._large: set[int] = set()
+        self._grounds: list[ItemGround] = []
         self._pixels: defaultdict[int, list[int]] = defaultdict(list)
         self._shown: dict[int, list[int]] = {}
         self._of_item: dict[int, list[int | _Print]] = {}
@@ -143,8 +143,8 @@ class Footprints:
         if span.empty:
             return
         base, grid = self._count, Grid(item.first, item.n, item.columns, item.rows)
-        if min(right - left, bottom - top) >= _LARGE:
-            self._large.add(len(self._prints))
+        is_large = min(right - left, bottom - top) >= _LARGE
+        self._grounds.append(ItemGround(item.item_id, place.bounds, is_large))
         self._prints.append(
             _Print(item, grid, span, zoom if known else (grid.columns, grid.rows), base)
         )
@@ -274,22 +274,14 @@ class Footprints:
         return _joined([run for block in set(blocks) for run in self._runs(block)])
 
     def seams(self) -> list[bytearray]:
-        """Return rows of ``SEAM`` where a large item ends and another one begins to the right or
-        below: the slab that both would be has borders then. No rows: nothing ends so."""
-        if len(self._prints) < 2 or not self._large:
-            return []
+        """Return rows of ``SEAM`` where items have a border; no rows: none has."""
         bases = [entry.base for entry in self._prints]
         owners = {
-            pixel: bisect_right(bases, blocks[-1]) - 1 for pixel, blocks in self._pixels.items()
+            pixel: bisect_right(bases, blocks[-1]) - 1
+            for pixel, blocks in self._pixels.items()
+            if blocks[-1] >= len(self._points)
         }
-        rows = [bytearray(self._width) for _ in range(self._height)]
-        for pixel, owner in owners.items():
-            y, x = divmod(pixel, self._width)
-            right = owners.get(pixel + 1, owner) if x + 1 < self._width else owner
-            below = owners.get(pixel + self._width, owner)
-            if owner in self._large and (right != owner or below != owner):
-                rows[y][x] = SEAM
-        return rows
+        return seams(owners, self._grounds, (self._width, self._height))
 
     def shared(self, limit: int) -> list[list[Run]]:
         """Return the positions of chunks on up to ``limit`` pixels, evenly spread; none where no

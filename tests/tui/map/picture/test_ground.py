@@ -198,6 +198,43 @@ def test_items_that_meet_have_borders():
     assert not any(code & SEAM for code in small.line(10)[0])
 
 
+WORLD = (-180.0, -90.0, 180.0, 90.0)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        [(0, 0, 20, 10)] * 4,
+        [(0, 0, 20, 10), (0.8, 0, 20, 10), (0, 0, 20, 11), (0, 0, 19, 10)],
+        [(0, 0, 20, 10), (5, 2, 15, 8)],
+        [WORLD],
+        [WORLD] * 4,
+        [WORLD, (-175, -90, 175, 80)],
+    ],
+    ids=["same", "nearly the same", "one within another", "world", "worlds", "nearly worlds"],
+)
+def test_items_on_the_same_ground_have_no_borders(bounds):
+    """Nor has the world where it is in view a second time."""
+    source = Source(items(*[(20, 10)] * len(bounds), bounds=bounds))
+    source.states[:] = bytes([S.DONE]) * len(source.states)
+    scene = scene_of(source, (78, 20))
+    assert not [y for y in range(10) for line in scene.line(y) for code in line if code & SEAM]
+
+
+def test_two_layers_of_tiles_have_the_borders_of_one():
+    """Two dates of each of two tiles, which overlap a little as those of satellites do."""
+    tiles = [(0, 0, 10, 10), (9.5, 0, 20, 10)]
+
+    def marked(bounds):
+        source = Source(items(*[(4, 4)] * len(bounds), bounds=bounds))
+        source.states[:] = bytes([S.DONE]) * len(source.states)
+        upper, _ = scene_of(source, (80, 40)).line(10)
+        return [x for x, code in enumerate(upper) if code & SEAM]
+
+    assert len(marked(tiles)) == 1
+    assert marked([*tiles, *tiles]) == marked(tiles)
+
+
 def test_an_item_over_the_antimeridian_is_seen_on_both_sides():
     """In a view of the whole world it ends at the right edge and goes on at the left."""
     source = Source(items((20, 10), (1, 1), bounds=[(160, -20, 200, 20), (-80, 0, 80, 1)]))
