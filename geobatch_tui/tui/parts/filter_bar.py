@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding
 from textual.containers import Horizontal
@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit.filters import Filter, parse
+from geobatch_tui.tui.kit.fixed_width import fit_middle
 from geobatch_tui.tui.kit.keymap import bind
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from textual.app import ComposeResult
     from textual.binding import BindingType
+
+_NOTHING: Final = Content()
+_SHORTEST_PATH: Final = 8  #: cells
 
 
 class FieldSuggester(Suggester):
@@ -75,6 +79,7 @@ class FilterBar(Horizontal):
         super().__init__(id=id)
         self.chosen = Filter()
         self.fields = fields
+        self._parts = _NOTHING, "", _NOTHING
         self._said: Content | None = None
 
     def compose(self) -> ComposeResult:
@@ -86,12 +91,29 @@ class FilterBar(Horizontal):
             compact=True,
         )
 
-    def say(self, text: Content) -> None:
-        """Show a line in front of the filter that is in force."""
+    def say(self, text: Content, path: str = "", behind: Content = _NOTHING) -> None:
+        """Show a line in front of the filter that is in force.
+
+        Args:
+            text: how the line begins.
+            path: what follows; where there is no room for all of it, its middle is left out.
+            behind: the end of the line.
+        """
+        self._parts = text, path, behind
+        self._show()
+
+    def on_resize(self) -> None:
+        self._show()
+
+    def _show(self) -> None:
+        text, path, behind = self._parts
         if self.chosen.text:
             style = "$warning" if self.chosen.problems else "bold $accent"
             note = f"  {self.chosen.problems[0]}" if self.chosen.problems else ""
-            text = Content.assemble(text, ("  / ", "$quiet"), (self.chosen.text, style), note)
+            filtered = ("  / ", "$quiet"), (self.chosen.text, style), note
+            behind = Content.assemble(behind, *filtered)
+        room = max(self.size.width - text.cell_length - behind.cell_length, _SHORTEST_PATH)
+        text = Content.assemble(text, (fit_middle(path, room).rstrip(), "$quiet"), behind)
         if self._said is None or not self._said.is_same(text):
             self._said = text
             self.query_one("#said", Static).update(text)

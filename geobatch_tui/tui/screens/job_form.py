@@ -17,6 +17,7 @@ from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.tui.jobs.choices import choose_step, choose_word, words_of
 from geobatch_tui.tui.jobs.draft import FIELDS, Draft
 from geobatch_tui.tui.jobs.forecast import compared
+from geobatch_tui.tui.kit.fixed_width import fit_middle
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.console_app import Destination
 from geobatch_tui.tui.parts.filter_bar import FilterBar
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.jobs.draft import Field
 
 _PAIR: Final = 2
+_NAME: Final = 24  #: cells that a job's name may take of the heading
 
 _NOTHING = (
     "There is no job yet. ^n begins one with an example, ^l reads a job file, c in the history "
@@ -146,17 +148,18 @@ class ConfigScreen(JobFiles):
             return
         chosen = self.bar.chosen
         self.list.show(draft, (lambda row: chosen.matches(row.row())) if chosen.text else None)
-        origin = f", from {draft.loaded.path}" if draft.loaded.path else ""
-        name = safe(str(draft.path or f"not saved yet{origin}"))
+        name, path = safe(draft.loaded.job.job.name), draft.path or draft.loaded.path
+        kind = "" if draft.path else "not saved yet, from " if path else "not saved yet"
         state = figures.plural(len(draft.problems), "error") if draft.problems else "valid"
         self.bar.say(
             Content.assemble(
-                (" Config ", "bold"),
-                f" {safe(draft.loaded.job.job.name)}  ",
-                (name, "$quiet"),
+                (" Config ", "bold"), f" {fit_middle(name, _NAME).rstrip()}  ", (kind, "$quiet")
+            ),
+            safe(str(path or "")),
+            Content.assemble(
                 ("  modified", "bold $accent") if draft.edited else "",
                 (f"  {state}", "bold $error" if draft.problems else "bold $success"),
-            )
+            ),
         )
         self._tell(draft)
         self._about()

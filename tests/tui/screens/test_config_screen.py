@@ -53,18 +53,19 @@ def job(tmp_path, monkeypatch):
 
 @pytest.fixture
 def opened(job, monkeypatch):
-    """``opened(size)``: a console on the form of the job."""
+    """``opened(size, path)``: a console on the form of a job, that of ``job``."""
     monkeypatch.setattr(HomeApp, "DEFAULT_MODE", "config")
 
     class Opened:
-        def __init__(self, size=(100, 30)):
+        def __init__(self, size=(100, 30), path=job):
             self.app = HomeApp(watching=False)
             self.size = size
+            self.path = path
 
         async def __aenter__(self):
             self.context = self.app.run_test(size=self.size)
             pilot = await self.context.__aenter__()
-            self.screen.edit(Draft.of_file(job))
+            self.screen.edit(Draft.of_file(self.path))
             await pilot.pause()
             return self, pilot
 
@@ -184,6 +185,23 @@ async def test_values_are_edited_and_saved(opened, job):
     assert saved.engine.chunk_cols == 256
     assert saved.op.params.resampling != before
     assert tomllib.loads(job.read_text())["source"]["inputs"] == ["alps.tif"]
+
+
+async def test_the_heading_of_a_long_path_tells_its_state(opened, job):
+    """Also in a terminal that gets narrower, and behind a filter."""
+    deep = job.parent / ("below" * 20) / ("name" * 10 + ".toml")
+    deep.parent.mkdir()
+    shutil.move(job, deep)
+    async with opened((160, 30), deep) as (console, pilot):
+        await console.set(pilot, "engine.max_workers", "3")
+        for size in ((100, 30), (80, 24), (50, 12)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            heading = console.text().splitlines()[0].rstrip()
+            assert re.search(r"^ Config  alps  /.*….*me\.toml  modified  valid$", heading)
+        await pilot.press("slash", "m", "a", "x", "enter")
+        await pilot.pause()
+        assert "modified  valid  / max" in console.text().splitlines()[0]
 
 
 async def test_comments_stay_and_so_does_the_plan(opened, job):
