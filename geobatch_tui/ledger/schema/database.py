@@ -25,6 +25,7 @@ from geobatch_tui.errors import (
     OutputGoneError,
     StateError,
 )
+from geobatch_tui.execution.io.disk import replacing, sync_directory
 from geobatch_tui.ledger.place.filesystem import holds_wal, type_of
 from geobatch_tui.ledger.place.regular_file import open_read
 from geobatch_tui.ledger.schema.migrations import APPLICATION_ID, MIGRATIONS
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 VERSION: Final = 7
 _HEAD: Final = 100  #: bytes of the header of an SQLite database
+_JOURNALS: Final = slice(18, 20)  #: in it, whether it is written and read by a write-ahead log: 2
 _BUSY_MS: Final = 5_000
 _PATIENT_MS: Final = 60_000
 _PROBE: Final = 65_536
@@ -55,12 +57,13 @@ def open_writer(path: Path) -> sqlite3.Connection:
         StateError, DiskFullError, OutputGoneError: it can't be opened, made or written.
     """
     with translated(path):
-        _create_private(path)
         _refuse_odd(path)
+        mode = journal_mode(path)
+        if not _has_content(path):
+            _create(path, wal=mode == "WAL")
         connection = _connect(path, "rw")
         try:
             _check(connection, path)
-            mode = journal_mode(path)
             connection.execute(f"PRAGMA journal_mode = {mode}")
             if mode != "WAL":  # every reader holds the writer up
                 connection.execute(f"PRAGMA busy_timeout = {_PATIENT_MS}")
@@ -154,11 +157,17 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def _create_private(path: Path) -> None:
-    """Make an empty file of mode 0600; SQLite gives its -wal and -shm the same mode."""
-    with suppress(FileExistsError):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        os.close(os.open(path, flags, 0o600))
+def _create(path: Path, *, wal: bool) -> None:
+    """Make an empty ledger of mode 0600, whole or not at all; SQLite gives its -wal and -shm the
+    same mode. To let SQLite make it takes nine writes to the disk, one after the other."""
+    for suffix in ("-wal", "-shm", "-journal"):  # of a file that is gone: they would be played back
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    image = bytearray(_model()[0])
+    if wal:
+        image[_JOURNALS] = b"\2\2"
+    with replacing(path, 0o600) as file:
+        file.write(image)
+    sync_directory(path.parent)
 
 
 def _refuse_odd(path: Path) -> None:
@@ -203,7 +212,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
         raise LedgerTooNewError(
             f"{path} has schema {version}; this geobatch knows schemas up to {VERSION}"
         )
-    if version == VERSION and _schema_of(connection) != _schema():
+    if version == VERSION and _schema_of(connection) != _model()[1]:
         raise LedgerCorruptError(f"{path} is damaged: its schema is not that of version {version}")
     return version
 
@@ -214,12 +223,12 @@ def _schema_of(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
 
 
 @cache
-def _schema() -> list[tuple[object, ...]]:
-    """Return what a sound database declares, by going through all migrations in memory."""
+def _model() -> tuple[bytes, list[tuple[object, ...]]]:
+    """Return the bytes of an empty ledger, and what a sound one declares, by going through all
+    migrations in memory."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        for step in range(VERSION):
-            MIGRATIONS[step](connection)
-        return _schema_of(connection)
+        _migrate(connection)
+        return connection.serialize(), _schema_of(connection)
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:

@@ -151,16 +151,36 @@ def test_an_empty_file_is_a_new_ledger(state):
 
 
 def test_a_failed_migration_changes_nothing(state, monkeypatch):
-    """The schema is made, or brought up to date, in one transaction."""
+    """A ledger is made whole or not at all, and brought up to date in one transaction."""
 
     def broken(connection):
         connection.execute("CREATE TABLE half (x)")
         raise sqlite3.OperationalError("interrupted")
 
-    monkeypatch.setattr(database, "MIGRATIONS", {0: broken})
+    with monkeypatch.context() as patched:
+        database._model.cache_clear()
+        patched.setattr(database, "MIGRATIONS", {0: broken})
+        with pytest.raises(StateError, match="interrupted"):
+            Ledger.open(state.ledger)
+    assert not state.ledger.exists()
+    Ledger.open(state.ledger).close()
+    count = "SELECT count(*) FROM sqlite_schema"
+    before = raw(state.ledger, count)
+    raw(state.ledger, "PRAGMA user_version = 3")
+    monkeypatch.setattr(database, "MIGRATIONS", {3: broken})
     with pytest.raises(StateError, match="interrupted"):
         Ledger.open(state.ledger)
-    assert raw(state.ledger, "SELECT count(*) FROM sqlite_schema") == [(0,)]
+    assert raw(state.ledger, count) == before
+
+
+@pytest.mark.parametrize("kind", ["wal", "journal", "shm"])
+def test_a_log_of_a_ledger_that_is_gone_is_not_played_back(state, kind):
+    """What lies beside a new ledger belongs to none, or to another one."""
+    beside = state.ledger.with_name(f"{state.ledger.name}-{kind}")
+    beside.write_bytes(b"\x37\x7f\x06\x82" * 1000)
+    with Ledger.open(state.ledger) as opened:
+        assert opened.begin_run("r", {}, {}) == 1
+    assert not beside.exists()
 
 
 def test_no_ledger_to_read(state):
