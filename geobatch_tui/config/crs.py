@@ -7,11 +7,11 @@ a code (WKT, PROJ strings) get a light look and are checked by the worker that o
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import sqlite3
 import sys
-from contextlib import closing
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -81,19 +81,19 @@ def _look_up(authority: str, code: str, *, alone: bool = True) -> str:
     path = proj_database()
     if path is None:
         return f"there is no proj.db here to check {authority}:{code} against"
-    with closing(_connect(path)) as db:
-        row = db.execute(
-            "SELECT name, type, deprecated FROM crs_view WHERE auth_name = ? AND code = ?",
-            (authority, code),
-        ).fetchone()
-        if row is None:
-            if authority != "EPSG" and not _authority_known(db, authority):
-                return ""  # GDAL knows more authorities than PROJ lists
-            raise ValueError(_missing(db, authority, code))
-        name, kind, deprecated = row
-        if alone and kind == "vertical":
-            raise ValueError(f"is a vertical CRS ({name}); {_EXAMPLES} of a horizontal one")
-        return _deprecation(db, authority, code, name) if deprecated else ""
+    db = _opened(path)
+    row = db.execute(
+        "SELECT name, type, deprecated FROM crs_view WHERE auth_name = ? AND code = ?",
+        (authority, code),
+    ).fetchone()
+    if row is None:
+        if authority != "EPSG" and not _authority_known(db, authority):
+            return ""  # GDAL knows more authorities than PROJ lists
+        raise ValueError(_missing(db, authority, code))
+    name, kind, deprecated = row
+    if alone and kind == "vertical":
+        raise ValueError(f"is a vertical CRS ({name}); {_EXAMPLES} of a horizontal one")
+    return _deprecation(db, authority, code, name) if deprecated else ""
 
 
 def _authority_known(db: sqlite3.Connection, authority: str) -> bool:
@@ -166,7 +166,7 @@ def proj_database() -> Path | None:
     ]
     for folder in candidates:
         path = folder / "proj.db"
-        if path.is_file() and _readable(path):
+        if path.is_file() and _readable(path.resolve()):
             return path.resolve()
     return None
 
@@ -178,13 +178,18 @@ def _package(name: str) -> Path:
     return Path(next(iter(places))) if places else Path("/nonexistent")
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+@cache
+def _opened(path: Path) -> sqlite3.Connection:
+    """Open a ``proj.db`` for as long as the process lives: SQLite takes longer to read its schema
+    than to find a CRS in it."""
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+    atexit.register(db.close)
+    return db
 
 
 def _readable(path: Path) -> bool:
     try:
-        with closing(_connect(path)) as db:
-            return _authority_known(db, "EPSG")
+        return _authority_known(_opened(path), "EPSG")
     except sqlite3.Error:
         return False

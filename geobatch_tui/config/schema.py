@@ -32,7 +32,11 @@ from geobatch_tui.config.sections import (
     SourceSection,
 )
 from geobatch_tui.config.storage.store_section import STORAGE, StorageSection
-from geobatch_tui.execution.ops.registry import get_operation, operation_names
+from geobatch_tui.execution.ops.registry import (
+    get_operation,
+    is_operation,
+    operation_names,
+)
 from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.observability.redact import redact_value
 
@@ -150,7 +154,7 @@ class Job(Section):
 def _op_name(op: object) -> str | None:
     """Return the name of the operation in an unchecked ``op`` section, if it exists."""
     name = op.get("name") if isinstance(op, Mapping) else getattr(op, "name", None)
-    return name if isinstance(name, str) and name in operation_names() else None
+    return name if isinstance(name, str) and is_operation(name) else None
 
 
 def dump_job(job: Job) -> JobValues:

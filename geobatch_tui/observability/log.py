@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import stat
 import threading
 import time
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from geobatch_tui.observability.lines import LEVELS, LineMaker, text_line
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-_PACKAGES = ("geobatch-tui", "rasterio", "pyogrio", "pyproj", "numpy", "imagecodecs")
 _BATCH_SECONDS = 0.05
 _BATCH_LINES = 512
 _NEWEST_LETTERS = 20
@@ -267,22 +264,3 @@ class _Appender:
             written = os.write(self._fd, view)
             view = view[written:]
             self._torn = bool(view)
-
-
-@cache
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def versions() -> dict[str, str]:
-    """Return versions by name: geobatch-tui, its libraries, ``python`` and ``platform``.
-
-    They are read from the packages' metadata. GDAL's own version is not among them, as it is known
-    only once GDAL is loaded, in workers.
-    """
-    system = f"{platform.system()} {platform.release()} {platform.machine()}"
-    found = {package: _version(package) for package in _PACKAGES}
-    return {**found, "python": platform.python_version(), "platform": system}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 MASK = "***"
@@ -34,31 +35,28 @@ _QUERY = (
     r"(?:sig|signature|x-amz-[\w-]+|x-goog-[\w-]+|(?:aws)?accesskeyid|googleaccessid"
     r"|key|key-pair-id|auth|sas|[\w-]{0,32}token)"
 )
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), replacement)
-    for pattern, replacement in (
-        # user:password@ in a URL; a user alone may be a token too. A path keeps one of its slashes.
-        (r"(://|(?:https?|ftps?|postgres(?:ql)?|s3|gs):/)[^/\s?#\"'<>]+@", rf"\1{MASK}@"),
-        (r"(%3A%2F%2F)[^/\s?#&\"'<>]{1,512}?%40", rf"\1{MASK}%40"),
-        (
-            # percent-encoded too: GDAL takes /vsicurl?url=... with a whole URL inside
-            rf"((?:[?&;]|%3F|%26){_QUERY}(?:=|%3D))(?:(?!%26)[^&#\s\"'<>\\])+",
-            rf"\1{MASK}",
-        ),
-        (
-            r"(authorization[\"']?\s*[:=]\s*[\"']?)(?:[a-z0-9-]+[ \t]+)?[^\s\"',;]+",
-            rf"\1{MASK}",
-        ),
-        (r"(bearer\s+)[a-z0-9._~+/=-]{8,}", rf"\1{MASK}"),
-        (
-            r"(x-(?:amz|goog)-[\w-]{1,64}[\"']?\s*[:=]\s*[\"']?)[^\s\"'&,;]+",
-            rf"\1{MASK}",
-        ),
-        (rf"({_NAME}[\"']?\s*[:=]\s*\")[^\"]+\"", rf'\1{MASK}"'),
-        (rf"({_NAME}[\"']?\s*[:=]\s*')[^']+'", rf"\1{MASK}'"),
-        (rf"({_NAME}[\"']?\s*[:=]\s*[\"']?)[^\s\"'&,;<>]+", rf"\1{MASK}"),
-        (r"(?:AKIA|ASIA)[A-Z0-9]{16}", MASK),
-    )
+_REPLACEMENTS = (
+    # user:password@ in a URL; a user alone may be a token too. A path keeps one of its slashes.
+    (r"(://|(?:https?|ftps?|postgres(?:ql)?|s3|gs):/)[^/\s?#\"'<>]+@", rf"\1{MASK}@"),
+    (r"(%3A%2F%2F)[^/\s?#&\"'<>]{1,512}?%40", rf"\1{MASK}%40"),
+    (
+        # percent-encoded too: GDAL takes /vsicurl?url=... with a whole URL inside
+        rf"((?:[?&;]|%3F|%26){_QUERY}(?:=|%3D))(?:(?!%26)[^&#\s\"'<>\\])+",
+        rf"\1{MASK}",
+    ),
+    (
+        r"(authorization[\"']?\s*[:=]\s*[\"']?)(?:[a-z0-9-]+[ \t]+)?[^\s\"',;]+",
+        rf"\1{MASK}",
+    ),
+    (r"(bearer\s+)[a-z0-9._~+/=-]{8,}", rf"\1{MASK}"),
+    (
+        r"(x-(?:amz|goog)-[\w-]{1,64}[\"']?\s*[:=]\s*[\"']?)[^\s\"'&,;]+",
+        rf"\1{MASK}",
+    ),
+    (rf"({_NAME}[\"']?\s*[:=]\s*\")[^\"]+\"", rf'\1{MASK}"'),
+    (rf"({_NAME}[\"']?\s*[:=]\s*')[^']+'", rf"\1{MASK}'"),
+    (rf"({_NAME}[\"']?\s*[:=]\s*[\"']?)[^\s\"'&,;<>]+", rf"\1{MASK}"),
+    (r"(?:AKIA|ASIA)[A-Z0-9]{16}", MASK),
 )
 # Not a bare "key": chunks, items and join columns have keys that are no secrets
 _SECRET_KEY = re.compile(
@@ -73,9 +71,15 @@ def redact(text: str) -> str:
     """
     if not suspicious(text):
         return text
-    for pattern, replacement in _PATTERNS:
+    for pattern, replacement in _patterns():
         text = pattern.sub(replacement, text)
     return text
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Compile the patterns once there is a text that may need them, as most runs have none."""
+    return tuple((re.compile(text, re.IGNORECASE), mask) for text, mask in _REPLACEMENTS)
 
 
 def suspicious(text: str) -> bool:

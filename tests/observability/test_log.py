@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from geobatch_tui.observability import log as log_module
 from geobatch_tui.observability.lines import FIELDS, LineMaker, text_line
-from geobatch_tui.observability.log import Log, versions
+from geobatch_tui.observability.log import Log
+from geobatch_tui.observability.versions import versions
 
 NOON = 1_764_000_000.25
 
@@ -354,7 +355,7 @@ def test_threads_share_a_log(tmp_path):
 def test_versions_are_told_without_loading_what_they_are_of():
     """Metadata is enough: asking for versions loads neither GDAL nor numpy."""
     code = (
-        "import sys; from geobatch_tui.observability.log import versions; versions();"
+        "import sys; from geobatch_tui.observability.versions import versions; versions();"
         "sys.exit(','.join({'rasterio', 'numpy', 'pyproj', 'pyogrio'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

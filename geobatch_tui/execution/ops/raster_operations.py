@@ -6,10 +6,10 @@ and inspection are the same for all. Modules that load GDAL are imported where t
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
 from geobatch_tui.execution.params.frozen import given
+from geobatch_tui.observability.versions import package_version
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -29,7 +29,7 @@ class RasterOperation:
     data: Literal["raster", "vector"] = "raster"
 
     def libraries(self) -> dict[str, str]:
-        return {name: ".".join(version(name).split(".")[:2]) for name in _LIBRARIES}
+        return {name: ".".join(package_version(name).split(".")[:2]) for name in _LIBRARIES}
 
     def run(self, task: messages.ChunkTask, stage: Stage) -> messages.ChunkReceipt:
         from geobatch_tui.execution.raster.chunk import run

@@ -53,6 +53,11 @@ def operation_names() -> list[str]:
     return sorted(_entries())
 
 
+def is_operation(name: str) -> bool:
+    """Whether there is an operation ``name``."""
+    return name in _own() or name in _entries()
+
+
 def get_operation(name: str) -> Operation:
     """Return the operation ``name``. Raises ConfigError if there is none."""
     if name in _own() and not os.environ.get("GEOBATCH_OPS"):

@@ -5,10 +5,10 @@ Modules that load pydantic, pyarrow or GDAL are imported where they are needed.
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
 from geobatch_tui.execution.params.frozen import given
+from geobatch_tui.observability.versions import package_version
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -43,7 +43,7 @@ class VectorOperation:
         return VectorParams
 
     def libraries(self) -> dict[str, str]:
-        return {name: ".".join(version(name).split(".")[:2]) for name in _LIBRARIES}
+        return {name: ".".join(package_version(name).split(".")[:2]) for name in _LIBRARIES}
 
     def work(self) -> Work:
         """Return what is done to a batch of features."""

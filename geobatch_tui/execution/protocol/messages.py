@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from geobatch_tui.execution.protocol import looking, preview_messages
 from geobatch_tui.execution.protocol.window import Window
 
 if TYPE_CHECKING:
     from geobatch_tui.errors import Reaction
+    from geobatch_tui.execution.protocol import looking, preview_messages
 
 #: A JSON object, which nobody changes.
 Json = Mapping[str, Any]
@@ -285,7 +285,7 @@ class ResultTask:
     position: int | None = None
 
 
-Task = (
+type Task = (
     ProbeTask | looking.MembersTask | looking.SurveyTask[ProbeTask] | looking.LayersTask | ChunkTask
     | FinaliseTask | looking.InspectTask | preview_messages.PreviewTask | ResultTask
 )  # fmt: skip
@@ -350,7 +350,7 @@ class ChunkReceipt:
         return sum([float(seconds.get(stage, 0.0)) for stage in stages]) if seconds else 0.0
 
 
-Receipt = (
+type Receipt = (
     ItemPlan | looking.MembersReceipt | looking.SurveyReceipt | looking.LayersReceipt | ChunkReceipt
     | ItemReceipt | looking.InspectReceipt | preview_messages.PreviewReceipt
     | preview_messages.FeaturesReceipt

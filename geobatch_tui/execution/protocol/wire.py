@@ -11,11 +11,12 @@ import io
 import pickle
 import struct
 from dataclasses import fields, is_dataclass
+from functools import cache
+from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui import errors
-from geobatch_tui.execution.protocol import looking, messages, preview_messages, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,40 +25,54 @@ HEADER = struct.Struct("!IQ")
 #: A frame larger than this is no message of ours but a lost framing.
 LIMIT = 1 << 30
 
-_CLASSES: dict[tuple[str, str], type] = {
-    (thing.__module__, name): thing
-    for name, thing in (
-        *vars(looking).items(),
-        *vars(messages).items(),
-        *vars(preview_messages).items(),
-        *vars(segments).items(),
-        ("Reaction", errors.Reaction),
-    )
-    if isinstance(thing, type) and thing.__module__.startswith("geobatch_tui.")
-}
+_ROOM = "geobatch_tui.execution.protocol"
+#: Modules of messages. Each is loaded by the first message of it: an engine that shows nothing has
+#: no use for previews.
+_MODULES = frozenset(f"{_ROOM}.{name}" for name in (
+    "looking", "messages", "preview_messages", "segments", "window",
+))  # fmt: skip
+_SEGMENTS = f"{_ROOM}.segments"
 
 
-#: A message as the arguments that make it. By default each field of a frozen one is set by a loop
-#: in Python, which takes the engine longer than all the rest of a frame.
-_ARGUMENTS: dict[type, Callable[[object], tuple[object, ...]]] = {
-    thing: attrgetter(*(field.name for field in fields(thing)))
-    for thing in _CLASSES.values()
-    if thing.__module__ != segments.__name__ and is_dataclass(thing) and len(fields(thing)) > 1
-}
+class _Arguments(dict[type, "Callable[[object], tuple[object, ...]] | None"]):
+    """Makers of the arguments that make a message anew, by its type; None: it is pickled as others.
+    By default each field of a frozen one is set by a loop in Python, which takes the engine longer
+    than all the rest of a frame."""
+
+    def __missing__(self, kind: type) -> Callable[[object], tuple[object, ...]] | None:
+        made = None
+        if kind.__module__ in _MODULES and kind.__module__ != _SEGMENTS and is_dataclass(kind):
+            names = [field.name for field in fields(kind)]
+            made = attrgetter(*names) if len(names) > 1 else None
+        self[kind] = made
+        return made
+
+
+_ARGUMENTS = _Arguments()
 
 
 class _Pickler(pickle.Pickler):
     def reducer_override(self, thing: object) -> Any:
-        arguments = _ARGUMENTS.get(type(thing))
+        arguments = _ARGUMENTS[type(thing)]
         return NotImplemented if arguments is None else (type(thing), arguments(thing))
+
+
+@cache
+def _class_of(module: str, name: str) -> type:
+    """Find a message type. Raises UnpicklingError for anything else."""
+    found: object = None
+    if module in _MODULES:
+        found = vars(import_module(module)).get(name)
+    elif (module, name) == (errors.__name__, errors.Reaction.__name__):
+        found = errors.Reaction
+    if not isinstance(found, type) or found.__module__ != module:
+        raise pickle.UnpicklingError(f"{module}.{name} is not a message type")
+    return found
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type:
-        message_type = _CLASSES.get((module, name))
-        if message_type is None:
-            raise pickle.UnpicklingError(f"{module}.{name} is not a message type")
-        return message_type
+        return _class_of(module, name)
 
 
 def pack(ident: int, message: object) -> bytes:

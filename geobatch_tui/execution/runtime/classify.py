@@ -125,7 +125,6 @@ BY_MESSAGE: tuple[tuple[str, Kind, Kind], ...] = (
     (r"unable to compute a transformation", CrsError, CrsError),
     (r"proj_create|crs not found", CrsError, CrsError),
 )
-_PATTERNS = tuple((re.compile(text, re.IGNORECASE | re.DOTALL), a, b) for text, a, b in BY_MESSAGE)
 
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _GONE = {errno.ENOENT, errno.ENOTDIR}
@@ -219,8 +218,8 @@ def _by_status(error: BaseException) -> Kind | None:
 
 def by_message(text: str, source: str = "") -> Kind | None:
     """Return the class that a message stands for, or None. The last resort."""
-    for pattern, local, remote in _PATTERNS:
-        if pattern.search(text):
+    for pattern, local, remote in BY_MESSAGE:
+        if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
             return remote if is_remote(source) else local
     if _MISSING.search(text) and source and not is_remote(source) and not Path(source).exists():
         return SourceNotFoundError

@@ -14,6 +14,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geobatch_tui.observability.versions import package_version
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -120,10 +122,8 @@ def pyogrio_facts() -> dict[str, object]:
 
 def other_facts() -> dict[str, object]:
     """Return versions of other libraries."""
-    from importlib.metadata import version
-
     names = ("numpy", "numba", "imagecodecs", "pydantic", "rich", "textual", "typer")
-    return {name: version(name) for name in names}
+    return {name: package_version(name) for name in names}
 
 
 def examine() -> dict[str, object]:

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from geobatch_tui.execution.worker import warmup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
 #: Of the engine; they do not stay in the environment.
 _ENGINE = os.environ.get(environment.ENGINE, "")
@@ -116,7 +118,17 @@ def _fork_or_say() -> int:
         return -(error.errno or 1)
 
 
+def _end_quietly(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print what nobody caught, but for the end of the pipe that tells a new process what to do: it
+    was asked for ahead, and its engine has no use for it, or is dead."""
+    if not issubclass(kind, EOFError):
+        sys.__excepthook__(kind, error, trace)
+
+
 os.fork = _fork_or_say
+sys.excepthook = _end_quietly
 gc.disable()  # what is loaded here stays
 _leave_terminal()
 atexit.register(_end)
@@ -128,6 +140,8 @@ with _dying_with_the_engine():
         warmup.warm_up_raster()
         if os.environ[environment.DATA] == "chain":
             warmup.import_for_steps()
+    # What each worker runs first.
+    importlib.import_module("geobatch_tui.execution.worker.process")
     _drop_mapped()
     gc.freeze()  # a collection in a worker would write to every page with objects
     gc.enable()

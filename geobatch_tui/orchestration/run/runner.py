@@ -13,7 +13,7 @@ from geobatch_tui.errors import DiskFullError, ExitCode, GeobatchError, Operatio
 from geobatch_tui.execution.stores.output_prefix import local_place
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.publish import ItemPublishError
-from geobatch_tui.observability.log import versions
+from geobatch_tui.observability.versions import versions
 from geobatch_tui.orchestration.cluster.joining import joined, open_pool, resources_of
 from geobatch_tui.orchestration.plan.groups import inputs_of, signed
 from geobatch_tui.orchestration.plan.machine import shortage
@@ -39,6 +39,7 @@ from geobatch_tui.orchestration.state.dismissal import dismissal
 from geobatch_tui.orchestration.state.output_lists import write_lists
 from geobatch_tui.orchestration.state.run_index import note
 from geobatch_tui.orchestration.state.session import open_session, tell_of_network
+from geobatch_tui.orchestration.workers.spare import asked_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -71,17 +72,18 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
     try:
         # Before anything is written: a job without inputs leaves no trace.
         inputs = options.sample.inputs if options.sample is not None else inputs_of(job)
-        async with joined(job, options.say) as cluster:
-            with open_session(
-                loaded,
-                fresh=options.fresh,
-                requeue=None if options.requeue is None else options.requeue.apply,
-                log_stream=options.log_stream,
-                log_format=options.log_format,
-            ) as session:
-                if options.sample is None:
-                    note(session.output_dir, agreed(job))
-                return await Run(session, options, inputs, cluster).run()
+        with asked_ahead(job.engine.executor == "process"):
+            async with joined(job, options.say) as cluster:
+                with open_session(
+                    loaded,
+                    fresh=options.fresh,
+                    requeue=None if options.requeue is None else options.requeue.apply,
+                    log_stream=options.log_stream,
+                    log_format=options.log_format,
+                ) as session:
+                    if options.sample is None:
+                        note(session.output_dir, agreed(job))
+                    return await Run(session, options, inputs, cluster).run()
     except (OSError, RuntimeError, MemoryError) as error:
         known = shortage(error, local_place(job.output.dir))
         if known is None:
@@ -391,10 +393,8 @@ class Run:
             cause=finish.failure if reason in _BY_A_FAILURE else None,
             warnings=self._warnings,
         )
-        if self._bug is not None:
-            raise self._bug
-        if self._fatal is not None:
-            raise self._fatal
+        if (error := self._bug or self._fatal) is not None:
+            raise error
         if (take := self._options.observer()) is not None:
             take(self._monitor.snapshot())
         return result

@@ -31,8 +31,9 @@ from geobatch_tui.ledger.schema.database import journal_mode, refuse_to_remove
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.ledger.write.committer import Committer
 from geobatch_tui.ledger.write.writer import Ledger
-from geobatch_tui.observability.log import Log, open_extra, versions
+from geobatch_tui.observability.log import Log, open_extra
 from geobatch_tui.observability.text import safe
+from geobatch_tui.observability.versions import versions
 from geobatch_tui.orchestration.state.leavings import sweep_leavings, sweep_parts
 
 if TYPE_CHECKING:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 PRELOAD = "geobatch_tui.execution.worker.preload"
 
+_LAST = 19
+"""The niceness of what gets only the time that nobody else wants."""
+
 _LONGEST = 75
 """Bytes of TMPDIR up to which there is room for multiprocessing's own names, which have 32."""
 
@@ -61,6 +64,11 @@ def start_tracker() -> None:
 
     with _blocked(signal.SIGHUP), _environment({**os.environ, "PYTHONSAFEPATH": "1"}):
         resource_tracker.ensure_running()
+    pid = getattr(resource_tracker._resource_tracker, "_pid", None)  # noqa: SLF001
+    if pid is not None:
+        # Nobody waits for it, and it would take the time of those that load meanwhile.
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, pid, _LAST)
 
 
 def _socket_folder() -> str:
@@ -142,26 +150,44 @@ class Process:
         os.close(self._lifeline)
 
 
-def launch(body: object, fds: list[int]) -> Process:
-    """Run ``body._bootstrap(parent_sentinel)`` in a new process that inherits ``fds``, where
-    `multiprocessing.forkserver.get_inherited_fds` returns them. ``body`` is of an importable class.
-    Blocks until the fork server has loaded: call it from a thread."""
-    from multiprocessing import forkserver, reduction
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A process that the fork server was asked for, which waits to be told what to do. Use
+    :func:`ask`."""
+
+    _sentinel: int
+    _lifeline: int
+
+    def run(self, body: object) -> Process:
+        """Have the process call ``body._bootstrap(parent_sentinel)``; ``body`` is of an importable
+        class. Once. Blocks until the fork server has loaded: call it from a thread."""
+        from multiprocessing import forkserver, reduction
+
+        parts = ({"sys_path": sys.path}, body)
+        payload = b"".join(bytes(reduction.ForkingPickler.dumps(part)) for part in parts)
+        try:
+            pid = _refuse_error(forkserver.read_signed(self._sentinel))
+            view = memoryview(payload)
+            while view:
+                view = view[os.write(self._lifeline, view) :]
+        except BaseException:
+            self.close()
+            raise
+        return Process(pid, self._sentinel, self._lifeline)
+
+    def close(self) -> None:
+        """Take the request back: the process ends without a word (see ``preload``)."""
+        os.close(self._sentinel)
+        os.close(self._lifeline)
+
+
+def ask(fds: list[int]) -> Request:
+    """Ask the fork server for a process that inherits ``fds``, where
+    `multiprocessing.forkserver.get_inherited_fds` returns them. Does not wait for it."""
+    from multiprocessing import forkserver
 
     start_fork_server()
-    parts = ({"sys_path": sys.path}, body)
-    payload = b"".join(bytes(reduction.ForkingPickler.dumps(part)) for part in parts)
-    sentinel, lifeline = forkserver.connect_to_new_process(fds)
-    try:
-        pid = _refuse_error(forkserver.read_signed(sentinel))
-        view = memoryview(payload)
-        while view:
-            view = view[os.write(lifeline, view) :]
-    except BaseException:
-        os.close(sentinel)
-        os.close(lifeline)
-        raise
-    return Process(pid, sentinel, lifeline)
+    return Request(*forkserver.connect_to_new_process(fds))
 
 
 def _refuse_error(pid: int) -> int:

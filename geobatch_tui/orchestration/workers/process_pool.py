@@ -12,7 +12,6 @@ import contextlib
 import mmap
 import os
 import signal
-import socket
 import tempfile
 import threading
 import time
@@ -41,16 +40,18 @@ from geobatch_tui.execution.worker.process import (
 from geobatch_tui.orchestration.schedule.events import WorkerUp
 from geobatch_tui.orchestration.workers import procfs
 from geobatch_tui.orchestration.workers.deaths import death
-from geobatch_tui.orchestration.workers.fork_server import Process, launch, start_fork_server
+from geobatch_tui.orchestration.workers.fork_server import Process, ask, start_fork_server
 from geobatch_tui.orchestration.workers.pipe import Pipe
 from geobatch_tui.orchestration.workers.pool import COMPILING_SECONDS, Answered, Lost, Roster
-from geobatch_tui.orchestration.workers.shared_files import cut_flood, read_tail, shared_page
+from geobatch_tui.orchestration.workers.shared_files import cut_flood, read_tail
+from geobatch_tui.orchestration.workers.spare import Ends, take_spare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from geobatch_tui.execution.protocol.messages import Task, WorkerCause
+    from geobatch_tui.orchestration.workers.fork_server import Request
 
 #: Growth of a worker over its baseline from which it is replaced, in bytes.
 GROWTH: Final = 300 * 1024 * 1024
@@ -112,7 +113,7 @@ class ProcessPool(Roster[WorkerState]):
         self._write = write
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._oom_kills = procfs.oom_kills()
-        self._starts: SimpleQueue[tuple[WorkerState, socket.socket, int] | None] = SimpleQueue()
+        self._starts: SimpleQueue[tuple[WorkerState, Ends, Request | None] | None] = SimpleQueue()
         self._starter: threading.Thread | None = None
         self._flood_timer: asyncio.TimerHandle | None = None
 
@@ -138,21 +139,15 @@ class ProcessPool(Roster[WorkerState]):
             )
             starter.start()
             self._starter = starter
-        ours, theirs = socket.socketpair()
-        try:
-            page = shared_page()
-        except OSError:
-            ours.close()
-            theirs.close()
-            raise
-        shared = mmap.mmap(page, PAGE)
+        ends, request = take_spare() or (Ends.made(), None)
+        shared = mmap.mmap(ends.page, PAGE)
         path = self._err_dir / f"worker-{number}.err"
         worker = WorkerState(number, shared, memoryview(shared).cast("Q"), path)
-        worker.pipe = Pipe(ours, partial(self._message, worker), partial(self._torn, worker))
+        worker.pipe = Pipe(ends.ours, partial(self._message, worker), partial(self._torn, worker))
         self._workers[number] = worker
         if self._flood_timer is None:
             self._flood_timer = loop.call_later(1.0, self._watch_floods)
-        self._starts.put((worker, theirs, page))
+        self._starts.put((worker, ends, request))
 
     def submit(self, worker: int, task: Task) -> None:
         """Queue a task on a worker. One that is being replaced gives it back by its ``Lost``."""
@@ -221,7 +216,7 @@ class ProcessPool(Roster[WorkerState]):
     def _start_all(self, loop: asyncio.AbstractEventLoop) -> None:
         """Body of the starter thread: a start waits for the fork server."""
         while (job := self._starts.get()) is not None:
-            worker, theirs, page = job
+            worker, ends, request = job
             outcome: Process | Exception
             try:
                 body = WorkerProcess(
@@ -233,11 +228,10 @@ class ProcessPool(Roster[WorkerState]):
                     self._stores,
                     self._node,
                 )
-                outcome = launch(body, [theirs.fileno(), page])
+                outcome = (request or ask(ends.fds)).run(body)
             except Exception as error:  # noqa: BLE001 - boundary: told by Lost, on the loop
                 outcome = error
-            theirs.close()
-            os.close(page)
+            ends.hand_over()
             try:
                 loop.call_soon_threadsafe(self._started, worker, outcome)
             except RuntimeError:  # the loop is closed: nobody wants this worker any more

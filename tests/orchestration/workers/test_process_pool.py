@@ -25,7 +25,7 @@ from geobatch_tui.execution.protocol.looking import InspectTask
 from geobatch_tui.execution.protocol.messages import ChunkReceipt, ProbeTask
 from geobatch_tui.execution.runtime.sandbox import landlock
 from geobatch_tui.execution.worker.process import RUNNING
-from geobatch_tui.orchestration.workers import process_pool, procfs
+from geobatch_tui.orchestration.workers import process_pool, procfs, spare
 from geobatch_tui.orchestration.workers.pool import Answered, Lost
 from geobatch_tui.orchestration.workers.process_pool import ProcessPool
 from geobatch_tui.testing import OPS
@@ -67,6 +67,18 @@ async def begun(driver, worker, ident):
     async with asyncio.timeout(30):
         while driver.pool._workers[worker].cells[RUNNING] != ident + 1:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def test_the_worker_that_was_asked_for_ahead_is_the_first(driver):
+    """It is told who it is, and works like any other."""
+    with spare.asked_ahead(True):
+        asked = spare._spare[0][1]
+        worker = await driver.worker()
+        assert spare.take_spare() is None
+    process = driver.pool._workers[worker].process
+    assert process.sentinel == asked._sentinel
+    ident = driver.chunk(worker, 7)
+    assert (await driver.outcome(ident)).receipt.index == 7
 
 
 async def test_tasks_are_answered_in_order(driver):

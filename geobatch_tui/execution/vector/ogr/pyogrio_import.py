@@ -12,11 +12,12 @@ import sys
 import warnings
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.execution.runtime import allowed_drivers
+from geobatch_tui.observability.versions import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def _stand_ins(*names: str) -> Iterator[None]:
             continue
         try:
             module = ModuleType(name)
-            module.__version__ = version(name)  # type: ignore[attr-defined]
+            module.__version__ = package_version(name)  # type: ignore[attr-defined]
         except PackageNotFoundError:
             continue
         placed[name] = sys.modules[name] = module
