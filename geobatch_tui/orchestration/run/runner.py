@@ -16,7 +16,7 @@ from geobatch_tui.ledger.write.publish import ItemPublishError
 from geobatch_tui.observability.versions import versions
 from geobatch_tui.orchestration.cluster.joining import joined, open_pool, resources_of
 from geobatch_tui.orchestration.plan.groups import inputs_of, signed
-from geobatch_tui.orchestration.plan.machine import shortage
+from geobatch_tui.orchestration.plan.machine import cores, shortage
 from geobatch_tui.orchestration.plan.planning import error_of
 from geobatch_tui.orchestration.plan.remote.object_inputs import enter_signers, enter_stores
 from geobatch_tui.orchestration.plan.standing.standing_outputs import existing
@@ -72,7 +72,8 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
     try:
         # Before anything is written: a job without inputs leaves no trace.
         inputs = options.sample.inputs if options.sample is not None else inputs_of(job)
-        with asked_ahead(job.engine.executor == "process"):
+        crew = job.engine.max_workers or cores()
+        with asked_ahead(crew if job.engine.executor == "process" else 0):
             async with joined(job, options.say) as cluster:
                 with open_session(
                     loaded,
@@ -132,9 +133,8 @@ class Run:
         pool: Pool | None = None
         with handled(drain=self._on_first, cancel=self._on_second, reopen_logs=log.reopen):
             async with contextlib.AsyncExitStack() as stack:
-                path = await stack.enter_async_context(
-                    listening(self, socket_path(self._session.run_id))
-                )
+                opened = listening(self, socket_path(self._session.run_id))
+                path = await stack.enter_async_context(opened)
                 self._session.lock.update(socket=str(path or ""))
                 if self._options.control is not None:
                     self._options.control.attach(self)

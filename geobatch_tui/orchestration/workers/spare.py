@@ -1,7 +1,7 @@
-"""A worker process that is forked before it is known what it shall work on.
+"""Worker processes that are forked before it is known what they shall work on.
 
 The fork server takes a moment to load, and another one to fork. Meanwhile the engine opens its
-ledger: so it asks for the first worker before that, and tells it who it is once it has a pool.
+ledger: so it asks for the first workers before that, and tells each who it is once it has a pool.
 """
 
 from __future__ import annotations
@@ -51,34 +51,40 @@ class Ends:
         self.theirs.close()
         os.close(self.page)
 
+    def close(self) -> None:
+        """Close all of them, if there is no worker."""
+        self.ours.close()
+        self.hand_over()
 
-#: The one that was asked for and is not taken.
-_spare: list[tuple[Ends, Request]] = []
+
+#: What a small job has use for.
+_AHEAD = 2
+#: Those that were asked for and are not taken, in order.
+_spares: list[tuple[Ends, Request]] = []
 
 
 @contextlib.contextmanager
-def asked_ahead(wanted: bool) -> Iterator[None]:  # noqa: FBT001 - a switch
-    """Ask for a worker, if one is wanted; at the end, take the request back if no pool took it."""
-    if wanted:
-        # Without it the pool asks itself, and says what is wrong.
-        with contextlib.suppress(OSError, StateError):
+def asked_ahead(most: int) -> Iterator[None]:
+    """Ask for workers, at most so many and not more than two; at the end, take the requests back
+    of which no pool took the worker."""
+    # Without them the pool asks itself, and says what is wrong.
+    with contextlib.suppress(OSError, StateError):
+        for _ in range(min(most, _AHEAD)):
             ends = Ends.made()
             try:
-                _spare.append((ends, ask(ends.fds)))
+                _spares.append((ends, ask(ends.fds)))
             except BaseException:
-                ends.ours.close()
-                ends.hand_over()
+                ends.close()
                 raise
     try:
         yield
     finally:
-        if spare := take_spare():
+        while spare := take_spare():
             ends, request = spare
             request.close()
-            ends.ours.close()
-            ends.hand_over()
+            ends.close()
 
 
 def take_spare() -> tuple[Ends, Request] | None:
-    """Return the worker that was asked for, once; None without one."""
-    return _spare.pop() if _spare else None
+    """Return the first worker that was asked for, once; None without one."""
+    return _spares.pop(0) if _spares else None

@@ -71,8 +71,8 @@ async def begun(driver, worker, ident):
 
 async def test_the_worker_that_was_asked_for_ahead_is_the_first(driver):
     """It is told who it is, and works like any other."""
-    with spare.asked_ahead(True):
-        asked = spare._spare[0][1]
+    with spare.asked_ahead(1):
+        asked = spare._spares[0][1]
         worker = await driver.worker()
         assert spare.take_spare() is None
     process = driver.pool._workers[worker].process

@@ -17,8 +17,8 @@ ENGINE = """
 import os, signal, sys
 from multiprocessing import forkserver
 from geobatch_tui.orchestration.workers import spare
-with spare.asked_ahead(True):
-    pid = forkserver.read_signed(spare._spare[0][1]._sentinel)
+with spare.asked_ahead(1):
+    pid = forkserver.read_signed(spare._spares[0][1]._sentinel)
     print(pid, os.getpid(), flush=True)
     {then}
 print("left", flush=True)
@@ -58,17 +58,17 @@ def test_one_that_nobody_takes_ends_without_a_word(then: str, code: int) -> None
 def test_it_is_asked_for_once() -> None:
     """A pool takes it; the next worker is asked for by the pool itself. Nothing stays open."""
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with spare.asked_ahead(True):
+    with spare.asked_ahead(1):
         taken = spare.take_spare()
         assert taken is not None
         assert spare.take_spare() is None
         ends, request = taken
         request.close()
-        ends.ours.close()
-        ends.hand_over()
-    with spare.asked_ahead(False):
+        ends.close()
+    with spare.asked_ahead(0):
         assert spare.take_spare() is None
-    with spare.asked_ahead(True):
-        pass
+    with spare.asked_ahead(100):
+        assert len(spare._spares) == 2
+    assert not spare._spares
     # The fork server and its pipe may have been started here.
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 4
