@@ -16,7 +16,7 @@ import rasterio
 import shapely
 import tomli_w
 from harness import Ended, call, files, start, tree_hash
-from rasterio.transform import from_bounds
+from rasterio.transform import from_bounds, from_origin
 from rasterio.windows import Window
 
 import geobatch_tui
@@ -242,6 +242,55 @@ def staged(directory: Path, *, side: int = 1500, **changes: Any) -> Fixture:
     fixture.staged = -(-COLUMNS // 2) * -(-ROWS // 2)
     fixture.chunks += fixture.staged
     fixture.write(**changes)
+    return fixture
+
+
+def grouped(directory: Path, files: int = 9000) -> Fixture:
+    """Join ``files`` of 16x16 pixels, more than are looked at in one part, into one chunk."""
+    op = {"name": "raster.pipeline", "steps": [{"name": "mosaic"}]}
+    fixture = raster(directory, side=8, op=op)
+    first = directory / "source-0.tif"
+    profile = {
+        "driver": "GTiff", "width": 16, "height": 16, "count": 1, "dtype": "uint8",
+        "crs": "EPSG:3035",
+    }  # fmt: skip
+    tie = (33922).to_bytes(2, "little") + (12).to_bytes(2, "little") + (6).to_bytes(4, "little")
+    with rasterio.open(first, "w", transform=from_origin(0, 0, 10, 10), **profile) as dst:
+        dst.write(np.full((1, 16, 16), 251, "uint8"))
+    made = first.read_bytes()
+    first.unlink()
+    at = made.index(tie) + len(tie)
+    place = int.from_bytes(made[at : at + 4], "little") + 24
+    for number in range(files):
+        row, col = divmod(number, 100)
+        corner = np.array([160.0 * col, -160.0 * row], "<f8").tobytes()
+        moved = made[:place] + corner + made[place + 16 :]
+        pixels = bytes([1 + number % 250]) * 256
+        (directory / f"source-{number:04}.tif").write_bytes(moved.replace(b"\xfb" * 256, pixels))
+    fixture.chunks = 1
+    fixture.write(engine={"chunk_cols": 2048, "chunk_rows": 2048})
+    return fixture
+
+
+def surveyed(directory: Path, parts: int = 7) -> Fixture:
+    """Scale a mosaic, whose range all of its pixels have to tell, in as many ``parts``; a corner of
+    it is wanted, in one chunk."""
+    steps = [{"name": "mosaic"}, {"name": "scale"}, {"name": "clip", "window": [64, 64, 128, 128]}]
+    fixture = raster(directory, side=8, op={"name": "raster.pipeline", "steps": steps})
+    (directory / "source-0.tif").unlink()
+    rng = np.random.default_rng(20240601)
+    profile = {
+        "driver": "GTiff", "width": 8192, "height": 8192, "count": 1, "dtype": "uint8",
+        "crs": "EPSG:3035", "tiled": True, "compress": "deflate", "zlevel": 1,
+    }  # fmt: skip
+    for number in range(parts):
+        path = directory / f"source-{number}.tif"
+        profile["transform"] = from_origin(81920 * number, 0, 10, 10)
+        with rasterio.open(path, "w", **profile) as dst:
+            noise = rng.integers(1, 100 + number, (1, 256, 4096), "uint8")
+            dst.write(noise, window=Window(0, 0, 4096, 256))
+    fixture.chunks = 1
+    fixture.write()
     return fixture
 
 

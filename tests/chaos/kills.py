@@ -249,3 +249,43 @@ def kill_at_each(fixture: Fixture, names: list[str]) -> Verdict:
     _finished(fixture, verdict, fixture.run_here(), reference, "last lap")
     verdict.figures = {"places": len(names), "laps": laps + 1}
     return verdict
+
+
+def kill_while_planning(fixture: Fixture, moments: list[int]) -> Verdict:
+    """SIGKILL the engine while its plan has workers look at parts: each time as soon as so many of
+    ``moments`` are kept. No part that was kept is looked at again, and what comes out is the tree
+    of a run that was left alone."""
+    verdict = Verdict("kill -9 engine in its plan")
+    reference = fixture.reference().tree
+    fixture.forget()
+    kept: dict[str, bytes] = {}
+    for moment in moments:
+        engine = fixture.start()
+        while engine.alive() and len(parts_of(fixture)) < moment:
+            time.sleep(0.002)
+        verdict.expect(engine.alive(), f"it ended before it kept {moment} parts")
+        engine.kill()
+        found = parts_of(fixture)
+        verdict.expect(not sum(_chunks_of(fixture)), f"{moment} parts: chunks had begun")
+        verdict.expect(kept.items() <= found.items(), f"{moment} parts: some were made again")
+        kept = found
+        _after_kill(fixture, verdict, reference, f"{moment} parts")
+    _finished(fixture, verdict, fixture.run(), reference, "end")
+    found = parts_of(fixture)
+    verdict.expect(kept.items() <= found.items(), "end: parts were made again")
+    verdict.expect(len(kept) < len(found), "all parts were kept before the last kill")
+    verdict.figures = {"kills": len(moments), "kept": len(kept), "parts": len(found)}
+    return verdict
+
+
+def parts_of(fixture: Fixture) -> dict[str, bytes]:
+    """What is kept of the parts that a plan looked at, by their names: with the times that files
+    had, or the seconds that a look took, so that two looks at one part differ."""
+    ledger = fixture.out / harness.STATE / "ledger.db"
+    if not ledger.exists():
+        return {}
+    with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as database:
+        try:
+            return dict(database.execute("SELECT name, body FROM part"))
+        except sqlite3.Error:
+            return {}

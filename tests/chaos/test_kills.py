@@ -59,6 +59,14 @@ def test_engine_killed_50_times_in_a_mosaic(tmp_path):
     assert verdict.faults == [], verdict
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("job", [chaos_jobs.grouped, chaos_jobs.surveyed])
+def test_engine_killed_while_it_plans(tmp_path, job):
+    """3 SIGKILLs while the files of a mosaic, or its pixels, are looked at in parts."""
+    verdict = kills.kill_while_planning(job(tmp_path), [1, 2, 4])
+    assert verdict.faults == [], verdict
+
+
 def test_workers_killed_twice(tmp_path):
     """2 SIGKILLs to random workers in one run: same tree, no dead letter."""
     fixture = chaos_jobs.raster(tmp_path, columns=10, rows=8, side=400)
