@@ -100,9 +100,9 @@ class Line:
             text = self._decode(now)
             self.text += text
             self.screen.feed(text)
-        while self._answered < self.screen.asked:
+        for row, column in self.screen.asked[self._answered :]:
             self._answered += 1
-            self.shown.type(b"\x1b[1;1R")
+            self.shown.type(f"\x1b[{row};{column}R".encode())
 
 
 def measured(place: Path, rate: float, swallows: int, size: tuple[int, int]) -> dict[str, Any]:

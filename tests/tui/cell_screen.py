@@ -15,6 +15,7 @@ _TOKEN: Final = re.compile(
     r"|\x1b.|(?P<newline>[\r\n])|(?P<text>[^\x1b\r\n]+)"
 )
 _UNFINISHED: Final = re.compile(r"\x1b(?:\[[0-9;:?<>= $]*|\][^\x07\x1b]*)?\Z")
+ENDED: Final = {22: {1, 2}, 23: {3}, 24: {4}, 27: {7}}
 PLAIN: Final = (frozenset(), (), ())
 BLANK: Final = (" ", PLAIN)
 
@@ -25,15 +26,18 @@ class CellScreen:
     Attributes:
         cells: rows of pairs of a glyph and its attributes and colours; the second cell of a wide
             glyph has no glyph.
-        asked: how often the position of the cursor was asked for.
+        asked: where the cursor was each time when its position was asked for, from 1 on: row and
+            column.
+        repeats: whether it knows the sequence that repeats a glyph.
     """
 
-    def __init__(self, columns, rows):
+    def __init__(self, columns, rows, *, repeats=True):
         self.columns, self.rows = columns, rows
         self.cells = [[BLANK] * columns for _ in range(rows)]
         self.x = self.y = 0
         self.style = PLAIN
-        self.asked = 0
+        self.asked = []
+        self.repeats = repeats
         self.title = ""
         self._rest = ""
 
@@ -55,10 +59,14 @@ class CellScreen:
         if command == "H":
             row, _, column = args.partition(";")
             self.y, self.x = int(row or 1) - 1, int(column or 1) - 1
+        elif command == "G":
+            self.x = int(args or 1) - 1
+        elif command == "b" and self.repeats:
+            self._write(self.cells[self.y][self.x - 1][0] * int(args or 1))
         elif command == "m":
             self._paint_with(args.split(";"))
         elif (args, command) == ("6", "n"):
-            self.asked += 1
+            self.asked.append((self.y + 1, min(self.x, self.columns - 1) + 1))
         elif (args, command) == ("?1049", "h"):
             self.cells = [[BLANK] * self.columns for _ in range(self.rows)]
 
@@ -72,6 +80,8 @@ class CellScreen:
                 count = 4 if codes[0] == 2 else 2
                 colour, codes = (code, *codes[:count]), codes[count:]
                 self._set(code == 48, colour)
+            elif code in ENDED:
+                self.style = (self.style[0] - ENDED[code], *self.style[1:])
             elif code in {39, 49}:
                 self._set(code == 49, ())
             elif 30 <= code < 48 or code >= 90:
@@ -99,6 +109,14 @@ class CellScreen:
         """The glyphs of each row."""
         return ["".join(glyph for glyph, _ in row) for row in self.cells]
 
+    def seen(self):
+        """The cells as they are seen: nobody sees the ink of a blank, nor that it is bold."""
+        return [[(glyph, _seen(glyph, style)) for glyph, style in row] for row in self.cells]
+
     def shows(self, text):
         """Whether a row has the text."""
         return any(text in line for line in self.lines())
+
+
+def _seen(glyph, style):
+    return (frozenset(), (), style[2]) if glyph == " " and style[0] <= {1, 2, 3} else style

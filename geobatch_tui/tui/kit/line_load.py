@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 ASK: Final = "\x1b[6n"
 """What a terminal answers with the position of its cursor."""
 
+_TIMES: Final = 8
+PROBE: Final = f"\x1b[H \x1b[{_TIMES}b"
+"""What goes before the first question: a blank, and a sequence that repeats it where the terminal
+knows that. No table of terminals says which do; the position of their cursor does."""
+
 UNLIMITED: Final = 1 << 30
 
 _PATIENCE: Final = 10.0  #: seconds after which an answer is taken to be lost
@@ -28,7 +33,7 @@ _PART_SECONDS: Final = 0.3  #: of the line's time that one part of a picture may
 _SMALLEST_PART: Final = 400  #: bytes
 _AHEAD: Final = 600  #: bytes under way that the picture after a key need not wait for
 _TELLING: Final = 200  #: bytes of a part that tells how fast the line is
-_SLOW: Final = 4000  #: bytes a second below which a line is slow, until it is thrice as fast
+_SLOW: Final = 8000  #: bytes a second below which a line is slow, until it is thrice as fast
 _SURE: Final = 4  #: parts in a row that say so: a busy machine makes one late, too
 _REST: Final = 2.0  #: how many times as long as it was busy the line rests, unless a key comes
 _LONGEST_REST: Final = 3.0
@@ -53,16 +58,18 @@ class LineLoad:
     Attributes:
         answers: whether the terminal answers: it has, and was not waited for in vain since. Else
             nothing is held back.
+        repeats: whether the terminal knows the sequence that repeats a glyph.
         is_slow: whether what is sent is to be short even where it is less beautiful.
         sent_parts: how many parts of pictures were sent, with a question behind each.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.answers = False
+        self.repeats = False
         self.is_slow = False
         self.sent_parts = 0
         self._slow_parts = 0
-        self._asked = False
+        self._asked = self._probed = False
         #: The numbers of parts that the terminal came to, each with the time when it said so.
         self._reached: deque[tuple[int, float]] = deque([(0, 0.0)], maxlen=_REMEMBERED)
         self._clock = clock
@@ -95,9 +102,13 @@ class LineLoad:
         with self._lock:
             self._key_at = self._clock()
 
-    def answered(self) -> None:
-        """Note that the terminal has come to the next question."""
+    def answered(self, column: int = 0) -> None:
+        """Note that the terminal has come to the next question, with its cursor in this column, the
+        first of which is 0."""
         with self._lock:
+            if not self._probed:
+                self._probed = True
+                self.repeats = column == 1 + _TIMES
             self.answers = True
             if not self._under_way:
                 return

@@ -9,7 +9,7 @@ from textual import events
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
-from geobatch_tui.tui.kit.line_load import ASK, LineLoad
+from geobatch_tui.tui.kit.line_load import ASK, PROBE, LineLoad
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -47,6 +47,8 @@ class PacedDriver(LinuxDriver):
         super().start_application_mode()  # type: ignore[no-untyped-call]
         self.begun += 1
         if self._writer_thread is not None and self.load.wants_question():
+            if self.begun == 1:
+                self.write(PROBE)
             self.ask(0)
 
     def ask(self, count: int, *, whole: bool = True) -> None:
@@ -72,7 +74,7 @@ class PacedDriver(LinuxDriver):
     def process_message(self, message: Message) -> None:
         """Take answers for themselves; called in the thread that reads the terminal."""
         if isinstance(message, events.CursorPosition):
-            self.load.answered()
+            self.load.answered(message.x)
             message = LineFree()
         elif isinstance(message, events.Key | events.Paste | events.MouseDown | events.MouseUp):
             self.load.key_came()

@@ -3,7 +3,7 @@
 Textual queues each change of the picture for the terminal. On a slow line that is a queue of old
 pictures, before which a key waits. Here a picture that cannot be sent is none: the next one that
 can is compared with what the terminal shows. On a slow line colours are the nearest of 256, whose
-names are half as long.
+names are half as long, and what lies around a dialog stays as it is.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from geobatch_tui.tui.kit.paced_driver import PacedDriver
+
+SLOW_LINE: Final = "-slow-line"
+"""The class of an app whose line is slow: its styles are those that take few bytes."""
 
 _SOON: Final = 0.02
 
@@ -71,6 +74,7 @@ class Painter:
         """Paint if that is wanted, and there is room for it."""
         app, driver = self._app, self._driver
         self._look()
+        app.set_class(driver.load.is_slow, SLOW_LINE)
         if not self._wanted or app._closed or not app._running:  # noqa: SLF001 - as Textual asks
             return
         before, self._shown = self._shown, app.screen
@@ -132,7 +136,9 @@ class Painter:
             system = ColorSystem.EIGHT_BIT
         # What was asked for lies in a dialog; around it everything only gets darker.
         box = box_rows(app.screen)
-        text, whole = self._picture.patch(strips, system, room, box)
+        text, whole = self._picture.patch(
+            strips, system, room, box, repeats=self._driver.load.repeats
+        )
         self._has_box = bool(box) and self._picture.shows(strips, box)
         cursor = app.screen.outer_size.clamp_offset(app.cursor_position)
         if text or cursor != self._cursor:

@@ -9,9 +9,11 @@ from cell_screen import CellScreen
 from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
+from scripted_run import busy_run
 from textual.strip import Strip
 
 from geobatch_tui.tui.kit.cell_patch import TerminalPicture
+from geobatch_tui.tui.kit.painter import SLOW_LINE
 
 WIDE, HIGH = 24, 6
 STYLES = (
@@ -20,9 +22,26 @@ STYLES = (
     Style(color="#102030", bgcolor="#405060"),
     Style(bold=True, bgcolor="#405060"),
     Style(bold=True, italic=True),
+    Style(bold=True, underline=True, color="red"),
+    Style(underline=True, bgcolor="#405060"),
+    Style(dim=True, strike=True),
+    Style(dim=True),
     Style(reverse=True, color="#102030"),
 )
-WORDS = ("done", " ", "    ", "│", "▒▒▒", "日本", "e\u0301", "relief.tif", "0", "😀")
+WORDS = (
+    "done",
+    " ",
+    "    ",
+    "│",
+    "▒▒▒",
+    "日本",
+    "e\u0301",
+    "relief.tif",
+    "0",
+    "😀",
+    "──────",
+    "─────────────",
+)
 
 
 def picture(draw):
@@ -43,24 +62,25 @@ def shown(strips):
             for text, style, _ in strip
         )
         screen.feed(f"\x1b[{y + 1};1H{cells}")
-    return screen.cells
+    return screen.seen()
 
 
+@pytest.mark.parametrize("repeats", [True, False])
 @pytest.mark.parametrize("room", [1, 60, 1 << 30])
-def test_patches_make_any_picture(room):
+def test_patches_make_any_picture(room, repeats):
     """Row by row where there is little room, the picture comes out cell by cell, glyphs of no and
     of two cells included."""
     draw = random.Random(room)
-    known, screen = TerminalPicture(), CellScreen(WIDE, HIGH)
+    known, screen = TerminalPicture(), CellScreen(WIDE, HIGH, repeats=repeats)
     strips = picture(draw)
     for _ in range(60):
         for y in draw.sample(range(HIGH), draw.choice((0, 1, 2, HIGH))):
             strips[y] = picture(draw)[y]
         whole = False
         while not whole:
-            text, whole = known.patch(strips, ColorSystem.TRUECOLOR, room)
+            text, whole = known.patch(strips, ColorSystem.TRUECOLOR, room, repeats=repeats)
             screen.feed(text)
-        assert screen.cells == shown(strips)
+        assert screen.seen() == shown(strips)
 
 
 def test_only_what_differs_is_sent():
@@ -80,6 +100,32 @@ def test_only_what_differs_is_sent():
     assert len(second) < 100 + HIGH * 8
 
 
+def test_a_glyph_that_comes_again_is_sent_once():
+    """Where the terminal knows a number behind it, and as it is where that is as short."""
+    frame, short = "─" * WIDE, "ab" + " " * 4 + "=" * 5
+    strips = [Strip([Segment(frame)]), Strip([Segment(short.ljust(WIDE))])]
+    text, _ = TerminalPicture().patch(strips, ColorSystem.TRUECOLOR, 1 << 30, repeats=True)
+    assert text == f"\x1b[1H─\x1b[{WIDE - 1}b\x1b[2Hab    ===== \x1b[{WIDE - 12}b"
+    plain, _ = TerminalPicture().patch(strips, ColorSystem.TRUECOLOR, 1 << 30)
+    assert plain == f"\x1b[1H{frame}\x1b[2H{short.ljust(WIDE)}"
+
+
+def test_colours_that_nobody_sees_are_not_sent():
+    """A blank has any ink; an attribute ends without the colours beside it."""
+    ground = "#101010"
+    words = [
+        Segment("done", Style(color="#808080", bgcolor=ground)),
+        Segment("    ", Style(color="#ffffff", bgcolor=ground)),
+        Segment("dead", Style(color="#808080", bgcolor=ground, bold=True)),
+        Segment(" is ", Style(color="#808080", bgcolor=ground)),
+        Segment("  ", Style(color="#404040", bgcolor=ground, underline=True)),
+    ]
+    row = Strip(words)
+    text, _ = TerminalPicture().patch([row], ColorSystem.TRUECOLOR, 1 << 30)
+    colors = "\x1b[38;2;128;128;128;48;2;16;16;16m"
+    assert text == f"\x1b[1H{colors}done    \x1b[1mdead \x1b[22mis \x1b[4;38;2;64;64;64m  \x1b[0m"
+
+
 def test_rows_of_a_dialog_come_first():
     """Where there is room for a part, it is of them; the others follow from above."""
     known, screen = TerminalPicture(), CellScreen(WIDE, HIGH)
@@ -92,7 +138,7 @@ def test_rows_of_a_dialog_come_first():
         screen.feed(text)
     assert came == [2, 3, 0, 1, 4, 5]
     assert whole or known.patch(strips, ColorSystem.TRUECOLOR, 1, range(2, 4)) == ("", True)
-    assert screen.cells == shown(strips)
+    assert screen.seen() == shown(strips)
 
 
 def test_all_is_sent_where_nothing_is_known():
@@ -104,3 +150,29 @@ def test_all_is_sent_where_nothing_is_known():
     assert known.patch(strips, ColorSystem.TRUECOLOR, 1 << 30) == (everything, True)
     lower = strips[:-1]
     assert known.patch(lower, ColorSystem.TRUECOLOR, 1 << 30)[0].count("H") >= HIGH - 1
+
+
+async def test_a_screen_takes_less_than_a_second_of_a_slow_line(console, script):
+    """Of 5,000 bytes a second, in the colours and the styles of one; a second of a run a tenth."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        known = TerminalPicture()
+
+        async def sent():
+            await pilot.pause()
+            strips = app.screen._compositor.render_strips()
+            text, _ = known.patch(strips, ColorSystem.EIGHT_BIT, 1 << 30, repeats=True)
+            return len(text.encode())
+
+        app.set_class(True, SLOW_LINE)
+        first = await sent()
+        assert 1500 < first < 4000
+        for chunk in range(700, 712):
+            script.start(chunk)
+            script.done(chunk)
+        app.poll()
+        assert 40 < await sent() < 500
+        for key in ("2", "1", "question_mark", "escape"):
+            await pilot.press(key)
+            assert 1500 < await sent() < 4000

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from cell_screen import CellScreen
 
-from geobatch_tui.tui.kit.line_load import UNLIMITED, LineLoad
+from geobatch_tui.tui.kit.line_load import ASK, PROBE, UNLIMITED, LineLoad
 
 
 class Clock:
@@ -90,6 +91,19 @@ def test_parts_take_a_third_of_a_second(load, clock, rate, least, most):
         load.answered()
         clock.now += 5
     assert least <= load.room() <= most
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_a_terminal_shows_whether_it_repeats_glyphs(clock, repeats):
+    """By where its cursor is behind the probe; where that is later on means nothing."""
+    terminal, load = CellScreen(80, 24, repeats=repeats), LineLoad(clock)
+    terminal.feed(PROBE + ASK)
+    load.sent(0)
+    load.answered(terminal.asked[0][1] - 1)
+    assert load.repeats is repeats
+    load.sent(0)
+    load.answered(0 if repeats else 9)
+    assert load.repeats is repeats
 
 
 def test_slow_and_fast_lines_are_told_apart(load, clock):

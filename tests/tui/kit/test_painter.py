@@ -25,7 +25,7 @@ class Wire:
     def __init__(self):
         self.load = LineLoad()
         self.load.sent(0)
-        self.load.answered()
+        self.load.answered(9)
         self.begun = 1
         self.is_behind = False
         self.sent = []
@@ -57,7 +57,7 @@ def pictured(app):
             for text, style, _ in strip
         )
         screen.feed(f"\x1b[{y + 1};1H{''.join(line)}")
-    return screen.cells
+    return screen.seen()
 
 
 @pytest.mark.asyncio
@@ -83,7 +83,7 @@ async def test_old_pictures_are_dropped():
         assert not any("19" in text for text in wire.sent)
         screen.feed("".join(wire.sent))
         assert screen.shows("20")
-        assert screen.cells == pictured(app)
+        assert screen.seen() == pictured(app)
 
 
 class Asked(Modal):
