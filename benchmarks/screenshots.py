@@ -1,7 +1,8 @@
 """Pictures of the console for the README, exported by itself, on all of its screens.
 
-Usage: ``uv run python benchmarks/screenshots.py [DIR]``. Runs the examples in DIR (default: a new
-directory below /tmp, which the pictures name) and writes ``docs/screenshots/NAME-WxH.svg``.
+Usage: ``uv run python benchmarks/screenshots.py [DIR]``. Makes DIR, runs the examples there, writes
+``docs/screenshots/NAME-WxH.svg``, and removes DIR again. The pictures name it; the default is
+``/tmp/geobatch-demo``.
 """
 
 from __future__ import annotations
@@ -173,14 +174,15 @@ def save(app: Any, name: str, size: tuple[int, int]) -> None:
 
 def main() -> None:
     """Run the examples, then take the pictures."""
-    place = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="geobatch-"))
-    place.mkdir(exist_ok=True)
+    place = Path(sys.argv[1] if len(sys.argv) > 1 else f"{tempfile.gettempdir()}/geobatch-demo")
     samples = sample_dir()
     if samples is None:
         raise SystemExit("the examples are missing")
-    shutil.copytree(samples, place, dirs_exist_ok=True)
+    if place.exists():
+        raise SystemExit(f"{place} is there already: remove it, or name another directory")
+    shutil.copytree(samples, place)
     os.environ |= {"XDG_STATE_HOME": f"{place}/state", "XDG_CONFIG_HOME": f"{place}/config"}
-    os.environ["HOME"] = str(place.parent / "home")
+    os.environ["HOME"] = str(place / "home")
     os.chdir(place)
     resource_tracker.ensure_running()  # a console's own streams have no descriptor for it
     asyncio.run(history(place))
@@ -195,6 +197,8 @@ def main() -> None:
         app.shown = link.store.view
         asyncio.run(picture(app, "help", size, ("3", "question_mark")))
         link.close()
+    os.chdir(ROOT)
+    shutil.rmtree(place)
 
 
 if __name__ == "__main__":
