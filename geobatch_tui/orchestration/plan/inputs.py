@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -232,13 +233,22 @@ def _walk_glob(
     pattern = os.path.abspath(pattern)  # noqa: PTH100 - a pattern, not a path
     parts = Path(pattern).parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    base = Path(*parts[:fixed])
+    base = os.path.join(*parts[:fixed], "")  # noqa: PTH118 -- odd bytes
+
+    @cache
+    def is_closed(directory: str) -> bool:
+        """Whether what lies in a directory is part of an input, or an output."""
+        place = Path(directory)
+        within = any(_is_dataset(one, suffixes) for one in (place, *place.parents))
+        return within or place.is_relative_to(output_dir)
+
+    outputs = str(output_dir)
     for path in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - keeps odd bytes
-        one = Path(path)
-        within = any(_is_dataset(parent, suffixes) for parent in one.parents)
-        whole = not one.is_dir() or _is_dataset(one, suffixes)
-        if whole and not within and not one.is_relative_to(output_dir):
-            yield path, str(one.relative_to(base))
+        plain = path.rstrip("/") or "/"
+        if plain == outputs or is_closed(os.path.dirname(plain)):  # noqa: PTH120 -- many of them
+            continue
+        if not os.path.isdir(plain) or _is_dataset(Path(plain), suffixes):  # noqa: PTH112
+            yield path, plain[len(base) :] or "."
 
 
 def _key(relative: str, suffix: str, suffixes: frozenset[str] = RASTER_SUFFIXES) -> str:
