@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 PRELOAD = "geobatch_tui.execution.worker.preload"
 
-_LAST = 19
-"""The niceness of what gets only the time that nobody else wants."""
-
 _LONGEST = 75
 """Bytes of TMPDIR up to which there is room for multiprocessing's own names, which have 32."""
 
@@ -64,11 +61,6 @@ def start_tracker() -> None:
 
     with _blocked(signal.SIGHUP), _environment({**os.environ, "PYTHONSAFEPATH": "1"}):
         resource_tracker.ensure_running()
-    pid = getattr(resource_tracker._resource_tracker, "_pid", None)  # noqa: SLF001
-    if pid is not None:
-        # Nobody waits for it, and it would take the time of those that load meanwhile.
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, pid, _LAST)
 
 
 def _socket_folder() -> str:
