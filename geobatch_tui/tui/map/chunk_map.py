@@ -230,8 +230,8 @@ class ChunkMap(Canvas):
         else:
             self.moved(scene, before)
 
-    def action_zoom(self, steps: int) -> None:
-        if self.pictures.top.zoom(steps):
+    def action_zoom(self, steps: int, at: tuple[int, int] | None = None) -> None:
+        if self.pictures.top.zoom(steps, at):
             self._view_changed()
             self.renew()
 
@@ -310,12 +310,16 @@ class ChunkMap(Canvas):
                 self.action_open()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        event.stop()
-        self.action_zoom(1)
+        self._wheel(event, 1)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._wheel(event, -1)
+
+    def _wheel(self, event: events.MouseEvent, steps: int) -> None:
+        """Show more or less around what the mouse is on; that stays where it is."""
         event.stop()
-        self.action_zoom(-1)
+        offset = event.get_content_offset(self)
+        self.action_zoom(steps, None if offset is None else (offset.x, 2 * offset.y))
 
     # --- the frame ------------------------------------------------------------------------------
 

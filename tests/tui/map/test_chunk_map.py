@@ -7,7 +7,9 @@ import threading
 from array import array
 from contextlib import asynccontextmanager
 
+import pytest
 from scripted_maps import MapApp, Store, items, scattered, settled
+from textual.events import MouseScrollDown, MouseScrollUp
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.schema.updates import ChunkState as S
@@ -328,6 +330,29 @@ async def test_a_click_moves_the_cursor_and_a_second_opens():
         await pilot.click("#map", offset=(40, 5), times=2)
         await pilot.pause()
         assert app.told == [scene.row * 10 + scene.column]
+
+
+@pytest.mark.parametrize("bounds", [[], FOUR[:1]], ids=["grid", "ground"])
+async def test_the_wheel_zooms_where_the_mouse_is(bounds):
+    """What is there stays there, and gets the cursor; the other way round, all is in view again."""
+    async with running(one(60, 40, bounds=bounds), make=Bare) as (app, pilot):
+        scene = app.chunk_map.pictures.top
+        await pilot.click("#map", offset=(46, 8))
+        chunks = app.chunk_map.pictures.top.under_cursor()
+        whole = scene.scale_text
+        for _ in range(3):
+            await pilot._post_mouse_events([MouseScrollUp], "#map", (46, 8), button=0)
+            await pilot.pause()
+            box = scene.cursor_box()
+            assert box.left - 1 <= 45 <= box.right
+            assert box.top - 2 <= 14 <= box.bottom + 1
+        deep = scene.under_cursor()
+        assert scene.scale_text != whole
+        assert chunks[0][0] <= deep[0][0] < deep[0][1] <= chunks[-1][1]
+        for _ in range(3):
+            await pilot._post_mouse_events([MouseScrollDown], "#map", (46, 8), button=0)
+            await pilot.pause()
+        assert scene.scale_text == whole
 
 
 async def test_names_are_never_markup():

@@ -61,17 +61,20 @@ class GridScene(Scene):
     def scale_text(self) -> str:
         return f"1:{self._zoom}" if self._zoom > 0 else f"{-self._zoom}:1"
 
-    def zoom(self, steps: int) -> bool:
+    def zoom(self, steps: int, at: tuple[int, int] | None = None) -> bool:
         before, fit = self._zoom, self._fit()
         choices = sorted({*(zoom for zoom in _LADDER if _order(zoom) < _order(fit)), fit})
-        at = choices.index(before) if before in choices else len(choices) - 1
-        self._zoom = choices[clamp(at - steps, 0, len(choices) - 1)]
-        self._fitted = self._zoom == fit
-        if self._zoom == before:
+        now = choices.index(before) if before in choices else len(choices) - 1
+        zoom = choices[clamp(now - steps, 0, len(choices) - 1)]
+        self._fitted = zoom == fit
+        if zoom == before:
             return False
+        if at is None or not self.point(*at):
+            at = self.width // 2, self.height // 2
+        self._zoom = zoom
         box = self.cursor_box()
-        self._left += (box.left + box.right) // 2 - self.width // 2
-        self._top += (box.top + box.bottom) // 2 - self.height // 2
+        self._left += (box.left + box.right) // 2 - at[0]
+        self._top += (box.top + box.bottom) // 2 - at[1]
         self._follow()
         self.paint()
         return True

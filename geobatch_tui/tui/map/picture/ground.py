@@ -149,13 +149,18 @@ class GroundScene(Scene):
     def scale_text(self) -> str:
         return f"{self._view.step:.2g}°"
 
-    def zoom(self, steps: int) -> bool:
+    def zoom(self, steps: int, at: tuple[int, int] | None = None) -> bool:
         fit = self._fit()
         step = clamp(self._view.step * 2.0**-steps, _CLOSEST, self._all_round())
         if step == self._view.step:
             return False
+        if at is not None:
+            self.point(*at)
         self._fitted = step == fit.step
         lon, lat = (fit.lon, fit.lat) if self._fitted else self.cursor
+        if at is not None and not self._fitted:
+            lon -= (at[0] + 0.5 - self.width / 2) * step / fit.squeeze
+            lat = clamp(lat + (at[1] + 0.5 - self.height / 2) * step, -90.0, 90.0)
         self._view = self._view_of(lon, lat, step, fit.squeeze)
         self.lay()
         return True

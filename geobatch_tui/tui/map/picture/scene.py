@@ -128,8 +128,14 @@ class Scene(ABC):
         """Put the cursor on a chunk; whether the view moved too."""
 
     @abstractmethod
-    def zoom(self, steps: int) -> bool:
-        """More detail, or less if ``steps`` is negative; whether anything changed."""
+    def zoom(self, steps: int, at: tuple[int, int] | None = None) -> bool:
+        """Show more detail, or less if ``steps`` is negative; return whether anything changed.
+
+        Args:
+            steps: how much more.
+            at: column and row of the pixel that stays where it is, and that gets the cursor; None:
+                the cursor comes into the middle.
+        """
 
     @abstractmethod
     def under_cursor(self) -> list[Run]:
