@@ -89,20 +89,25 @@ async def test_one_panel_is_whole(console, script):
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         plot = app.screen.query_one(Throughput)
+
+        def log():
+            return app.screen.query_one(LogPanel)
+
         await pilot.press("0", "0")
-        assert plot.size.height > 15
+        await until(lambda: plot.size.height > 15)
         assert plot.size.width == 78
         assert "7 Units" in shown(app) or "7" in shown(app).splitlines()[-1]
         assert "dead letters" in shown(app).splitlines()[0]
         await pilot.press("3", "1")
-        assert plot.size.height > 15
+        await until(lambda: plot.size.height > 15)
         await pilot.press("escape")
-        assert not plot.display
-        assert app.screen.query_one(LogPanel).size.height < 15
+        await until(lambda: not plot.display)
+        await until(lambda: 0 < log().size.height < 15)
         await pilot.press("0")
-        assert plot.size.height > 15
+        await until(lambda: plot.size.height > 15)
         await pilot.press("escape")
+        await until(lambda: 0 < log().size.height < 15)
         await pilot.click(LogPanel, offset=(3, 0), times=2)
-        assert app.screen.query_one(LogPanel).size.height > 15
+        await until(lambda: log().size.height > 15)
         await pilot.click(LogPanel, offset=(3, 0), times=2)
-        assert app.screen.query_one(LogPanel).size.height < 15
+        await until(lambda: 0 < log().size.height < 15)
