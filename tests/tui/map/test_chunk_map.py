@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from scripted_maps import MapApp, Store, items, scattered, settled
+from scripted_run import until
 from textual.events import MouseScrollDown, MouseScrollUp
 
 from geobatch_tui.errors import StateError
@@ -337,21 +338,25 @@ async def test_the_wheel_zooms_where_the_mouse_is(bounds):
     """What is there stays there, and gets the cursor; the other way round, all is in view again."""
     async with running(one(60, 40, bounds=bounds), make=Bare) as (app, pilot):
         scene = app.chunk_map.pictures.top
+
+        async def turned(wheel):
+            before = scene.scale_text
+            await pilot._post_mouse_events([wheel], "#map", (46, 8), button=0)
+            await until(lambda: scene.scale_text != before)
+
+        whole, before = scene.scale_text, scene.cursor_box()
         await pilot.click("#map", offset=(46, 8))
-        chunks = app.chunk_map.pictures.top.under_cursor()
-        whole = scene.scale_text
+        await until(lambda: scene.cursor_box() != before)
+        chunks = scene.under_cursor()
         for _ in range(3):
-            await pilot._post_mouse_events([MouseScrollUp], "#map", (46, 8), button=0)
-            await pilot.pause()
+            await turned(MouseScrollUp)
             box = scene.cursor_box()
             assert box.left - 1 <= 45 <= box.right
             assert box.top - 2 <= 14 <= box.bottom + 1
         deep = scene.under_cursor()
-        assert scene.scale_text != whole
         assert chunks[0][0] <= deep[0][0] < deep[0][1] <= chunks[-1][1]
         for _ in range(3):
-            await pilot._post_mouse_events([MouseScrollDown], "#map", (46, 8), button=0)
-            await pilot.pause()
+            await turned(MouseScrollDown)
         assert scene.scale_text == whole
 
 
