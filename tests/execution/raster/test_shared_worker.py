@@ -86,12 +86,6 @@ def test_two_rasters_beyond_180_degrees_do_not_share_longitudes(fresh):
     assert int(fresh.alone(alaska).split()[1][:-1]) > 50
 
 
-@settings(max_examples=3, deadline=None, derandomize=True)
-@given(places(), places())
-def test_two_items_in_one_worker_give_what_each_gives_alone(fresh, one, other):
-    _check(fresh, one, other)
-
-
 @pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(places(), places())

@@ -117,6 +117,11 @@ def _hold(tmp_path, first, seconds, validity):
             assert _said(fused, field) == _said(apart, field), (second, field)
 
 
+#: Pairs that only slow tests try: for uint16 alone a loop would be compiled, for seconds. Other types
+#: are warped behind other steps.
+COMPILED = {("scale-own-range", "reproject-bilinear"), ("scale-own-range", "reproject-cubic")}
+
+
 @pytest.mark.parametrize("first", EXAMPLES)
 def test_a_step_may_be_stored_or_not(tmp_path, first):
     """Two steps in one pass give what two jobs give with a file between them: its pixels, and
@@ -124,7 +129,7 @@ def test_a_step_may_be_stored_or_not(tmp_path, first):
     are below."""
     names = list(EXAMPLES)
     at = names.index(first)
-    seconds = names[at % 6 :: 6]
+    seconds = [name for name in names[at % 6 :: 6] if (first, name) not in COMPILED]
     for number in range(2):
         _hold(tmp_path, first, seconds[number::2], VALIDITIES[(at + number * 2 + at // 2) % 4])
 
