@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.execution.protocol.messages import ChunkReceipt, FeatureLetter
-from geobatch_tui.execution.runtime import own_module
 from geobatch_tui.execution.runtime.own_trials import Trials
 from geobatch_tui.execution.sources.source_files import check_identity
 from geobatch_tui.execution.vector import assemble, batch_schema
@@ -145,6 +144,10 @@ def figures_of(
 def plan_of(item: ItemContext) -> VectorPlan:
     """Return the plan of an item, with functions of the user where its job has them now."""
     plan = VectorPlan.from_json(item.plan.detail)
+    if not plan.chain:
+        return plan
+    from geobatch_tui.execution.runtime import own_module
+
     return replace(plan, chain=own_module.at_home(plan.chain, item.params.get("steps", ())))
 
 

@@ -12,7 +12,7 @@ from geobatch_tui.errors import MemoryBudgetError, OperationError
 from geobatch_tui.execution.io.part_file import removed_on_error
 from geobatch_tui.execution.io.run_node import require_pass
 from geobatch_tui.execution.ops import registry
-from geobatch_tui.execution.protocol import messages, preview_messages
+from geobatch_tui.execution.protocol import messages
 from geobatch_tui.execution.protocol.looking import (
     InspectReceipt,
     InspectTask,
@@ -33,6 +33,7 @@ from geobatch_tui.execution.worker.warmup import restrict_gdal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from geobatch_tui.execution.protocol import preview_messages
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.runtime.meter import Meter
     from geobatch_tui.execution.sources.staged_source import Reading
@@ -134,16 +135,18 @@ def _call(task: messages.Task, stage: Stage) -> tuple[type[messages.Receipt], me
             return messages.ItemPlan, registry.get_operation(task.op).probe(task, stage)
         case MembersTask() | SurveyTask() | LayersTask():
             return _look(task, stage)
-        case preview_messages.PreviewTask() | messages.ResultTask():
-            return _show(task, stage)
         case InspectTask():
             return InspectReceipt, registry.get_operation(task.op).inspect(task, stage)
+        case _:
+            return _show(task, stage)
 
 
 def _show(
     task: preview_messages.PreviewTask | messages.ResultTask, stage: Stage
 ) -> tuple[type[messages.Receipt], messages.Receipt]:
     """Make what is for the eye."""
+    from geobatch_tui.execution.protocol import preview_messages
+
     if isinstance(task, messages.ResultTask) and _is_of_features(task.item.op):
         from geobatch_tui.execution.vector.step_features import step_features
 
@@ -250,11 +253,14 @@ def _weigh(
 def needs_gdal(task: messages.Task) -> bool:
     """Whether a task may call rasterio's GDAL, which takes long to load: operations of features do
     not, as pyogrio has a GDAL of its own."""
-    if "rasterio" in sys.modules or isinstance(task, preview_messages.PreviewTask):
-        return True
-    of_item = messages.ChunkTask | messages.FinaliseTask | messages.ResultTask
-    name = task.item.op if isinstance(task, of_item) else task.op
-    return not name.startswith("vector.")
+    match task:
+        case messages.ChunkTask() | messages.FinaliseTask() | messages.ResultTask():
+            name = task.item.op
+        case messages.ProbeTask() | MembersTask() | SurveyTask() | LayersTask() | InspectTask():
+            name = task.op
+        case _:  # a preview, which is of pixels
+            return True
+    return "rasterio" in sys.modules or not name.startswith("vector.")
 
 
 def enter_gdal() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pseudo_terminal import Terminal
-from scripted_run import asked, shown
+from scripted_run import asked, shown, until
 
 from geobatch_tui.cli.shared_options import load
 from geobatch_tui.config.layers import make_job
@@ -213,6 +213,8 @@ async def test_columns_stand_below_their_names(past):
         for width in (80, 120, 160):
             await pilot.resize_terminal(width, 24)
             await settle(pilot)
+            # The heading follows its list by a frame.
+            await until(lambda width=width: ("/min" in shown(app)) is (width > 140))
             look_at_columns(shown(app).splitlines(), width)
 
 
