@@ -87,4 +87,7 @@ def asked_ahead(most: int) -> Iterator[None]:
 
 def take_spare() -> tuple[Ends, Request] | None:
     """Return the first worker that was asked for, once; None without one."""
-    return _spares.pop(0) if _spares else None
+    try:
+        return _spares.pop(0)
+    except IndexError:  # or another run of this process, in a thread of its own, was faster
+        return None
