@@ -124,7 +124,7 @@ class Terminal:
                 self.read(0.05)
             else:
                 time.sleep(0.05)
-        raise AssertionError(f"still running after {seconds} s: {self.output[-2000:]!r}")
+        raise AssertionError(f"still running after {seconds} s:\n" + "\n".join(self.lines()))
 
     def close(self):
         if self.code is None:

@@ -125,9 +125,10 @@ WALK = [
     ("o", "names no chunk"),
     ("5", "Runs"),
     (" j ", "chunks/min"),
-    ("c", "Job"),
-    ("jj\r", ""),
-    (ESCAPE, ""),
+    ("c", "not saved yet"),
+    ("jj", "> inputs"),
+    ("\r", 'in"]'),  # their field, with all of the text
+    (ESCAPE, '!in"]'),
     ("t", ""),
     ("t", ""),
     ("\x1b[15~", "to do"),  # F5: the plan, on its map

@@ -74,6 +74,7 @@ class ConfigScreen(JobFiles):
         bind("editor", "edit_file", show=False),
         bind("job.read", "read", show=False),
         bind("copy", "copy", show=False),
+        bind("open", "open", show=False),
         bind("back", "back", show=False),
     ]
     DEFAULT_CSS = """
@@ -194,7 +195,7 @@ class ConfigScreen(JobFiles):
     # --- editing --------------------------------------------------------------------------------
 
     @on(ScrollLines.Opened)
-    def _opened(self) -> None:
+    def action_open(self) -> None:
         """Type a value, or choose one of its words; of two take the other."""
         field = self.list.current
         if self.list.head is not None:

@@ -233,10 +233,11 @@ class FieldList(ScrollLines):
         self.post_message(self.Edited(draft))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hide what is done to steps where there are none."""
+        """Hide what is done to steps where there are none. Leave "open" to the screen: it gives
+        the field the focus before the next key of a burst is handled."""
         del parameters
         has = self.draft is not None and self.draft.chain is not None
-        return has if action in _OF_STEPS or action == "add_step" else True
+        return has if action in _OF_STEPS or action == "add_step" else action != "open"
 
     # --- lines -----------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ class ValueInput(Input):
         self.key = self.placeholder = key
         self.suggester = PathSuggester() if path else None
         self.value = self.before = text
-        self.focus()
+        self.screen.set_focus(self)  # at once: keys behind are not the list's
         self.action_end()
 
     def action_cursor_right_end(self) -> None:

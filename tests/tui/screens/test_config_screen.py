@@ -12,6 +12,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
+from keys_at_once import type_at_once
 from scripted_run import asked, until
 from textual.widgets import Input, Static
 from textual.worker import WorkerCancelled
@@ -164,6 +165,23 @@ def test_values_on_one_line():
     assert tomllib.loads(f"x = {text_of(nested)}") == {"x": nested}
     assert text_of(None) == ""
     assert text_of(value=True) == "true"
+
+
+async def test_keys_in_one_burst_edit_nothing_but_the_field(opened):
+    """Escape behind Enter closes the field that Enter opens, and letters between them are none of
+    the form's keys."""
+    async with opened() as (form, pilot):
+        form.screen.go_to("source.inputs")
+        type_at_once(form.app, "enter", "space", "u", "x", "escape")
+        for _ in range(4):
+            await pilot.pause()
+        assert not form.screen.has_class("-editing")
+        assert not form.screen.draft.edited
+        type_at_once(form.app, "down", "down", "enter", "space")
+        for _ in range(4):
+            await pilot.pause()
+        assert form.screen.has_class("-editing")
+        assert not form.screen.draft.edited
 
 
 async def test_values_are_edited_and_saved(opened, job):
