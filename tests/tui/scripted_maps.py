@@ -120,7 +120,7 @@ def scattered(source: Source, done: float = 0.6) -> Source:
             seconds[position] = 2 + 1.5 * wave + (position % 7) / 10
     source.columns["seconds"] = seconds
     source.columns["attempts"] = array("f", [1 + (p % 29 == 0) for p in range(len(seconds))])
-    source.columns["spool"] = array("f", [1 + p // 40 % 4 for p in range(len(seconds))])
+    source.columns["worker"] = array("f", [1 + p // 40 % 4 for p in range(len(seconds))])
     source.columns["rss_bytes"] = array("f", [3e8 + 1e6 * (p % 400) for p in range(len(seconds))])
     source.columns["nodata"] = array("f", [(p % 10) / 10 for p in range(len(seconds))])
     return source

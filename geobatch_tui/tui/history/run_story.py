@@ -49,8 +49,9 @@ def about(run: PastRun) -> Content:
 
 
 def comparison(before: PastRun, after: PastRun) -> Content:
-    """Return what differs between two runs: figures with how much more or less, then values."""
-    found = compare(before, after)
+    """Return what differs between two runs: values that change outputs, figures with how much more
+    or less, then other values."""
+    found = sorted(compare(before, after), key=lambda entry: not entry.semantic)
     lines: list[Content] = [
         Content.assemble(
             (f"{before.run_id} → {after.run_id}", "bold"),

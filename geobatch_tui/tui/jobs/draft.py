@@ -98,6 +98,7 @@ class Draft:
         edits: text by key, above all other layers.
         steps: the steps of a chain as they were edited; None: they were not.
         begun: those that it began with.
+        fresh: it began with an example, and was never run.
         loaded: the job, as it was when it last was right.
         problems: sentences by key on what is wrong now; those of no key are under "".
     """
@@ -109,6 +110,7 @@ class Draft:
     problems: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[WrittenStep, ...] | None = None
     begun: tuple[WrittenStep, ...] = ()
+    fresh: bool = False
 
     @classmethod
     def of_file(cls, path: Path) -> Self:
@@ -128,7 +130,8 @@ class Draft:
     @classmethod
     def of_example(cls, path: Path, out: Path) -> Self:
         """Make a draft of an example, with outputs in ``out`` and no file of its own yet."""
-        return cls.of_run(load_job(path, overrides=[f"output.dir={out}"]).to_json())
+        job = load_job(path, overrides=[f"output.dir={out}"]).to_json()
+        return replace(cls.of_run(job), fresh=True)
 
     @classmethod
     def of_run(cls, run_job: Json) -> Self:

@@ -39,6 +39,7 @@ _SHORT: Final = (
     ChunkState.RETRY_WAIT,
 )
 """The states of a legend in one line."""
+_STYLES: Final = {look.glyph: look.style for look in LOOKS.values()}
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -193,7 +194,10 @@ class CursorCard(Pieces):
         if self.letter is not None:
             rows += [[(part, "$error")] for part in _wrapped(_error(self.letter), width)]
         return rows + [
-            [(f"{'neighbours' if index == 1 else '':<12}", _QUIET), (row, "")]
+            [
+                (f"{'neighbours' if index == 1 else '':<12}", _QUIET),
+                *((glyph, _STYLES.get(glyph, "")) for glyph in row),
+            ]
             for index, row in enumerate(reading.near)
         ]
 
@@ -202,7 +206,7 @@ class CursorCard(Pieces):
         if self.letter is not None:
             return [(_error(self.letter), "$error")]
         key = reading.item.key if reading.item else ""
-        named = {"attempts", "nodata"}
+        named = {"attempts", "worker", "nodata"}
         facts = "  ".join(
             f"{name} {text}" if name in named else text
             for name, text in figure_pieces(self.figures, reading.code, unit)

@@ -57,7 +57,7 @@ class PastRun:
         seen: UNIX time at which a run last began there, where there is no row.
         remark: the user's note to it.
         follows: whether there is an earlier run of the directory, with which it went on.
-        pace: chunks finished over its time, in equal steps; empty where that is not known.
+        pace: chunks a second over its time, in equal steps; empty where that is not known.
     """
 
     directory: Path
@@ -183,9 +183,9 @@ def _unbegun(directory: Path) -> PastRun:
 
 
 def paces(directory: Path, runs: Iterable[RunRow], steps: int) -> dict[str, tuple[float, ...]]:
-    """Return how many chunks runs of a directory finished in each of so many equal steps of their
-    time, by their ids; runs of which the ledger has no notes any more are left out. Blocks: for a
-    thread. Raises GeobatchError where the ledger cannot be read."""
+    """Return how many chunks a second runs of a directory finished in each of so many equal steps
+    of their time, by their ids; runs of which the ledger has no notes any more are left out. Blocks:
+    for a thread. Raises GeobatchError where the ledger cannot be read."""
     with LedgerReader(state_of_run(directory).ledger) as reader:
         noted = reader.totals_over_time()
     found = {}
@@ -198,7 +198,8 @@ def paces(directory: Path, runs: Iterable[RunRow], steps: int) -> dict[str, tupl
 
 
 def _pace(noted: Sequence[tuple[float, float]], steps: int) -> tuple[float, ...]:
-    """Return the growth of a total in equal steps of time; between two notes it grows evenly."""
+    """Return how fast a total grows in equal steps of time, a second; between two notes it grows
+    evenly."""
     start, end = noted[0][0], noted[-1][0]
     bars = [0.0] * steps
     width = (end - start) / steps
@@ -208,7 +209,7 @@ def _pace(noted: Sequence[tuple[float, float]], steps: int) -> tuple[float, ...]
         for step in range(first, last + 1):
             low, high = max(t0, start + step * width), min(t1, start + (step + 1) * width)
             part = (high - low) / (t1 - t0) if t1 > t0 else float(step == last)
-            bars[step] += gain * max(0.0, part)
+            bars[step] += gain * max(0.0, part) / width
     return tuple(bars)
 
 

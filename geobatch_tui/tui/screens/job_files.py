@@ -21,6 +21,7 @@ from geobatch_tui.tui.widgets.plan_pane import PlanPane
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_NEEDED: Final = "source.inputs"  #: what an example has of its own, and a job has not
 _UNSAVED: Final = (
     Choice("", "No", "go on editing"),
     Choice("save", "Save", "write them to a file first"),
@@ -104,6 +105,7 @@ class JobFiles(Filtered):
         found = await choose_example(self.app)
         if found is not None:
             self.take(lambda: Draft.of_example(found, Path.cwd() / "out" / found.stem))
+            self.go_to(_NEEDED)
 
     @work(exclusive=True, group="config", exit_on_error=False)
     async def action_read(self) -> None:

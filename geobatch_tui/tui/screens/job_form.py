@@ -91,7 +91,7 @@ class ConfigScreen(JobFiles):
     ConfigScreen.-wide #result { row-span: 2; }
     ConfigScreen.-result #toml, ConfigScreen.-result PlanPane { display: none; }
     ConfigScreen #about { height: 2; padding: 0 1; color: $quiet; }
-    ConfigScreen #edit { display: none; border: none; height: 1; padding: 0; margin: 0 1; }
+    ConfigScreen #edit { display: none; border: none; height: 1; padding: 0 1; }
     ConfigScreen.-editing #edit { display: block; }
     ConfigScreen.-editing #about { height: 1; }
     """
@@ -150,7 +150,8 @@ class ConfigScreen(JobFiles):
         chosen = self.bar.chosen
         self.list.show(draft, (lambda row: chosen.matches(row.row())) if chosen.text else None)
         name, path = safe(draft.loaded.job.job.name), draft.path or draft.loaded.path
-        kind = "" if draft.path else "not saved yet, from " if path else "not saved yet"
+        made = "" if draft.path else "not saved yet" if draft.fresh else "as it was run"
+        kind = f"{made}, from " if made and path else made
         state = figures.plural(len(draft.problems), "error") if draft.problems else "valid"
         self.bar.say(
             Content.assemble(

@@ -1,4 +1,5 @@
-"""The map of a layer speaks of features: it has no pixels, and none of them is without data."""
+"""What the map's card tells of a chunk. Of a layer it speaks of features: it has no pixels, and none
+of them is without data."""
 
 from __future__ import annotations
 
@@ -9,10 +10,10 @@ from geobatch_tui.tui.map.picture.codes import Code
 from geobatch_tui.tui.map.picture.reading import Reading
 from geobatch_tui.tui.run.model import View
 
-FIGURES = {"seconds": 0.9, "attempts": 2.0, "rss_bytes": 3e8, "nodata": 0.0, "spool": 2.0}
+FIGURES = {"seconds": 0.9, "attempts": 2.0, "rss_bytes": 3e8, "nodata": 0.0, "worker": 2.0}
 
 
-def card(unit, height):
+def lines_of(unit, height):
     """The card of the second chunk of an item of ten."""
     shown = CursorCard()
     shown.reading = Reading(
@@ -21,9 +22,14 @@ def card(unit, height):
         column=1,
         counts={Code.DONE: 1},
         window=(1165, 0, 1165, 1),
+        near=["     ", "█ █ ✗", "     "],
     )
     shown.figures = FIGURES
-    return "\n".join(line.plain for line in shown.build(View(unit_name=unit), 76, height))
+    return shown.build(View(unit_name=unit), 76, height)
+
+
+def card(unit, height):
+    return "\n".join(line.plain for line in lines_of(unit, height))
 
 
 def test_a_chunk_of_features_is_a_range_of_them():
@@ -40,3 +46,14 @@ def test_a_chunk_of_pixels_is_a_window():
         told = card("px", height)
         assert "px 1165,0 +1165x1" in told
         assert "nodata" in told
+
+
+def test_a_worker_has_the_number_that_log_and_units_give_it():
+    for height in (2, 14):
+        assert "worker 2" in " ".join(card("px", height).split())
+
+
+def test_neighbours_have_the_colours_of_their_states():
+    (line,) = (line for line in lines_of("px", 14) if "neighbours" in line.plain)
+    styles = {line.plain[span.start : span.end]: span.style for span in line.spans}
+    assert (styles["█"], styles["✗"]) == ("$chunk-done", "$chunk-dead")

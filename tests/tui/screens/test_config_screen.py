@@ -338,7 +338,7 @@ async def test_a_value_that_is_left_is_not_lost(opened, job):
     form, which do not move."""
     async with opened((80, 24)) as (console, pilot):
         fields, typed = console.screen.list, console.screen.query_one("#edit", Input)
-        height = fields.size.height
+        place = fields.region
         fields.go("source.inputs")
         await pilot.press("enter")
         typed.value = '["al'
@@ -346,7 +346,7 @@ async def test_a_value_that_is_left_is_not_lost(opened, job):
         await until(lambda: typed._suggestion)
         await pilot.press("tab")
         assert typed.value == '["alps.tif'
-        assert fields.size.height == height
+        assert fields.region == place
         await pilot.press('"', "]", "tab")
         assert typed.value == '["alps.tif"]'
         await pilot.press("enter")
@@ -641,7 +641,8 @@ def test_the_last_run_is_compared(job, tmp_path):
 
 
 async def test_an_example_is_chosen(opened):
-    """^n lists the examples; the one that is chosen is in the form, not saved yet."""
+    """^n lists the examples; the one that is chosen is in the form, not saved yet, and the cursor on
+    its inputs. That of a run was saved, or need not be."""
     async with opened() as (console, pilot):
         await pilot.press("ctrl+n")
         await until(lambda: "buffer" in console.text())
@@ -652,6 +653,10 @@ async def test_an_example_is_chosen(opened):
         await until(lambda: console.app.screen.was_seen)
         await pilot.press("enter")
         await until(lambda: "not saved yet" in console.text())
+        assert console.screen.list.current.leaf.key == "source.inputs"
+        console.screen.edit(Draft.of_run(console.screen.draft.run_job))
+        await until(lambda: "as it was run, from " in console.text())
+        assert "not saved yet" not in console.text()
 
 
 async def test_evil_values_are_text(opened, job):

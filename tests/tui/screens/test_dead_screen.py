@@ -336,7 +336,8 @@ async def test_read_only_console_retries_nothing(console, deaths, eye):
 
 
 async def test_inspector_tells_all(console, script, deaths, eye):
-    """Its tabs hold message, place, neighbours, command; log; parameters; files."""
+    """Its tabs hold message, place, neighbours, command; log; parameters; files. A wide screen names
+    the keys that act on letters."""
     script.state.log.write_text(
         json.dumps({"time": "2026-11-24T12:00:00.000Z", "level": "error", "message": "said",
                     "chunk": "1.tif@0,0"}) + "\n"
@@ -348,6 +349,7 @@ async def test_inspector_tells_all(console, script, deaths, eye):
         await settle(pilot)
         text = shown(app)
         for word in (
+            "R Retry  ", "A Retry with  ", "S Split  ", "X Dismiss  ",
             "stage read", "try: fetch the file again", "256 x 256 at column 0, row 0",
             "11.0000 to 11.1000", "[✗] ✗ ", "$ gdalinfo /data/1.tif 1",
         ):  # fmt: skip

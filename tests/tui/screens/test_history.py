@@ -20,6 +20,7 @@ from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.orchestration.state import run_index
 from geobatch_tui.tui.console.app import HomeApp
 from geobatch_tui.tui.history.run_list import RunList
+from geobatch_tui.tui.history.run_story import comparison
 from geobatch_tui.tui.kit.endings import Start, Watch
 from geobatch_tui.tui.parts.scroll_lines import ListHeading
 from geobatch_tui.tui.run.past_runs import compare, gather, paces
@@ -125,6 +126,18 @@ def test_two_runs_are_compared(past):
     assert "op.dst_crs" not in found
     first, second = gather([past("twice", "success", "success")])
     assert [entry.what for entry in compare(second, first)] == ["gdal"]
+
+
+def test_what_changes_outputs_comes_first(past):
+    """Before figures: a small screen shows few lines. Bars have one scale."""
+    old, new = (
+        gather([past(name, "success", resampling=name)])[0] for name in ("cubic", "nearest")
+    )
+    slow = replace(old, row=replace(old.row, n_done=4), pace=(0.5, 0.5))
+    lines = comparison(slow, replace(new, pace=(1.0, 2.0))).plain.splitlines()
+    assert lines[1].split() == ["!", "op.resampling", "cubic", "→", "nearest"]
+    assert any(line.startswith("  done") for line in lines[2:])
+    assert [line.split() for line in lines[-2:]] == [["before", "▂▂"], ["after", "▄█"]]
 
 
 async def test_history_opens_a_run(past):
@@ -360,7 +373,7 @@ async def test_history_tells_kinds_notes_and_what_is_gone(past, tmp_path):
 
 
 def test_throughput_of_a_run_is_what_it_noted(script, clock):
-    """Chunks in equal steps of the run's time, with a gap where it stood still."""
+    """Chunks a second in equal steps of the run's time, with a gap where it stood still."""
     script.plan(1, 1, 10)
     for total in (0, 4, 4, 4, 8):
         script.progress(totals=[total, 0, 0, 0])
@@ -369,4 +382,4 @@ def test_throughput_of_a_run_is_what_it_noted(script, clock):
     script.end()
     (run,) = gather([script.state.output_dir])
     pace = paces(run.directory, [run.row], 5)["run-1"]
-    assert [round(step, 3) for step in pace] == [4, 0, 0, 4, 0]
+    assert [round(step, 3) for step in pace] == [0.4, 0, 0, 0.4, 0]

@@ -177,7 +177,7 @@ _NO_SCALE: Final = Scale.between(0.0, 1.0)
 
 
 def _worker(value: float) -> str:
-    return f"process {value:.0f}" if value else "-"
+    return f"{value:.0f}" if value else "-"
 
 
 def _node(value: float) -> str:
@@ -193,7 +193,7 @@ MODES: Final = (
     Mode("duration", "seconds", partial(duration, fine=True)),
     Mode("attempts", "attempts", "{:.0f}".format, Scale((1.5, 2.5, 3.5, 4.5), 1, 5)),
     Mode("memory", "rss_bytes", partial(size, room=7)),
-    Mode("worker", "spool", _worker, _NO_SCALE),
+    Mode("worker", "worker", _worker, _NO_SCALE),
     Mode("node", "node", _node, _NO_SCALE),
     Mode("nodata", "nodata", _share, Scale.between(0.0, 1.0)),
 )
