@@ -184,8 +184,8 @@ def _unbegun(directory: Path) -> PastRun:
 
 def paces(directory: Path, runs: Iterable[RunRow], steps: int) -> dict[str, tuple[float, ...]]:
     """Return how many chunks a second runs of a directory finished in each of so many equal steps
-    of their time, by their ids; runs of which the ledger has no notes any more are left out. Blocks:
-    for a thread. Raises GeobatchError where the ledger cannot be read."""
+    of their time, by their ids; runs of which the ledger has no notes any more are left out.
+    Blocks: for a thread. Raises GeobatchError where the ledger cannot be read."""
     with LedgerReader(state_of_run(directory).ledger) as reader:
         noted = reader.totals_over_time()
     found = {}
