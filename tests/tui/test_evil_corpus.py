@@ -125,7 +125,7 @@ WALK = [
     ("o", "names no chunk"),
     ("5", "Runs"),
     (" j ", "chunks/min"),
-    ("c", "not saved yet"),
+    ("c", "as it was run"),
     ("jj", "> inputs"),
     ("\r", 'in"]'),  # their field, with all of the text
     (ESCAPE, '!in"]'),

@@ -588,10 +588,11 @@ async def test_evil_names_do_nothing(console, script, eye):
     async with app.run_test(size=(160, 48)) as pilot:
         screen = await opened(pilot)
         await pilot.press("g", "g")
+        inspector = screen.query_one(Inspector)
         for raw in NAMES.values():
+            key = f"{safe(os.fsdecode(raw))}@0,0"
+            await until(lambda key=key: inspector.dossier and inspector.dossier.key == key)
             await settle(pilot)
-            name = safe(os.fsdecode(raw))
-            assert screen.query_one(Inspector).dossier.key == f"{name}@0,0"
             for _ in TABS:
                 assert shown(app).replace("\n", "").isprintable()
                 await pilot.press("greater_than_sign")
