@@ -5,21 +5,58 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from itertools import takewhile
 from typing import NamedTuple
 
 import pytest
+from keys_at_once import button
+from textual import events
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
+from textual.worker import Worker, WorkerState
 
 from geobatch_tui import load_job, run_sync
 from geobatch_tui.testing import OPS
 from geobatch_tui.tui.console import launch, modes
-from geobatch_tui.tui.kit.modal import Palette
+from geobatch_tui.tui.glance.item_progress import ItemProgress
+from geobatch_tui.tui.glance.resource_line import ResourceLine
+from geobatch_tui.tui.glance.throughput import Throughput
+from geobatch_tui.tui.glance.what_now import WhatNow
+from geobatch_tui.tui.history.run_list import RunList
+from geobatch_tui.tui.kit.modal import Options, Palette
+from geobatch_tui.tui.map.canvas import Canvas
+from geobatch_tui.tui.map.chunk_map import ChunkMap
+from geobatch_tui.tui.map.panels import CursorCard, HistogramPanel, Legend, MapHead, Pieces
+from geobatch_tui.tui.map.plan_map import PlanMap
 from geobatch_tui.tui.parts.console_app import ConsoleMode
 from geobatch_tui.tui.parts.console_messages import RunChanged
 from geobatch_tui.tui.parts.dialogs import PathDialog, Question
+from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.help import HelpScreen
+from geobatch_tui.tui.parts.key_bar import KeyBar
+from geobatch_tui.tui.parts.line_widget import Follower, Lines
+from geobatch_tui.tui.parts.page import TextBox
+from geobatch_tui.tui.parts.scroll_lines import ListHeading, ScrollLines
+from geobatch_tui.tui.replay.event_strip import EventStrip
 from geobatch_tui.tui.replay.replay_screen import ReplayScreen
 from geobatch_tui.tui.run.link import RunLink
 from geobatch_tui.tui.run.model import Delta
+from geobatch_tui.tui.units.time_line import TimeLine
+from geobatch_tui.tui.units.unit_table import UnitHeading, UnitTable
+from geobatch_tui.tui.widgets.causes import Causes
+from geobatch_tui.tui.widgets.field_list import FieldList
+from geobatch_tui.tui.widgets.hosts import Hosts
+from geobatch_tui.tui.widgets.inspector import Inspector
+from geobatch_tui.tui.widgets.letter_list import LetterList
+from geobatch_tui.tui.widgets.log_tail import LogPanel
+from geobatch_tui.tui.widgets.log_view import LogView
+from geobatch_tui.tui.widgets.overview import Overview
+from geobatch_tui.tui.widgets.plan_pane import PlanPane
+from geobatch_tui.tui.widgets.result_pane import ResultPane
+from geobatch_tui.tui.widgets.value_input import ValueInput
+from geobatch_tui.tui.widgets.window_preview import Preview
+from geobatch_tui.tui.widgets.workers import Workers
 
 CHUNKS = 100
 
@@ -68,18 +105,18 @@ def digests(directory):
     }
 
 
-def raising(name):
+def raising(bug):
     """Return a handler with a bug."""
 
-    def handler(self, *_):
-        raise InjectedError(f"{type(self).__name__}.{name}")
+    def handler(*_):
+        raise InjectedError(f"{bug.owner.__name__}.{bug.name}")
 
     return handler
 
 
 class Bug(NamedTuple):
     """A method that raises, in the screen of a mode, or in what is opened there by ``keys`` or by an
-    action of that screen."""
+    action of that screen; or in a widget that is shown there."""
 
     mode: ConsoleMode
     owner: type
@@ -111,6 +148,7 @@ def opened():
         yield Bug(mode["run"], Question, name, ("q",))
         yield Bug(mode["run"], PathDialog, name, ("ctrl+s",))
         yield Bug(mode["units"], ReplayScreen, name, ("t",))
+    yield Bug(mode["units"], EventStrip, "build", ("t",))
 
 
 def acting():
@@ -124,20 +162,132 @@ def acting():
                 yield Bug(mode, screen, name, action=action)
 
 
+def answered():
+    """Each dialog, as a key answers it or acts in it."""
+    mode = {mode.name: mode for mode in modes.MODES}
+    yield Bug(mode["run"], Options, "action_page_up", ("q", "pageup"))
+    yield Bug(mode["run"], Options, "action_page_down", ("q", "pagedown"))
+    yield Bug(mode["run"], Question, "on_key", ("q", "u"))
+    yield Bug(mode["run"], Question, "on_option_list_option_selected", ("q", "enter"))
+    yield Bug(mode["run"], PathDialog, "on_input_changed", ("ctrl+s", "x"))
+    yield Bug(mode["run"], PathDialog, "on_input_submitted", ("ctrl+s", "enter"))
+    yield Bug(mode["run"], PathDialog, "action_complete", ("ctrl+s", "tab"))
+    yield Bug(mode["run"], PathDialog, "action_move", ("ctrl+s", "down"))
+    yield Bug(mode["run"], PathDialog, "action_page", ("ctrl+s", "pagedown"))
+    yield Bug(mode["run"], HelpScreen, "action_lines", ("question_mark", "j"))
+    yield Bug(mode["run"], Palette, "action_page", ("colon", "pagedown"))
+    for key, name in {
+        "space": "play",
+        "right": "scrub",
+        "n": "death",
+        "greater_than_sign": "speed",
+    }.items():
+        yield Bug(mode["units"], ReplayScreen, f"action_{name}", ("t", key))
+
+
+#: Widgets, and what they are made from, by a mode that shows them.
+WIDGETS = {
+    "run": (
+        *(Lines, Overview, ResourceLine, Workers, Hosts, Throughput, ItemProgress, WhatNow),
+        *(Causes, LogPanel, KeyBar),
+    ),
+    "map": (Canvas, ChunkMap, MapHead, Pieces, Legend, CursorCard, HistogramPanel),
+    "dead": (ScrollLines, LetterList, ListHeading, FilterBar, Preview, Inspector, TextBox),
+    "log": (LogView,),
+    "history": (RunList,),
+    "config": (FieldList, PlanPane, PlanMap, ResultPane, ValueInput),
+    "units": (UnitTable, UnitHeading, TimeLine),
+}
+#: Textual calls them as a widget is shown, or what is shown in it changes.
+SHOWN = ("build", "rows", "render_line", "take", "on_mount", "on_resize")
+#: Messages by the handlers that get them.
+MESSAGES = {
+    "on_click": lambda: button(events.Click, 1, 1),
+    "on_mouse_scroll_up": lambda: button(events.MouseScrollUp, 1, 1),
+    "on_mouse_scroll_down": lambda: button(events.MouseScrollDown, 1, 1),
+    "on_focus": events.Focus,
+    "on_blur": events.Blur,
+    "on_input_changed": lambda: Input.Changed(Input(), "x"),
+    "on_worker_state_changed": lambda: Worker.StateChanged(None, WorkerState.SUCCESS),
+}
+
+
+def drawn():
+    """Each widget, as it is shown, painted and told what is new."""
+    yield from _within(lambda name: name in SHOWN)
+
+
+def touched():
+    """Each widget, as the mouse, the focus or a worker does something to it."""
+    yield from _within(lambda name: name in MESSAGES or name.startswith("watch_"))
+
+
+def pressed():
+    """Each widget, as a key of it is pressed."""
+    yield from _within(lambda name: name.startswith("action_"))
+
+
+def _within(is_meant):
+    for mode in modes.MODES:
+        for owner in WIDGETS.get(mode.name, ()):
+            for name in sorted(vars(owner)):
+                if is_called(owner, name) and is_meant(name):
+                    yield Bug(mode, owner, name)
+
+
+def is_called(owner, name):
+    """Whether Textual calls a method of a class, and not the one that overwrites it."""
+    of_ours = name in SHOWN or name in MESSAGES or name.startswith(("watch_", "action_"))
+    return of_ours and (owner, name) not in {(Lines, "build"), (Pieces, "rows"), (Follower, "take")}
+
+
+def is_widget(owner):
+    """Whether a class is one of the console's widgets, and no screen."""
+    ours = owner.__module__.startswith("geobatch_tui.")
+    return ours and issubclass(owner, Widget) and not issubclass(owner, Screen)
+
+
+def meet(app, bug):
+    """Do to a widget what its method with a bug is for."""
+    widget = next(iter(app.screen.query(bug.owner)))
+    # Some are shown only where there is something for them, or much room.
+    for node in takewhile(lambda node: node is not app.screen, widget.ancestors_with_self):
+        node.display = True
+        node.styles.min_width, node.styles.min_height = 8, 4
+    if bug.name in MESSAGES:
+        widget.post_message(MESSAGES[bug.name]())
+    elif bug.name.startswith("watch_"):
+        value = getattr(type(widget), bug.name.removeprefix("watch_"))
+        widget.call_later(widget.mutate_reactive, value)
+    elif bug.name.startswith("action_"):
+        widget.check_action = lambda *_: True  # also what there is nothing for
+        bound = {one.action.partition("(")[0]: one.action for _, one in widget._merge_bindings()}
+        name = bug.name.removeprefix("action_")
+        app.call_later(app.run_action, bound.get(name, f"{name}(1)"), widget)
+    else:
+        tell(app)
+
+
+def tell(app):
+    """Tell the screen that all is new."""
+    app.screen.post_message(RunChanged(Delta((), reshaped=True, fresh=True, view=app.shown)))
+
+
 async def driven(app, bug):
     """Go to a screen, do there what meets the bug, and go to another screen."""
     async with app.run_test(size=(100, 30)) as pilot:
         app.switch_mode(bug.mode.name)
         await pilot.pause()
-        if bug.keys:
-            await pilot.press(*bug.keys)
+        for key in bug.keys:
+            await pilot.press(key)
+            await pilot.pause()
+        if is_widget(bug.owner) and not bug.keys:
+            meet(app, bug)
         elif bug.action:
             app.screen.check_action = lambda *_: True  # also what this run has not
             app.screen.call_later(app.screen.run_action, bug.action)
         elif bug.name == "on_run_changed":
-            app.screen.post_message(
-                RunChanged(Delta((), reshaped=True, fresh=True, view=app.shown))
-            )
+            tell(app)
         await pilot.pause()
         app.switch_mode("log" if bug.mode.name == "run" else "run")
         await pilot.pause()
@@ -166,7 +316,7 @@ def tried(job, tmp_path, monkeypatch):
                 link.send("pause")
             bug = bugs[len(failures)]
             with monkeypatch.context() as patch:
-                patch.setattr(bug.owner, bug.name, raising(bug.name), raising=False)
+                patch.setattr(bug.owner, bug.name, raising(bug), raising=False)
                 shown = launch_show(link)
             failures.append(shown.failure)
             return shown
@@ -200,9 +350,30 @@ def test_no_screen_takes_the_run_with_it(tried):
     tried([*shown_and_left()])
 
 
+def test_all_widgets_are_tried():
+    """Those of the console that have methods which Textual calls."""
+    groups = (opened, answered, drawn, touched, pressed)
+    known = {bug.owner for bugs in groups for bug in bugs()}
+    assert {owner for owner in below(Widget) if is_widget(owner) and has_methods(owner)} <= known
+
+
+def below(owner):
+    for one in owner.__subclasses__():
+        yield one
+        yield from below(one)
+
+
+def has_methods(owner):
+    return any(is_called(owner, name) for name in vars(owner))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("bugs", [followed, opened, acting], ids=lambda bugs: bugs.__name__)
+@pytest.mark.parametrize(
+    "bugs",
+    [followed, opened, answered, acting, drawn, touched, pressed],
+    ids=lambda bugs: bugs.__name__,
+)
 def test_no_handler_takes_the_run_with_it(tried, bugs):
-    """Nor does a raise as a screen is told what is new, as another one is put on it, or as any of its
-    keys is pressed."""
+    """Nor does a raise as a screen is told what is new, as another one is put on it, as any of its
+    keys is pressed; nor in a dialog or a widget of it."""
     tried([*bugs()])
