@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding
@@ -18,16 +19,25 @@ from geobatch_tui.tui.kit.fixed_width import fit_middle
 from geobatch_tui.tui.kit.keymap import bind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from textual.app import ComposeResult
     from textual.binding import BindingType
+    from textual.dom import DOMNode
 
 _NOTHING: Final = Content()
 _SHORTEST_PATH: Final = 8  #: cells
 
 
-class FieldSuggester(Suggester):
+class LateSuggester(Suggester):
+    """A suggester that makes the question when its worker begins: a field may have gone by then,
+    and a coroutine that nobody awaits is an error."""
+
+    def _get_suggestion(self, requester: DOMNode, value: str) -> Callable[[], Awaitable[None]]:  # type: ignore[override]
+        return partial(super()._get_suggestion, requester, value)
+
+
+class FieldSuggester(LateSuggester):
     """A suggester that completes names of fields."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:

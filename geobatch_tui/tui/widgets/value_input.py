@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding
-from textual.suggester import Suggester
 from textual.widgets import Input
 
+from geobatch_tui.tui.parts.filter_bar import LateSuggester
 from geobatch_tui.tui.parts.path_entries import completed, entries_of, path_at_end
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
 
-class PathSuggester(Suggester):
+class PathSuggester(LateSuggester):
     """Suggests how the path at the end of a text may go on."""
 
     def __init__(self) -> None:

@@ -167,6 +167,21 @@ def test_values_on_one_line():
     assert text_of(value=True) == "true"
 
 
+@pytest.mark.parametrize("key", ["enter", "slash"])
+async def test_a_field_that_goes_asks_for_no_suggestion(opened, key):
+    """A letter and the end of the field in one burst leave nothing that is not awaited."""
+    async with opened() as (form, pilot):
+        form.screen.go_to("source.inputs")
+        await pilot.press(key)
+        await until(lambda: isinstance(form.app.focused, Input))
+        field = form.app.focused
+        field.value += "x"
+        form.app.workers.cancel_node(field)
+        with pytest.raises(WorkerCancelled):
+            await form.app.workers.wait_for_complete()
+        gc.collect()
+
+
 async def test_keys_in_one_burst_edit_nothing_but_the_field(opened):
     """Escape behind Enter closes the field that Enter opens, and letters between them are none of
     the form's keys."""
