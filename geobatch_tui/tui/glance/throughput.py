@@ -171,13 +171,14 @@ def _cell(share: float, row: int, rows: int) -> str:
 
 
 def _foot(first: float, last: float, columns: int, said: str, width: int) -> Content:
+    """Return the line below the bars: when they begin and end, and ``said``. Where there is no room
+    for all of it the end goes first, then the begin."""
     start, end = fmt.clock(first), fmt.clock(last)
-    text = " " * _AXIS + start
+    begun = whole = " " * _AXIS + start
     if columns >= len(start) + len(end) + 3:
-        text += " " * (columns - len(start) - len(end)) + end
-    line = fmt.fit(text, width)
-    if len(text.rstrip()) + len(said) + 2 <= width:
-        line = fmt.fit(text, width - len(said)) + said
-    elif len(said) + _AXIS <= width:
-        line = fmt.fit(" " * _AXIS + said, width)
-    return Content.assemble((line, "$quiet"))
+        whole += " " * (columns - len(start) - len(end)) + end
+    room = width - len(said)
+    for text in (whole, begun, " " * _AXIS):
+        if len(text) + 2 * bool(said) <= room:
+            return Content.assemble((fmt.fit(text, room) + said, "$quiet"))
+    return Content.assemble((fmt.fit(whole, width), "$quiet"))

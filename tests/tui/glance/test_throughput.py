@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from geobatch_tui.ledger.read.reader import RunRow
 from geobatch_tui.tui.glance.throughput import Throughput, each_second
+from geobatch_tui.tui.kit.fixed_width import clock
 from geobatch_tui.tui.run.model import Sample, View
 
 RUN = RunRow(
@@ -82,3 +83,13 @@ def test_the_middle_of_the_axis_is_half_of_its_top():
     lines = plot(View(run=RUN, history=(sample(110.0, 1.0),)), height=10)
     assert lines[0].startswith("   60┤")
     assert lines[4].startswith("   30┤")
+
+
+def test_the_time_at_which_bars_begin_goes_last():
+    """Bars as wide as the plot leave no room for their end beside the mean."""
+    history = tuple(sample(100.0 + n, 1.5) for n in range(72))
+    view = View(run=RUN, history=history)
+    foot = plot(view)[-1]
+    assert foot.split() == [clock(history[0].t), "mean", "90", "ch/min"]
+    assert len(foot) == 78
+    assert plot(replace(view, run=None))[-1].split() == [clock(t) for t in (100.0, 171.0)]
