@@ -24,7 +24,7 @@ FIELDS: Final[Mapping[str, str]] = {
 """Fields that a filter can name."""
 
 GROUPINGS: Final = ("cause", "place", "none")
-SORTS: Final = ("death", "class", "chunk", "attempts")
+SORTS: Final = ("death", "cause", "chunk", "attempts")
 #: Sorted from the first or the least on, unless the other way round is asked for.
 ASCENDING: Final = frozenset(SORTS) - {"attempts"}
 
@@ -130,7 +130,7 @@ def listing(
 
 _KEYS: Final[Mapping[str, Callable[[LetterView], tuple[int | str, ...]]]] = {
     "death": lambda letter: (letter.dead_id,),
-    "class": lambda letter: (letter.error_class, letter.cause, letter.dead_id),
+    "cause": lambda letter: (letter.error_class, letter.cause, letter.dead_id),
     "chunk": lambda letter: (letter.item_id, letter.chunk_id or -1),
     "attempts": lambda letter: (-letter.attempts, letter.dead_id),
 }

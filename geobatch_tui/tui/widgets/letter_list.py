@@ -238,7 +238,7 @@ def heading(width: int) -> list[ColumnName]:
     return [
         ColumnName("", 3),
         ColumnName("chunk", where, "chunk"),
-        ColumnName("cause", name, "class"),
+        ColumnName("cause", name, "cause"),
         ColumnName("n", 2, "attempts"),
         ColumnName("died", 8, "death"),
         *([ColumnName("stage", stage)] if stage else []),

@@ -120,6 +120,10 @@ async def test_letters_are_grouped_by_cause_then_by_place(console, deaths, eye):
         await settle(pilot)
         assert screen.list.count() == 6
         assert "6  one by one, sorted by death" in shown(app)
+        await pilot.press("s")
+        await settle(pilot)
+        assert "one by one, sorted by cause" in shown(app)
+        assert " cause▲ " in shown(app)
 
 
 async def test_new_letters_arrive_and_the_cursor_stays(console, script, deaths, eye):
