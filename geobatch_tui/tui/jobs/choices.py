@@ -13,6 +13,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.parts.dialogs import Choice, Pick
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from geobatch_tui.config.chains.written_steps import WrittenStep
@@ -26,13 +27,17 @@ _SWITCH: Final = ("true", "false")
 _OWN: Final = "; or a function of your own, as steps.py:despeckle"
 
 
-async def choose_example(app: Console) -> Path | None:
-    """Ask for an example; None: the dialog was left."""
+def choose_example(app: Console, then: Callable[[Path], object]) -> None:
+    """Ask for an example, and hand it to ``then``, unless the dialog is left."""
     found = {path.name: path for path in presets()}
     choices = [Choice(name, path.stem, _about(path)) for name, path in found.items()]
     hint = "an example to begin with: a word of it"
-    name = await app.push_screen_wait(Pick("New job", choices, hint, roomy=True))
-    return found.get(name)
+
+    def chosen(name: str | None) -> None:
+        if name in found:
+            then(found[name])
+
+    app.push_screen(Pick("New job", choices, hint, roomy=True), chosen)
 
 
 def _about(path: Path) -> str:
@@ -69,14 +74,19 @@ def words_of(field: Field) -> tuple[str, ...]:
     return field.leaf.choices or (_SWITCH if isinstance(field.leaf.default, bool) else ())
 
 
-async def choose_word(app: Console, field: Field) -> str:
-    """Ask for one of the words of a key; empty: the dialog was left."""
+def choose_word(app: Console, field: Field, then: Callable[[str], object]) -> None:
+    """Ask for another one of the words of a key, and hand it to ``then``."""
+
+    def chosen(word: str | None) -> None:
+        if word and word != field.text:
+            then(word)
+
     choices = [
         Choice(word, word, "as it is by default" if word == field.leaf.default else "")
         for word in words_of(field)
     ]
     hint = field.leaf.help or field.leaf.key
-    return await app.push_screen_wait(Pick(field.leaf.key, choices, hint, at=field.text)) or ""
+    app.push_screen(Pick(field.leaf.key, choices, hint, at=field.text), chosen)
 
 
 def is_function(text: str) -> bool:

@@ -17,13 +17,13 @@ from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.command import CommandList, CommandPalette
 from textual.containers import Vertical, VerticalScroll
-from textual.events import MouseEvent
+from textual.events import Key, MouseEvent
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
-    from textual.events import Key, Mount
+    from textual.events import Mount
     from textual.message import Message
     from textual.screen import Screen
 
@@ -73,6 +73,28 @@ class Modal[Result](ModalScreen[Result]):
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
         """Close the dialog with its answer."""
         return super().dismiss(result) if self.is_active else AwaitComplete()
+
+
+class Search[Result](Modal[Result]):
+    """A dialog with an empty field, which gets what was typed before it had the keys. Enter answers
+    behind a text only, as long as it would answer what was not seen."""
+
+    def refuses(self, event: Key | MouseEvent) -> bool:
+        """Whether it would choose from a list that was neither seen nor searched."""
+        if not isinstance(event, Key):
+            return super().refuses(event)
+        return self.is_ahead(event) and event.key == "enter" and not self._typed
+
+    @property
+    def _typed(self) -> str:
+        return next((field.value for field in self.query(Input)), "")
+
+    def on_key(self, event: Key) -> None:
+        """Type a letter of those."""
+        if self.is_ahead(event) and event.is_printable and event.character is not None:
+            event.stop()
+            for field in self.query(Input):
+                field.insert_text_at_cursor(event.character)
 
 
 class Options(OptionList):

@@ -19,7 +19,7 @@ from textual.widgets.option_list import Option
 
 from geobatch_tui.ledger.write.requeue import NOTE_LENGTH
 from geobatch_tui.tui.kit.keymap import bind
-from geobatch_tui.tui.kit.modal import Modal, Options
+from geobatch_tui.tui.kit.modal import Modal, Options, Search
 from geobatch_tui.tui.parts.path_entries import PathEntry, completed, entries_of
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Walked[Result](Modal[Result]):
             self.list.action_page_up()
 
 
-class Pick(Walked[str]):
+class Pick(Search[str], Walked[str]):
     """A long list of answers, filtered by what is typed; gives the id of the answer, or what was
     typed where that is ``free`` to be, or "" when it was left.
 

@@ -97,15 +97,21 @@ class JobFiles(Filtered):
 
     # --- files ----------------------------------------------------------------------------------
 
-    @work(exclusive=True, group="config", exit_on_error=False)
-    async def action_new(self) -> None:
+    def action_new(self) -> None:
         """Start from an example, with outputs below the working directory."""
-        if not await self._settled():
-            return
-        found = await choose_example(self.app)
-        if found is not None:
-            self.take(lambda: Draft.of_example(found, Path.cwd() / "out" / found.stem))
-            self.go_to(_NEEDED)
+        if self.draft is None or not self.draft.edited:
+            choose_example(self.app, self._begin)  # at once: keys behind are the dialog's
+        else:
+            self._new_if_settled()
+
+    @work(exclusive=True, group="config", exit_on_error=False)
+    async def _new_if_settled(self) -> None:
+        if await self._settled():
+            choose_example(self.app, self._begin)
+
+    def _begin(self, example: Path) -> None:
+        self.take(lambda: Draft.of_example(example, Path.cwd() / "out" / example.stem))
+        self.go_to(_NEEDED)
 
     @work(exclusive=True, group="config", exit_on_error=False)
     async def action_read(self) -> None:

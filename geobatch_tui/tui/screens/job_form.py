@@ -60,7 +60,7 @@ class ConfigScreen(JobFiles):
         bind("job.try", "attempt"),
         bind("export", "save"),
         bind("run.start", "start"),
-        bind("job.new", "new"),
+        bind("job.new", "new", first=True),
         bind("job.toml", "toml"),
         bind("filter", "filter", first=True),
         bind("step.result", "result"),
@@ -74,7 +74,7 @@ class ConfigScreen(JobFiles):
         bind("editor", "edit_file", show=False),
         bind("job.read", "read", show=False),
         bind("copy", "copy", show=False),
-        bind("open", "open", show=False),
+        bind("open", "open", show=False, first=True),
         bind("back", "back", show=False),
     ]
     DEFAULT_CSS = """
@@ -209,7 +209,7 @@ class ConfigScreen(JobFiles):
         elif len(words) == _PAIR:
             self.action_next_word()
         else:
-            self._choose(field)
+            choose_word(self.app, field, partial(self._put, field.leaf.key))
 
     def action_next_word(self) -> None:
         """Take the next of the words of a key."""
@@ -218,12 +218,6 @@ class ConfigScreen(JobFiles):
         if field is not None and words:
             at = words.index(field.text) + 1 if field.text in words else 0
             self._put(field.leaf.key, words[at % len(words)])
-
-    @work(exclusive=True, group="config", exit_on_error=False)
-    async def _choose(self, field: Field) -> None:
-        chosen = await choose_word(self.app, field)
-        if chosen and chosen != field.text:
-            self._put(field.leaf.key, chosen)
 
     def _type(self, field: Field) -> None:
         self.add_class("-editing")
@@ -299,8 +293,10 @@ class ConfigScreen(JobFiles):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide in a read-only console what starts a run, and where there are no steps what shows
-        their results."""
+        their results. Enter is the form's where that has the keys."""
         del parameters
+        if action == "open":
+            return self.focused is self.list
         if action in {"result", "chunk"}:
             return self.draft is not None and self.draft.chain is not None
         return action != "start" or not self.app.read_only

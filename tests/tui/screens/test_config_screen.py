@@ -199,6 +199,22 @@ async def test_keys_in_one_burst_edit_nothing_but_the_field(opened):
         assert not form.screen.draft.edited
 
 
+async def test_a_dialog_gets_what_was_typed_before_it_was_there(opened):
+    """A word and Enter behind it, in one burst with the key that opens the list; Enter alone answers
+    nothing that was not seen."""
+    async with opened() as (form, pilot):
+        form.screen.go_to("op.resampling")
+        type_at_once(form.app, "enter", *"lanc", "enter")
+        await until(lambda: form.screen.draft.loaded.job.op.params.resampling == "lanczos")
+        type_at_once(form.app, "enter", "enter", "enter")
+        await until(lambda: isinstance(form.app.screen, Pick) and form.app.screen.was_seen)
+        await pilot.press("escape")
+        form.screen.action_undo()
+        type_at_once(form.app, "ctrl+n", *"repro", "enter")
+        await until(lambda: form.screen.draft.fresh)
+        assert form.screen.draft.loaded.job.job.name == "reproject"
+
+
 async def test_values_are_edited_and_saved(opened, job):
     """A word is the next one of its kind; what is typed is in the file beside; saved, it loads as
     what was shown."""
