@@ -257,7 +257,7 @@ class FieldList(ScrollLines):
         name = fmt.fit(indent + row.leaf.key.partition(".")[2], _NAME)
         # Of a value that has letters the unit is in it, or it has none: 30m, auto.
         unit = f" {row.leaf.unit}" if row.leaf.unit and not row.text.strip("-.0123456789") else ""
-        unit = unit if row.text else ""
+        unit = _one(unit) if row.text == "1" else unit if row.text else ""
         value = row.text or ("needed" if row.leaf.required else "-")
         style = "bold $error" if row.problem else _STYLES.get(row.layer, "")
         room = max(0, width - 2 - _NAME - 1 - _LAYER)
@@ -296,3 +296,9 @@ def _key(row: Row) -> str:
     if isinstance(row, str):
         return ""
     return row.key if isinstance(row, StepHead) else row.leaf.key
+
+
+def _one(unit: str) -> str:
+    """Return the unit of the value 1: ``worker``, ``unit of dst_crs``, ``s``."""
+    first, space, rest = unit.strip().partition(" ")
+    return f" {first.removesuffix('s') if len(first) > 1 else first}{space}{rest}" if unit else ""

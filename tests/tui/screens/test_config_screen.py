@@ -222,7 +222,9 @@ async def test_values_are_edited_and_saved(opened, job):
         before = load_job(job, environ={}).job.op.params.resampling
         await console.set(pilot, "op.resampling", "")
         await console.set(pilot, "engine.chunk_cols", "256")
+        await console.set(pilot, "engine.max_workers", "1")
         assert "edited" in console.text()
+        assert " 1 worker " in console.text()
         assert "chunk_cols = 256" in console.text()
         await pilot.press("ctrl+s")
         await pilot.pause()
