@@ -113,7 +113,7 @@ def test_workers_have_a_hue_each_and_none_without():
         ("duration", 0.0023, "2.3 ms"),
         ("attempts", 3, "3"),
         ("memory", 1.5e9, "1.4 GiB"),
-        ("worker", 4, "process 4"),
+        ("worker", 4, "4"),
         ("worker", 0, "-"),
         ("nodata", 0.125, "12.5%"),
         ("nodata", 0.0, "0.0%"),
