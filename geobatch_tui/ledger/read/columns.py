@@ -24,15 +24,14 @@ if TYPE_CHECKING:
 _SPAN: Final = 65_536
 _PAGE: Final = 512
 
-#: SQL of each figure of a chunk. ``spool`` numbers the worker process that wrote the chunk, and
-#: ``node`` the node of a cluster, by the name of its spool. ``reading`` and ``writing`` are
-#: seconds, ``ended`` is UNIX time.
+#: SQL of each figure of a chunk. ``worker`` numbers the process that computed it, and ``node`` the
+#: node of a cluster, by the name of its spool. ``reading`` and ``writing`` are seconds, ``ended``
+#: is UNIX time.
 FIGURES: Final[Mapping[str, str]] = {
     "seconds": "micros / 1e6",
     "attempts": "attempts",
     "rss_bytes": "rss_kib * 1024.0",
     "nodata": "nodata",
-    "spool": "spool_id",
     "node": "coalesce((SELECT CAST(substr(name, instr(name, '-n') + 2) AS INTEGER) FROM spool"
     " WHERE spool.spool_id = chunk.spool_id AND name GLOB '*-n[0-9]*'), 0)",
     "bytes_out": "bytes_out",
