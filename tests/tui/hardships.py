@@ -112,16 +112,15 @@ def stops_reading(job, seconds):
         control.send(job.out, "pause")
         fill_up(shown)
         control.send(job.out, "resume")
-        before = job.done()[0]
+        before, total = job.done()
         time.sleep(max(0.0, until - time.monotonic()))
         patience = time.monotonic() + 10
-        while (done := job.done())[0] <= before and time.monotonic() < patience:
+        while (after := job.done()[0]) <= before and time.monotonic() < patience:
             time.sleep(0.02)
-        after, total = done
-        if not before < after:
+        if before == total:
+            faults.append("the run had ended before the terminal was full")
+        elif after <= before:
             faults.append("the run stood still")
-        if after == total:
-            faults.append("the run had ended before it was read again")
         shown.wait_for(b"SUCCESS", 600)
         shown.type(b"q")
         code = shown.ended(60)

@@ -113,12 +113,15 @@ class Terminal:
         self.primary = -1
 
     def ended(self, seconds=60.0):
-        """Wait for the process; its exit code, negative for a signal. Fails if it goes on."""
+        """Wait for the process, and read all that it painted; its exit code, negative for a signal.
+        Fails if it goes on."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.code = self._process.poll()
             if self.code is not None:
                 self.cpu = self._process.cpu
+                while self.primary >= 0 and self.unread():
+                    self.read(0.01)
                 return self.code
             if self.primary >= 0:
                 self.read(0.05)

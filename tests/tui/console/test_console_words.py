@@ -35,7 +35,7 @@ async def test_only_keys_that_are_not_typed_are_offered_while_one_types(console,
     """In the field of a filter : and ? are text: their other keys stand there instead."""
     script.plan(1, 1, 3)
     app = console()
-    async with app.run_test(size=(180, 30)) as pilot:
+    async with app.run_test(size=(230, 30)) as pilot:
         await settle(pilot)
         await pilot.press("3")
         await pilot.pause()
