@@ -74,7 +74,7 @@ class ConfigScreen(JobFiles):
         bind("editor", "edit_file", show=False),
         bind("job.read", "read", show=False),
         bind("copy", "copy", show=False),
-        bind("open", "open", show=False, first=True),
+        bind("open", "open", show=False),
         bind("back", "back", show=False),
     ]
     DEFAULT_CSS = """
@@ -293,10 +293,8 @@ class ConfigScreen(JobFiles):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide in a read-only console what starts a run, and where there are no steps what shows
-        their results. Enter is the form's where that has the keys."""
+        their results."""
         del parameters
-        if action == "open":
-            return self.focused is self.list
         if action in {"result", "chunk"}:
             return self.draft is not None and self.draft.chain is not None
         return action != "start" or not self.app.read_only
