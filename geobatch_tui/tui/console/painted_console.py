@@ -4,6 +4,7 @@ and asked by no key and no button that was pressed before its question was shown
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, override
+from weakref import WeakKeyDictionary
 
 from textual import events
 from textual._compositor import ChopsUpdate, LayoutUpdate
@@ -52,6 +53,8 @@ class PaintedConsole(Console):
     def __init__(self, *, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)
         self.stylesheet = SteadySheet(variables=self.get_css_variables())
+        #: The screens that keys were sent to; None: one that they were to wait for.
+        self._sent: WeakKeyDictionary[events.Key, Screen[object] | None] = WeakKeyDictionary()
 
     @override
     def get_driver_class(self) -> type[Driver]:
@@ -91,19 +94,49 @@ class PaintedConsole(Console):
 
     @override
     async def on_event(self, event: events.Event) -> None:
-        """Drop a button of the mouse that was pressed on what lay below a dialog."""
+        """Drop a button of the mouse that was pressed on what lay below a dialog. Let a key wait
+        for a screen that has no widgets yet."""
         if isinstance(event, events.MouseDown):
             top = self.screen
             if isinstance(top, Modal) and top.refuses(event):
                 self._mouse_down_widget = None  # so that its release is no click
+                return
+        elif isinstance(event, events.Key) and not event.is_forwarded and self.screen_stack:
+            top = self.screen
+            self._sent[event] = top if top.is_mounted else None
+            if not top.is_mounted:
+                top.post_message(_forwarded(event))
                 return
         await super().on_event(event)
 
     def on_unmount(self) -> None:
         forget_layouts()
 
-    def on_key(self, event: events.Key) -> None:
-        """Drop a key that a dialog does not take yet. It may have gone to the screen below, and
-        come from there."""
-        if isinstance(self.screen, Modal) and self.screen.refuses(event):
+    async def on_key(self, event: events.Key) -> None:
+        """Give a key to the screen that a key before it has opened meanwhile: it was sent to the
+        one below. Drop one that a dialog does not take yet."""
+        if self._is_late(event):
             event.prevent_default()
+            again = events.Key(event.key, event.character)
+            again.time = event.time
+            await self.on_event(again)
+        elif isinstance(self.screen, Modal) and self.screen.refuses(event):
+            event.prevent_default()
+
+    def _is_late(self, event: events.Key) -> bool:
+        """Whether a key was sent to a screen that another one lies on now, or hides; not where that
+        one was closed: what else was typed there is none of the screen below."""
+        if event not in self._sent:
+            return False
+        sent = self._sent[event]
+        if sent is None:
+            return True
+        return sent is not self.screen and any(
+            sent in stack for stack in self._screen_stacks.values()
+        )
+
+
+def _forwarded(event: events.Key) -> events.Key:
+    """Return a key that is marked as sent to its screen, so that it comes back from there."""
+    event._set_forwarded()  # noqa: SLF001 - as Textual's screens mark it
+    return event

@@ -60,7 +60,7 @@ class ConfigScreen(JobFiles):
         bind("job.try", "attempt"),
         bind("export", "save"),
         bind("run.start", "start"),
-        bind("job.new", "new", first=True),
+        bind("job.new", "new"),
         bind("job.toml", "toml"),
         bind("filter", "filter", first=True),
         bind("step.result", "result"),

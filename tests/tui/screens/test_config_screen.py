@@ -216,6 +216,9 @@ async def test_a_dialog_gets_what_was_typed_before_it_was_there(opened):
     nothing that was not seen."""
     async with opened() as (form, pilot):
         form.screen.go_to("op.resampling")
+        type_at_once(form.app, "enter", *"lanc", "enter")
+        await until(lambda: form.screen.draft.loaded.job.op.params.resampling == "lanczos")
+        form.screen.action_undo()
         type_at_once(form.app, "enter", "enter", "enter")
         await until(lambda: isinstance(form.app.screen, Pick) and form.app.screen.was_seen)
         await pilot.press("escape")

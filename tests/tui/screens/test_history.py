@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from keys_at_once import type_at_once
 from pseudo_terminal import Terminal
 from scripted_run import asked, shown, until
 
@@ -290,6 +291,22 @@ async def test_nothing_yet_is_said(past, tmp_path):
     async with app.run_test(size=(100, 30)) as pilot:
         await settle(pilot)
         assert "There are no runs yet" in shown(app)
+
+
+async def test_a_new_job_gets_what_was_typed_before_the_form_was_there(past):
+    """One burst from the history: the word chooses the example, first in a form that is yet to be
+    made, then behind keys that move a cursor in one that is there."""
+    past("first", "success")
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        type_at_once(app, "ctrl+n", *"repro", "enter")
+        await until(lambda: isinstance(app.screen, ConfigScreen) and app.screen.draft is not None)
+        assert app.screen.draft.loaded.job.job.name == "reproject"
+        app.screen.draft = None
+        type_at_once(app, "5", "j", "ctrl+n", *"mosaic", "enter")
+        await until(lambda: isinstance(app.screen, ConfigScreen) and app.screen.draft is not None)
+        assert app.screen.draft.loaded.job.job.name == "mosaic"
 
 
 async def test_evil_names_in_the_history(past):
