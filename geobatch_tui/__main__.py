@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 #: Objects that are made before Python looks for garbage. Imports make hundreds of thousands that
-#: stay, and were looked through again and again.
-_YOUNG = 150_000
+#: stay, most of them where Dask is loaded, and were looked through again and again.
+_YOUNG = 300_000
 #: As ``ExitCode.SIGINT``, whose module is not loaded yet.
 _INTERRUPTED = 130
 _WITH_CONSOLE = {"run", "watch"}
