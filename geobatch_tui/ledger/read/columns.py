@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from array import array
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from geobatch_tui.errors import LedgerCorruptError
 from geobatch_tui.execution.protocol.messages import ChunkGrid
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SPAN: Final = 65_536
 _PAGE: Final = 512
+_MESSAGE: Final = 300  #: characters of the message of a death
 
 #: SQL of each figure of a chunk. ``worker`` numbers the process that computed it, and ``node`` the
 #: node of a cluster, by the name of its spool. ``reading`` and ``writing`` are seconds, ``ended``
@@ -54,6 +55,20 @@ SELECT item_id, state, first_chunk, n_chunks, key,
     plan ->> '$.grid.chunk_width', plan ->> '$.grid.chunk_height',
     plan -> '$.bounds_lonlat', plan -> '$.stages'
     FROM item WHERE item_id > ? ORDER BY item_id LIMIT ?"""
+
+_LETTERS: Final = f"""
+SELECT t, dead.item_id, chunk_id, {{feature}}, error_class,
+    substr(record ->> '$.error_message', 1, ?2), coalesce(record ->> '$.chunk', record ->> '$.item')
+    FROM dead JOIN item USING (item_id) WHERE t <= ?1 AND {NO_ORPHAN}
+    ORDER BY dead_id DESC LIMIT ?3"""
+
+_FATES: Final = """
+SELECT e.kind, e.t, e.item_id, e.chunk_id, -1, e.data ->> '$.error_class',
+    coalesce((SELECT substr(message, 1, ?2) FROM attempt AS a
+        WHERE a.chunk_id = e.chunk_id AND a.t = e.t), ''), ''
+    FROM event AS e WHERE e.t <= ?1 AND (e.kind IN ('dead', 'planned', 'adopted', 'published')
+        OR (e.kind = 'done' AND e.chunk_id IN (SELECT chunk_id FROM event WHERE kind = 'dead')))
+    ORDER BY e.seq"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +104,25 @@ class Letter:
     error_class: str
     record: Json
     feature: int = -1
+
+
+class Death(NamedTuple):
+    """A chunk, an item (``chunk_id`` None) or one ``feature`` of a chunk that was given up, at a
+    UNIX time. ``name``: of the chunk or item, empty where its letter is gone; ``message`` may be
+    cut, and is empty where nothing is kept of it."""
+
+    t: float
+    item_id: int
+    chunk_id: int | None
+    feature: int
+    error_class: str
+    message: str
+    name: str
+
+    @property
+    def unit(self) -> tuple[int, int | None, int]:
+        """What was given up: item, chunk and feature."""
+        return self[1:4]
 
 
 class ColumnReader:
@@ -212,6 +246,39 @@ class ColumnReader:
         while page := self.letters(after):
             yield from page
             after = page[-1].dead_id
+
+    def deaths(self, until: float, limit: int, *, letters_only: bool) -> list[Death]:
+        """Read what was dead at a UNIX time, the newest first and so many at most, as far as the
+        ledger holds it: letters that are there still and, unless ``letters_only``, what the ring of
+        events tells of letters that are there no more. Messages are cut."""
+        feature = "feature" if int(self._scalar("PRAGMA user_version")) > 1 else "-1"
+        rows = self._rows(_LETTERS.format(feature=feature), (until, _MESSAGE, limit))
+        letters = [Death(*row) for row in rows]
+        if letters_only:
+            return letters
+        known = {letter.unit for letter in letters}
+        gone = [death for death in self._fates(until) if death.unit not in known]
+        return sorted((*letters, *gone), key=lambda death: -death.t)[:limit]
+
+    def _fates(self, until: float) -> Iterator[Death]:
+        """Yield what the ring of events leaves dead at a UNIX time."""
+        dead: dict[int, dict[int | None, Death]] = {}
+        for kind, *row in self._rows(_FATES, (until, _MESSAGE)):
+            death = Death(*row)
+            if kind == "dead":
+                dead.setdefault(death.item_id, {})[death.chunk_id] = death
+            elif kind == "done":
+                dead.get(death.item_id, {}).pop(death.chunk_id, None)
+            elif kind == "published":  # perhaps without some chunks
+                dead.get(death.item_id, {}).pop(None, None)
+            else:
+                dead.pop(death.item_id, None)
+        for chunks in dead.values():
+            yield from chunks.values()
+
+    def has_lost_events(self) -> bool:
+        """Whether events have fallen out of the ring."""
+        return bool(self._scalar("SELECT ifnull(min(seq), 1) > 1 FROM event"))
 
     def totals_over_time(self) -> list[tuple[float, float]]:
         """Read how many chunks a run had finished at each of its notes, with their UNIX times, of

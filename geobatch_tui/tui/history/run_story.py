@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from geobatch_tui.tui.run.past_runs import PastRun
+    from geobatch_tui.tui.run.run_failures import FailureChanges
 
 _SPARK: Final = 48  #: cells of a run's throughput
+_LISTED: Final = 20  #: failures, of those that are new, and of those that are gone
 
 
 def about(run: PastRun) -> Content:
@@ -48,9 +50,9 @@ def about(run: PastRun) -> Content:
     return Content.assemble(*parts, *_spark("chunks", run.pace))
 
 
-def comparison(before: PastRun, after: PastRun) -> Content:
+def comparison(before: PastRun, after: PastRun, failures: FailureChanges | None) -> Content:
     """Return what differs between two runs: values that change outputs, figures with how much more
-    or less, then other values."""
+    or less, then other values; and which failures are new or gone, where that is known."""
     found = sorted(compare(before, after), key=lambda entry: not entry.semantic)
     lines: list[Content] = [
         Content.assemble(
@@ -70,7 +72,43 @@ def comparison(before: PastRun, after: PastRun) -> Content:
     for name, run in (("before", before), ("after", after)):
         if run.pace:
             lines.append(Content.assemble("  ", *_spark(name, run.pace, top)))
+    if failures is not None:
+        lines += _failed(failures, one_place=before.directory == after.directory)
     return Content("\n").join(lines)
+
+
+def _failed(changes: FailureChanges, *, one_place: bool) -> list[Content]:
+    """Return which failures are new or gone. ``one_place``: both runs are of one directory, so that
+    what waits for another try there does in the later run, too."""
+    if not (changes.new or changes.gone or changes.both):
+        return []
+    both = f", {figures.count(changes.both)} in both runs" if changes.both else ""
+    heads = (
+        (f"{figures.plural(len(changes.new), 'failure')} new", "+ ", "bold $error", changes.new),
+        (f"{figures.plural(len(changes.gone), 'failure')} gone", "- ", "$success", changes.gone),
+    )
+    lines = []
+    for head, sign, style, failures in heads:
+        lines.append(Content.assemble((head, "bold"), (both, "$quiet")))
+        both = ""
+        for failure in failures[:_LISTED]:
+            waits = "  not done yet" if one_place and failure.waits else ""
+            lines.append(
+                Content.assemble(
+                    (sign, style),
+                    f"{failure.where}  ",
+                    (failure.error_class, "$warning"),
+                    (f"  {failure.message}" if failure.message else "", "$quiet"),
+                    (waits, "bold"),
+                )
+            )
+        if len(failures) > _LISTED:
+            more = f"  and {figures.count(len(failures) - _LISTED)} more"
+            lines.append(Content.styled(more, "$quiet"))
+    if not changes.is_whole:
+        said = "  the ledgers no longer hold all failures of these runs"
+        lines.append(Content.styled(said, "$quiet"))
+    return lines
 
 
 def _spark(name: str, pace: Sequence[float], top: float | None = None) -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import ListBox, Sorted, TextBox
 from geobatch_tui.tui.parts.scroll_lines import ListHeading, ScrollLines
 from geobatch_tui.tui.run.past_runs import ASCENDING, FIELDS, SORTS, gather, paces
+from geobatch_tui.tui.run.run_failures import read_changes
 from geobatch_tui.tui.screens.report_dialog import report
 from geobatch_tui.tui.screens.run_dialogs import Left, RunNoteDialog, resume
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from geobatch_tui.tui.run.past_runs import PastRun
+    from geobatch_tui.tui.run.run_failures import FailureChanges
 
 _REST: Final = 2.0  #: seconds between two looks at the ledgers, while the screen is shown
 _PACING: Final = 10.0  #: seconds between two readings of the throughput of a run that is live
@@ -55,7 +57,7 @@ class HistoryScreen(Sorted):
 
     sorts = tuple(SORTS)
     BINDING_GROUP_TITLE = "History"
-    HELP = "Runs of this user, the last begun first. Mark two to compare them."
+    HELP = "Runs of this user, the last begun first. Mark two to compare them, failures too."
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("run.start", "resume", name="Resume"),
         bind("run.clone", "clone"),
@@ -74,6 +76,8 @@ class HistoryScreen(Sorted):
     DEFAULT_CSS = """
     HistoryScreen ListBox { height: 2fr; }
     HistoryScreen #compare { height: 1fr; }
+    HistoryScreen.-comparing ListBox { height: 1fr; }
+    HistoryScreen.-comparing #compare { height: 2fr; }
     HistoryScreen.-low #compare, HistoryScreen.-slim #compare { display: none; }
     """
 
@@ -89,6 +93,8 @@ class HistoryScreen(Sorted):
         self._found: list[PastRun] = []
         self._pacing = 0.0
         self._waiting: Callable[[], object] | None = None
+        self._compared: list[tuple[tuple[str, str], tuple[str, int]]] = []
+        self._failures: FailureChanges | None = None
 
     def compose(self) -> ComposeResult:
         yield FilterBar(FIELDS, id="bar")
@@ -172,8 +178,9 @@ class HistoryScreen(Sorted):
     def _tell(self) -> None:
         """Show the differences of two runs, or the facts of one."""
         pair, run = self.list.pair, self.list.current
+        self.set_class(pair is not None, "-comparing")
         if pair is not None:
-            title, content = "Compare", comparison(*pair)
+            title, content = "Compare", comparison(*pair, self._failures_of(pair))
         elif run is not None:
             title, content = "Run", about(run)
         else:
@@ -181,6 +188,20 @@ class HistoryScreen(Sorted):
         box = self.query_one(TextBox)
         box.border_title = title
         box.write(content)
+
+    def _failures_of(self, pair: tuple[PastRun, PastRun]) -> FailureChanges | None:
+        """Return which failures are new or gone; None: they are being read, or cannot be."""
+        before, self._compared = self._compared, [(run.key, _mark(run)) for run in pair]
+        if before != self._compared:
+            if [key for key, _ in before] != [run.key for run in pair]:
+                self._failures = None
+            self._read_failures(pair)
+        return self._failures
+
+    @work(exclusive=True, group="failures", exit_on_error=False)
+    async def _read_failures(self, pair: tuple[PastRun, PastRun]) -> None:
+        self._failures = await asyncio.to_thread(read_changes, *pair)
+        self._tell()
 
     # --- actions --------------------------------------------------------------------------------
 

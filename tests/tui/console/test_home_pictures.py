@@ -17,12 +17,22 @@ from geobatch_tui.orchestration.plan.plan_report import ItemReason, PlanReport
 from geobatch_tui.tui.console.app import HomeApp
 from geobatch_tui.tui.jobs.draft import Draft
 from geobatch_tui.tui.run.past_runs import PastRun
+from geobatch_tui.tui.run.run_failures import Failure, FailureChanges
 from geobatch_tui.tui.screens.job_form import ConfigScreen
 
 KNOWN = "8.2.8"
 
 pytestmark = pytest.mark.skipif(
     textual.__version__ != KNOWN, reason=f"pictures were made with textual {KNOWN}"
+)
+
+CHANGES = FailureChanges(
+    (Failure("S2B_32TPS_[b].tif@18,4", -1, "MemoryBudgetError", "worker took more than 1.0 GiB"),),
+    (
+        Failure("S2A_31TGJ.tif@2,7", -1, "CorruptSourceError", "TIFFFillTile: read error"),
+        Failure("S2A_31TGJ.tif@2,8", -1, "CorruptSourceError", "TIFFFillTile: read error"),
+    ),
+    12,
 )
 
 
@@ -78,6 +88,7 @@ def home(monkeypatch, tmp_path, utc):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setattr("geobatch_tui.tui.screens.history.known", list)
     monkeypatch.setattr("geobatch_tui.tui.screens.history.gather", lambda *_: runs)
+    monkeypatch.setattr("geobatch_tui.tui.screens.history.read_changes", lambda *_: CHANGES)
 
     def make(mode="history"):
         monkeypatch.setattr(HomeApp, "DEFAULT_MODE", mode)
@@ -87,9 +98,10 @@ def home(monkeypatch, tmp_path, utc):
 
 
 async def show_history(pilot):
-    """Two runs compared."""
+    """Two runs compared, with their failures."""
     await pilot.app.workers.wait_for_complete()
     await pilot.press("down", "down", "space", "down")
+    await pilot.app.workers.wait_for_complete()
     await pilot.pause()
 
 

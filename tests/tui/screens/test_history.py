@@ -25,6 +25,7 @@ from geobatch_tui.tui.history.run_story import comparison
 from geobatch_tui.tui.kit.endings import Start, Watch
 from geobatch_tui.tui.parts.scroll_lines import ListHeading
 from geobatch_tui.tui.run.past_runs import compare, gather, paces
+from geobatch_tui.tui.run.run_failures import Failure, FailureChanges
 from geobatch_tui.tui.screens.job_form import ConfigScreen
 
 
@@ -135,10 +136,58 @@ def test_what_changes_outputs_comes_first(past):
         gather([past(name, "success", resampling=name)])[0] for name in ("cubic", "nearest")
     )
     slow = replace(old, row=replace(old.row, n_done=4), pace=(0.5, 0.5))
-    lines = comparison(slow, replace(new, pace=(1.0, 2.0))).plain.splitlines()
+    lines = comparison(slow, replace(new, pace=(1.0, 2.0)), None).plain.splitlines()
     assert lines[1].split() == ["!", "op.resampling", "cubic", "→", "nearest"]
     assert any(line.startswith("  done") for line in lines[2:])
     assert [line.split() for line in lines[-2:]] == [["before", "▂▂"], ["after", "▄█"]]
+
+
+def test_failures_that_are_new_or_gone_are_listed(past):
+    """The first twenty of each, and how many more; what a file is called is never markup."""
+    new, old = gather([past("twice", "success", "success")])
+    many = tuple(
+        Failure(f"[red]{n}[/].tif@0,0", -1, "CorruptSource", "[b]cut") for n in range(1023)
+    )
+    gone = Failure("b.tif@0,1", -1, "Timeout", waits=True)
+    lines = comparison(old, new, FailureChanges(many, (gone,), 7, is_whole=False)).plain.split("\n")
+    at = lines.index("1,023 failures new, 7 in both runs")
+    assert lines[at + 1] == "+ [red]0[/].tif@0,0  CorruptSource  [b]cut"
+    assert lines[at + 20].startswith("+ [red]19[/]")
+    assert lines[at + 21 : at + 24] == [
+        "  and 1,003 more",
+        "1 failure gone",
+        "- b.tif@0,1  Timeout  not done yet",
+    ]
+    assert lines[-1] == "  the ledgers no longer hold all failures of these runs"
+    elsewhere = replace(new, directory=Path("other"))
+    assert "not done yet" not in comparison(old, elsewhere, FailureChanges((), (gone,), 0)).plain
+    assert "failure" not in comparison(old, new, FailureChanges((), (), 0)).plain
+
+
+async def test_compared_runs_tell_which_failures_are_new(past, script, clock):
+    """Of two runs of a directory; what is named like markup is shown as it is called."""
+    evil = "[b]a[/].tif"
+    script.plan(1, 1, 2, 2, key=evil)
+    script.die(1, chunk=f"{evil}@0,0")
+    clock.t += 60
+    script.end("partial")
+    script.ledger.requeue_dead()
+    clock.t += 60
+    script.ledger.begin_run("run-2", {"job": {}}, {})
+    clock.t += 60
+    script.done(1)
+    script.die(4, "[/]no such band", chunk=f"{evil}@1,1", error="InputError")
+    clock.t += 60
+    script.end("partial")
+    run_index.note(script.state.output_dir)
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await pilot.press("space", "j", "space")
+        await until(lambda: "failure gone" in shown(app))
+        assert "1 failure new" in shown(app)
+        assert "+ [b]a[/].tif@1,1  InputError  [/]no such band" in shown(app)
+        assert "- [b]a[/].tif@0,0  CorruptSourceError  IReadBlock failed" in shown(app)
 
 
 async def test_history_opens_a_run(past):
