@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 from keys_at_once import button
 from textual import events
+from textual.app import App
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
@@ -19,12 +20,14 @@ from textual.worker import Worker, WorkerState
 from geobatch_tui import load_job, run_sync
 from geobatch_tui.testing import OPS
 from geobatch_tui.tui.console import launch, modes
+from geobatch_tui.tui.console.painted_console import PaintedConsole
+from geobatch_tui.tui.console.shell import Shell
 from geobatch_tui.tui.glance.item_progress import ItemProgress
 from geobatch_tui.tui.glance.resource_line import ResourceLine
 from geobatch_tui.tui.glance.throughput import Throughput
 from geobatch_tui.tui.glance.what_now import WhatNow
 from geobatch_tui.tui.history.run_list import RunList
-from geobatch_tui.tui.kit.modal import Options, Palette
+from geobatch_tui.tui.kit.modal import Modal, Options, Palette
 from geobatch_tui.tui.map.canvas import Canvas
 from geobatch_tui.tui.map.chunk_map import ChunkMap
 from geobatch_tui.tui.map.panels import CursorCard, HistogramPanel, Legend, MapHead, Pieces
@@ -36,12 +39,13 @@ from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.help import HelpScreen
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.line_widget import Follower, Lines
-from geobatch_tui.tui.parts.page import TextBox
+from geobatch_tui.tui.parts.page import Filtered, Sorted, TextBox
 from geobatch_tui.tui.parts.scroll_lines import ListHeading, ScrollLines
 from geobatch_tui.tui.replay.event_strip import EventStrip
 from geobatch_tui.tui.replay.replay_screen import ReplayScreen
 from geobatch_tui.tui.run.link import RunLink
 from geobatch_tui.tui.run.model import Delta
+from geobatch_tui.tui.screens.dead import DeadScreen
 from geobatch_tui.tui.units.time_line import TimeLine
 from geobatch_tui.tui.units.unit_table import UnitHeading, UnitTable
 from geobatch_tui.tui.widgets.causes import Causes
@@ -116,13 +120,14 @@ def raising(bug):
 
 class Bug(NamedTuple):
     """A method that raises, in the screen of a mode, or in what is opened there by ``keys`` or by an
-    action of that screen; or in a widget that is shown there."""
+    action of that screen; or in a widget that is shown there; or in what gets a ``message``."""
 
     mode: ConsoleMode
     owner: type
     name: str
     keys: tuple[str, ...] = ()
     action: str = ""
+    message: type | None = None
 
 
 def shown_and_left():
@@ -227,6 +232,91 @@ def pressed():
     yield from _within(lambda name: name.startswith("action_"))
 
 
+#: Messages to methods that ask for them by their class, given the console.
+SENT = {
+    ScrollLines.Moved: lambda _: ScrollLines.Moved(),
+    ScrollLines.Opened: lambda _: ScrollLines.Opened(),
+    ChunkMap.Moved: lambda _: ChunkMap.Moved(),
+    ChunkMap.ChunkSelected: lambda _: ChunkMap.ChunkSelected(0),
+    TimeLine.Sized: lambda _: TimeLine.Sized(),
+    UnitHeading.Clicked: lambda _: UnitHeading.Clicked("item"),
+    ListHeading.Clicked: lambda _: ListHeading.Clicked("job"),
+    EventStrip.Pointed: lambda _: EventStrip.Pointed(0.5),
+    FilterBar.Changed: lambda _: FilterBar.Changed(),
+    FieldList.Edited: lambda _: FieldList.Edited(None),
+    FieldList.Wanted: lambda _: FieldList.Wanted(0),
+    Input.Changed: lambda app: Input.Changed(app.screen.query_one(Input), "x"),
+    Input.Submitted: lambda app: Input.Submitted(app.screen.query_one("#edit", Input), "x"),
+    events.DeliveryComplete: lambda _: events.DeliveryComplete("key", None, None),
+}
+#: Where a class is that is no screen of a mode: a mode, and keys that open it there.
+PLACES = {
+    Filtered: ("dead",),
+    Sorted: ("history",),
+    ReplayScreen: ("units", "t"),
+    Palette: ("run", "colon"),
+    Shell: ("run",),
+}
+
+
+def sent():
+    """Whatever asks for a message by its class, as it gets one."""
+    for owner in ours():
+        mode, *keys = place_of(owner)
+        for name, message in asked_for(owner).items():
+            yield Bug(MODES[mode], owner, name, tuple(keys), message=message)
+
+
+def left():
+    """Whatever has something to do as it is taken down."""
+    for mode, owner, *keys in (
+        ("run", Modal, "question_mark", "escape"),
+        ("run", Palette, "colon", "escape"),
+        ("dead", DeadScreen),
+        ("config", ResultPane),
+        ("run", PaintedConsole),
+    ):
+        yield Bug(MODES[mode], owner, "on_unmount", tuple(keys))
+
+
+MODES = {mode.name: mode for mode in modes.MODES}
+
+
+def ours():
+    """Classes of the console that get messages: apps, screens and widgets."""
+    for mode in modes.MODES:
+        mode.load()
+    for owner in dict.fromkeys((*below(Widget), *below(App))):
+        if owner.__module__.startswith("geobatch_tui."):
+            yield owner
+
+
+def place_of(owner):
+    """Return where a class is: a mode, and keys that open it there; "" where that is not known."""
+    shown = {mode.load(): (mode.name,) for mode in modes.MODES}
+    return (shown | PLACES).get(owner, ("",))
+
+
+def asked_for(owner):
+    """Return the methods of a class that ask for messages by their class, each with one of them."""
+    found = {}
+    for message, entries in vars(owner)["_decorated_handlers"].items():
+        for method, _ in entries:
+            if message in SENT or method.__name__ not in found:
+                found[method.__name__] = message
+    return found
+
+
+def inject(patch, bug):
+    """Put a bug into a class, and where Textual keeps what asks for messages by their class."""
+    bad = raising(bug)
+    patch.setattr(bug.owner, bug.name, bad, raising=False)
+    handlers = vars(bug.owner)["_decorated_handlers"]
+    for message, entries in handlers.items():
+        changed = [(bad if one.__name__ == bug.name else one, which) for one, which in entries]
+        patch.setitem(handlers, message, changed)
+
+
 def _within(is_meant):
     for mode in modes.MODES:
         for owner in WIDGETS.get(mode.name, ()):
@@ -281,7 +371,11 @@ async def driven(app, bug):
         for key in bug.keys:
             await pilot.press(key)
             await pilot.pause()
-        if is_widget(bug.owner) and not bug.keys:
+        if bug.message is not None:
+            target = app if isinstance(app, bug.owner) else app.screen
+            assert isinstance(target, bug.owner)
+            target.post_message(SENT[bug.message](app))
+        elif is_widget(bug.owner) and not bug.keys:
             meet(app, bug)
         elif bug.action:
             app.screen.check_action = lambda *_: True  # also what this run has not
@@ -304,9 +398,11 @@ def tried(job, tmp_path, monkeypatch):
 
         def run_app(make, log):
             app = make()
-            with pytest.raises(InjectedError):
+            with pytest.raises(InjectedError) as raised:
                 asyncio.run(driven(app, bug))
-            return launch.Shown(app.leaving, failure=launch._described(app.failure, log))
+            # As the app is taken down, what raises passes its own handler.
+            error = app.failure or raised.value
+            return launch.Shown(app.leaving, failure=launch._described(error, log))
 
         def show(link):
             nonlocal bug
@@ -316,7 +412,7 @@ def tried(job, tmp_path, monkeypatch):
                 link.send("pause")
             bug = bugs[len(failures)]
             with monkeypatch.context() as patch:
-                patch.setattr(bug.owner, bug.name, raising(bug), raising=False)
+                inject(patch, bug)
                 shown = launch_show(link)
             failures.append(shown.failure)
             return shown
@@ -357,6 +453,19 @@ def test_all_widgets_are_tried():
     assert {owner for owner in below(Widget) if is_widget(owner) and has_methods(owner)} <= known
 
 
+def test_all_methods_that_ask_for_messages_are_tried():
+    """By their class; and all that do something as they are taken down."""
+    unknown = [
+        f"{owner.__name__}.{name}: where it is shown, or how a {message.__qualname__} is made"
+        for owner in ours()
+        for name, message in asked_for(owner).items()
+        if place_of(owner)[0] not in MODES or message not in SENT
+    ]
+    assert unknown == []
+    ending = {owner for owner in ours() if "on_unmount" in vars(owner)}
+    assert ending == {bug.owner for bug in left()}
+
+
 def below(owner):
     for one in owner.__subclasses__():
         yield one
@@ -370,10 +479,11 @@ def has_methods(owner):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "bugs",
-    [followed, opened, answered, acting, drawn, touched, pressed],
+    [followed, opened, answered, acting, drawn, touched, pressed, sent, left],
     ids=lambda bugs: bugs.__name__,
 )
 def test_no_handler_takes_the_run_with_it(tried, bugs):
     """Nor does a raise as a screen is told what is new, as another one is put on it, as any of its
-    keys is pressed; nor in a dialog or a widget of it."""
+    keys is pressed; nor in a dialog or a widget of it, nor as any of them gets a message or is
+    taken down."""
     tried([*bugs()])
