@@ -84,26 +84,13 @@ class Square:
 
     def write(self, directory: Path) -> None:
         """Make the files."""
-        first = directory / "first.tif"
-        profile = {
-            "driver": "GTiff", "width": SIDE, "height": SIDE, "count": 1, "dtype": "uint8",
-            "crs": "EPSG:4326", "transform": from_origin(0, 0, PIXEL, PIXEL), "nodata": 0,
-        }  # fmt: skip
-        with rasterio.open(first, "w", **profile) as dst:
-            dst.write(np.frombuffer(self.pixels(0), "u1").reshape(1, SIDE, SIDE))
-        made = bytearray(first.read_bytes())
-        first.unlink()
-        (at,) = struct.unpack_from("<I", made, made.index(_TIE) + len(_TIE))
-        start = made.index(self.pixels(0))
+        frame = Frame.made(self)
         for number in range(self.count):
             row, column = divmod(number, self.columns)
-            place = (column * SIDE * PIXEL, -row * SIDE * PIXEL, 0.0)
-            struct.pack_into("<3d", made, at + 24, *place)
-            made[start : start + SIDE * SIDE] = self.pixels(number)
             folder = directory / f"{row:04}"
             if not column:
                 folder.mkdir()
-            (folder / f"{number:07}.tif").write_bytes(made)
+            (folder / f"{number:07}.tif").write_bytes(frame.file(number))
 
     def differing(self, mosaic: Path) -> int:
         """Pixels that differ from those of the files."""
@@ -116,6 +103,41 @@ class Square:
                 got = src.read(1, window=Window(0, row * SIDE, src.width, SIDE))
                 wrong += int(np.count_nonzero(got != np.where(there, pixels, 0)))
         return wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A GeoTIFF whose tie point and pixels are replaced to make that of any number; ``tie`` and
+    ``start`` are where they lie in it."""
+
+    square: Square
+    content: bytes
+    tie: int
+    start: int
+
+    @classmethod
+    def made(cls, square: Square) -> Frame:
+        """Have GDAL write the first file of a square."""
+        profile = {
+            "driver": "GTiff", "width": SIDE, "height": SIDE, "count": 1, "dtype": "uint8",
+            "crs": "EPSG:4326", "transform": from_origin(0, 0, PIXEL, PIXEL), "nodata": 0,
+        }  # fmt: skip
+        pixels = square.pixels(0)
+        with rasterio.MemoryFile() as memory:
+            with memory.open(**profile) as dst:
+                dst.write(np.frombuffer(pixels, "u1").reshape(1, SIDE, SIDE))
+            content = bytes(memory.getbuffer())
+        (at,) = struct.unpack_from("<I", content, content.index(_TIE) + len(_TIE))
+        return cls(square, content, at + 24, content.index(pixels))
+
+    def file(self, number: int) -> bytes:
+        """Return the file of a number."""
+        made = bytearray(self.content)
+        row, column = divmod(number, self.square.columns)
+        place = (column * SIDE * PIXEL, -row * SIDE * PIXEL, 0.0)
+        struct.pack_into("<3d", made, self.tie, *place)
+        made[self.start : self.start + SIDE * SIDE] = self.square.pixels(number)
+        return bytes(made)
 
 
 def _pattern() -> np.ndarray:

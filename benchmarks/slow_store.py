@@ -151,7 +151,8 @@ class _Connection(asyncio.Protocol):
         self._next()
 
 
-async def _serve(store: SlowStore) -> None:
+async def serve(store: SlowStore) -> None:
+    """Serve a store on loopback, and tell its root, until stdin ends."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Connection(store), "127.0.0.1", 0, backlog=512)
     port = server.sockets[0].getsockname()[1]
@@ -169,4 +170,4 @@ async def _serve(store: SlowStore) -> None:
 
 if __name__ == "__main__":
     place, latency, rate = sys.argv[1:]
-    asyncio.run(_serve(SlowStore.of(Path(place), float(latency), float(rate))))
+    asyncio.run(serve(SlowStore.of(Path(place), float(latency), float(rate))))

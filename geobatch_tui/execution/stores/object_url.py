@@ -127,6 +127,7 @@ def split(text: str) -> tuple[str, str, str]:
     return scheme, host.lower() if scheme not in BUCKETS else host, path
 
 
+@lru_cache(maxsize=256)  # asked several times for each of very many objects of one host
 def is_link_local(host: str) -> bool:
     """Whether a host is an address of the machine's own link, as those of a cloud's credentials."""
     try:
