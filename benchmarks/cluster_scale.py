@@ -6,8 +6,8 @@ Usage: ``uv run python benchmarks/cluster_scale.py [--nodes 1000] [--processes 1
 The whole engine runs, with its ledger and log, and its pool for clusters; of Dask only the client
 is played: it takes leases as they are pickled, and answers as nodes do, in batches, after the time
 that the chunks would take. Printed are the chunks decided and committed a second, the CPU of the
-engine without that of the play, its memory at half and at the end, the seconds to the first chunk,
-and by how much the loop was late.
+engine without that of the play, its memory at half and at the end, the size of the ledger, the
+seconds to the first chunk, and by how much the loop was late.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import os
 import resource
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -121,7 +122,8 @@ class Played:
         began = time.thread_time()
         _, number, _, _, idents, frame = arguments
         lease = Lease()
-        answers = [("answer", number, ident, body) for ident, body in answered(idents, frame)]
+        done = answered(idents, frame, self._seconds)
+        answers = [("answer", number, ident, body) for ident, body in done]
         loop = asyncio.get_running_loop()
         start = max(self._free.get(number, 0.0), loop.time())
         end = self._free[number] = start + self._seconds * len(idents)
@@ -146,8 +148,8 @@ def packed(message: object) -> bytes:
     return wire.pack(0, message)[wire.HEADER.size :]
 
 
-def answered(idents: Sequence[int], frame: bytes) -> list[tuple[int, bytes]]:
-    """Do tasks in no time; return what a node would send."""
+def answered(idents: Sequence[int], frame: bytes, seconds: float) -> list[tuple[int, bytes]]:
+    """Do tasks in no time; return what a node would send that takes so many seconds for each."""
     from geobatch_tui.execution.protocol import wire
     from geobatch_tui.execution.runtime.meter import ThreadMeter
     from geobatch_tui.execution.runtime.recorder import Recorder
@@ -158,7 +160,10 @@ def answered(idents: Sequence[int], frame: bytes) -> list[tuple[int, bytes]]:
     if not _WORKER:  # one for all: a meter holds files open
         _WORKER.append((Recorder(), ThreadMeter()))
     outcomes = (run_task(task, *_WORKER[0], None) for task in tasks)
-    return [(ident, packed(outcome)) for ident, outcome in zip(idents, outcomes, strict=True)]
+    return [
+        (ident, packed(replace(outcome, seconds=seconds)))
+        for ident, outcome in zip(idents, outcomes, strict=True)
+    ]
 
 
 async def lag(found: list[float]) -> None:
@@ -221,8 +226,14 @@ async def run(given: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "us/chunk": round(1e6 * (cpu - played.cpu) / given.chunks),
         "RSS half MB": round(half.rss / MB),
         "RSS end MB": round(rss() / MB),
+        "ledger MB": round(size_of(scratch / "out" / ".geobatch" / "ledger.db") / MB),
         "late p95 ms": round(1000 * late[int(0.95 * (len(late) - 1))]),
     }
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file."""
+    return path.stat().st_size
 
 
 def rss() -> int:

@@ -7,6 +7,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from geobatch_tui.execution.protocol.messages import Json
 
 
@@ -248,10 +250,18 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """An event for those who tail the ledger: pause, pressure, worker deaths."""
+    """An event for those who tail the ledger: pause, pressure, worker deaths.
+
+    Attributes:
+        kind: of the event.
+        data: what the newest note of this kind says.
+        passing: names of ``data`` that are of no use later, and are left out of the event: a night
+            has tens of thousands of these, and a large cluster tells megabytes of its workers.
+    """
 
     kind: str
     data: Json
+    passing: Collection[str] = ()
 
 
 Update = (

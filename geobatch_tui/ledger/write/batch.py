@@ -300,7 +300,8 @@ class Batch:
         self._event("run_ended", None, None, data)
 
     def _noted(self, update: Noted) -> None:
-        self._event(update.kind, None, None, update.data)
+        lasting = {name: value for name, value in update.data.items() if name not in update.passing}
+        self._event(update.kind, None, None, lasting)
         self._notes[update.kind] = (self._epoch, self._now, json_text(update.data))
 
     def _event(

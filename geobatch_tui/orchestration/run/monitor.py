@@ -32,6 +32,9 @@ STILL_PERIOD = 5.0
 """Seconds between two notes of a run in which nothing moves: each is a write to disk, and wakes
 all readers."""
 
+PASSING = frozenset({"working", "workers", "nodes", "hosts"})
+"""What a note says of this moment alone: rates and totals are looked up later, these are not."""
+
 _AGEING = frozenset(
     {
         *("chunks_per_s", "units_per_s", "bytes_in_per_s", "bytes_out_per_s", "rss_bytes"),
@@ -92,7 +95,7 @@ class Monitor:
             snapshot = self.snapshot()
             facts = self._facts(snapshot)
             if notes.due(facts, time.monotonic()):
-                self._session.put(lu.Noted("progress", facts))
+                self._session.put(lu.Noted("progress", facts, PASSING))
             self.notifier.look(snapshot)
             self._session.log.flush()
 
@@ -102,7 +105,7 @@ class Monitor:
         worked = self.outlook.worked(time.monotonic())
         facts = {**self._rates.at(worked).named(), "totals": list(self._rates.totals)}
         facts |= {"worked_s": round(worked, 3), "hosts": self._hosts()}
-        self._session.put(lu.Noted("progress", facts))
+        self._session.put(lu.Noted("progress", facts, PASSING))
 
     def begin(self) -> None:
         """Work begins: all that came before is no part of any rate."""

@@ -595,6 +595,15 @@ def test_the_ring_of_events_is_capped(state):
         assert reader.last_event("n") is None
 
 
+def test_what_passes_is_in_the_newest_note_alone(ledger, reader):
+    """An event keeps what is looked up later; what a thousand nodes do at a moment is not."""
+    for n in range(3):
+        ledger.apply([Noted("progress", {"n": n, "nodes": ["many"] * 9}, {"nodes"})])
+    assert reader.last_event("progress") == {"n": 2, "nodes": ["many"] * 9}
+    told = [event.data for event in reader.events() if event.kind == "progress"]
+    assert told == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
 def test_data_version_tells_that_something_changed(ledger, reader, item):
     """An onlooker polls one number, and reads only when it differs."""
     before = reader.data_version()
