@@ -60,7 +60,7 @@ KEYS = (
 )
 TICKS = ("1", "2", "3", "4", "7")
 _ENDLESS = "read_on"
-_MOVE = re.compile(r"\x1b\[[0-9;]*[HG]")
+_MOVE = re.compile(r"\x1b\[[0-9;]*[A-DGH]|\r\n|[\r\b]")
 _PAINT = re.compile(r"\x1b\[[0-9;]*m")
 
 

@@ -12,9 +12,10 @@ from rich.cells import cell_len
 
 _TOKEN: Final = re.compile(
     r"\x1b\[(?P<args>[0-9;:?<>=]*)(?P<inter>[ $]*)(?P<final>[@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
-    r"|\x1b.|(?P<newline>[\r\n])|(?P<text>[^\x1b\r\n]+)"
+    r"|\x1b.|(?P<newline>[\r\n\b])|(?P<text>[^\x1b\r\n\b]+)"
 )
 _UNFINISHED: Final = re.compile(r"\x1b(?:\[[0-9;:?<>= $]*|\][^\x07\x1b]*)?\Z")
+MOVES: Final = {"A": (0, -1), "B": (0, 1), "C": (1, 0), "D": (-1, 0)}
 ENDED: Final = {22: {1, 2}, 23: {3}, 24: {4}, 27: {7}}
 PLAIN: Final = (frozenset(), (), ())
 BLANK: Final = (" ", PLAIN)
@@ -50,6 +51,8 @@ class CellScreen:
         for token in _TOKEN.finditer(text, 0, end):
             if token["final"]:
                 self._obey(token["args"], token["inter"] + token["final"])
+            elif token["newline"] == "\b":
+                self._obey("", "D")
             elif token["newline"]:
                 self.x, self.y = 0, min(self.y + (token[0] == "\n"), self.rows - 1)
             elif token["text"]:
@@ -61,6 +64,12 @@ class CellScreen:
             self.y, self.x = int(row or 1) - 1, int(column or 1) - 1
         elif command == "G":
             self.x = int(args or 1) - 1
+        elif command in MOVES:
+            right, down = MOVES[command]
+            # Behind the last column a terminal's cursor is on that one, or on none.
+            assert self.x < self.columns, "a move from a place that terminals disagree on"
+            self.x += right * int(args or 1)
+            self.y += down * int(args or 1)
         elif command == "b" and self.repeats:
             self._write(self.cells[self.y][self.x - 1][0] * int(args or 1))
         elif command == "m":

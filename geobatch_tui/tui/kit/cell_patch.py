@@ -10,24 +10,32 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.cells import cell_len
 from rich.color import ColorSystem
+from textual.geometry import Region
 from textual.strip import Strip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.style import Style
 
 _GAP: Final = 4
 """Cells in the colours before them that are sent again sooner than they are skipped."""
 
-_SERIES: Final = re.compile(r"([ -~\u2500-\u259f\u2800-\u28ff])\1{3,}")
-"""Glyphs of one cell, frames, blocks and braille among them."""
-_SHORTEST_SERIES: Final = 4
+NOWHERE: Final = Region()
+
+_LOST: Final = -1  #: a column or a row that is not known
+_BAND: Final = 4
+"""Rows that are sent together: their pieces in the order that takes the fewest bytes."""
+
+_SERIES: Final = re.compile(r"([ -~\u2500-\u259f\u2717\u2800-\u28ff])\1{2,}")
+"""Glyphs of one cell, frames, blocks, crosses and braille among them."""
 
 _ANY: Final = "*"
 _UNSEEN: Final = frozenset({"", "1", "2", "3"})  #: bold, dim and italic: a blank looks the same
 _ENDS: Final = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27"}
 """What ends an attribute on all terminals; the others end with all."""
+_TWINS: Final = {"241": "59", "245": "102", "249": "145", "253": "188"}
+"""Greys of 256 colours that nobody tells from others: one colour need not be changed."""
 
 
 class Look(NamedTuple):
@@ -44,6 +52,7 @@ type Cell = tuple[str, Look]
 """A glyph and its look; the second cell of a wide glyph has no glyph."""
 
 _PLAIN: Final = Look()
+_UNKNOWN: Final[Cell] = ("\0", _PLAIN)  #: a cell of which nothing is known: no other one is like it
 
 
 @lru_cache(maxsize=8192)
@@ -55,10 +64,17 @@ def _look(style: Style, system: ColorSystem) -> Look:
     )
     return Look(
         Strip.render_ansi(style.without_color, system),
-        ";".join(ink),
-        ";".join(ground),
+        _color(ink),
+        _color(ground),
         style.link or "",
     )
+
+
+def _color(codes: Sequence[str]) -> str:
+    """Return the parameters of a colour."""
+    if "5" in codes[1:2]:  # one of 256
+        codes = (*codes[:-1], _TWINS.get(codes[-1], codes[-1]))
+    return ";".join(codes)
 
 
 @lru_cache(maxsize=8192)
@@ -73,18 +89,22 @@ class TerminalPicture:
     """What a terminal shows, by what it was sent."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[Strip, list[Cell]] | None] = []
+        #: Rows as they were sent; without a strip, if only parts of one were.
+        self._rows: list[tuple[Strip | None, list[Cell]]] = []
         self._width = 0
+        self._system = ColorSystem.TRUECOLOR
 
     def forget(self) -> None:
         """Take it that nothing is known of what the terminal shows."""
         self._rows = []
 
-    def shows(self, strips: Sequence[Strip], rows: range) -> bool:
-        """Whether the terminal was sent these rows of a picture as they are."""
+    def shows(self, strips: Sequence[Strip], part: Region) -> bool:
+        """Whether the terminal was sent this part of a picture as it is."""
         return len(self._rows) == len(strips) and all(
-            (known := self._rows[y]) is not None and known[0] == strips[y]
-            for y in range(len(strips))[rows.start : rows.stop]
+            self._rows[y][0] == strips[y]
+            or self._rows[y][1][part.x : part.right]
+            == _cells(strips[y], self._system)[part.x : part.right]
+            for y in range(len(strips))[part.y : part.bottom]
         )
 
     def patch(
@@ -92,7 +112,7 @@ class TerminalPicture:
         strips: Sequence[Strip],
         system: ColorSystem | None,
         room: int,
-        first: range = range(0),
+        first: Region = NOWHERE,
         *,
         repeats: bool = False,
     ) -> tuple[str, bool]:
@@ -103,91 +123,199 @@ class TerminalPicture:
             system: the colours that the terminal has; None: as Textual, all.
             room: how many bytes there may be; rows that do not begin within them are left for the
                 next time.
-            first: rows that come before the others, which follow from above.
+            first: a part that comes before all else, which follows from above.
             repeats: whether the terminal knows the sequence that repeats a glyph.
         """
         width = strips[0].cell_length if strips else 0
+        self._system = system or ColorSystem.TRUECOLOR
         if len(self._rows) != len(strips) or self._width != width:
-            self._rows = [None] * len(strips)
+            self._rows = [(None, [_UNKNOWN] * width) for _ in strips]
             self._width = width
-        pen = _Pen(repeats=repeats)
-        ahead = range(len(strips))[first.start : first.stop]
-        for y in (*ahead, *(row for row in range(len(strips)) if row not in ahead)):
-            strip = strips[y]
-            before = self._rows[y]
-            if before is not None and before[0] == strip:
-                continue
-            if pen.size >= room:
+        pen = _Pen(width, repeats=repeats)
+        for rows, columns in _bands(first, len(strips), width):
+            changed = [y for y in rows if self._rows[y][0] != strips[y]]
+            if changed and pen.size >= room:
                 return pen.text(), False
-            cells = _cells(strip, system or ColorSystem.TRUECOLOR)
-            for begin, end in _changes(before[1] if before is not None else None, cells):
-                pen.write(begin, y, cells[begin:end])
-            self._rows[y] = strip, cells
+            regular: list[_Piece] = []
+            for y in changed:
+                pieces, is_regular = self._changed(strips[y], y, columns)
+                if is_regular:
+                    regular += pieces
+                else:
+                    pen.write_along(pieces)
+            pen.write(regular)
         return pen.text(), True
+
+    def _changed(self, strip: Strip, y: int, columns: range) -> tuple[list[_Piece], bool]:
+        """Take a row as sent from column to column; return what changes it, and whether all of its
+        glyphs have one cell. One of other glyphs, on which terminals disagree, is sent as a
+        whole."""
+        before, cells = self._rows[y][1], _cells(strip, self._system)
+        if len(before) != len(cells) or not (_is_regular(before) and _is_regular(cells)):
+            self._rows[y] = strip, cells
+            return ([] if before == cells else _pieces(0, y, cells)), False
+        if len(columns) == len(cells):
+            self._rows[y] = strip, cells
+        else:
+            part = slice(columns.start, columns.stop)
+            self._rows[y] = None, [*before[: part.start], *cells[part], *before[part.stop :]]
+        found: list[_Piece] = []
+        for begin, end in _changes(before, cells, columns):
+            found += _pieces(begin, y, cells[begin:end])
+        return found, True
+
+
+class _Piece(NamedTuple):
+    """Cells of a row that look alike: where, their glyphs, and how many they are."""
+
+    x: int
+    y: int
+    text: str
+    look: Look
+    width: int
+
+
+def _bands(first: Region, rows: int, width: int) -> Iterator[tuple[range, range]]:
+    """Yield some rows at a time, with the columns of them that are sent: those of a part, then
+    all."""
+    for part in (first, Region(0, 0, width, rows)):
+        inside = part.intersection(Region(0, 0, width, rows))
+        if inside.area:
+            lines = range(inside.y, inside.bottom)
+            for start in range(0, len(lines), _BAND):
+                yield lines[start : start + _BAND], range(inside.x, inside.right)
+
+
+def _pieces(x: int, y: int, cells: Sequence[Cell]) -> list[_Piece]:
+    """Split cells of a row where they look otherwise; blanks go with what is beside them."""
+    found: list[_Piece] = []
+    for look, run in groupby(cells, key=itemgetter(1)):
+        glyphs = [glyph for glyph, _ in run]
+        text, width = "".join(glyphs), len(glyphs)
+        last = found[-1] if found else None
+        if last is not None and _has_look_of(look, last.look):
+            found[-1] = last._replace(text=last.text + text, width=last.width + width)
+        elif last is not None and _has_look_of(last.look, look):
+            found[-1] = _Piece(last.x, y, last.text + text, look, last.width + width)
+        else:
+            found.append(_Piece(x, y, text, look, width))
+        x += width
+    return found
+
+
+def _has_look_of(look: Look, other: Look) -> bool:
+    """Whether a cell may be painted with the look of another one."""
+    return look == other or (look.ink is _ANY and _with_ink(look, other) == other)
+
+
+def _with_ink(look: Look, before: Look) -> Look:
+    """Return a look with a definite ink: of a blank, the one that needs no change."""
+    if look.ink is not _ANY:
+        return look
+    unseen = _UNSEEN.issuperset(before.attributes.split(";"))
+    return Look(before.attributes if unseen else "", before.ink, look.ground)
 
 
 class _Pen:
-    """Writes cells: colours only where they change, and as few bytes as the terminal understands.
+    """Writes pieces: colours only where they change, and as few bytes as the terminal understands.
 
     Args:
+        width: columns of the terminal. Behind the last one the cursor is on that or on none.
         repeats: whether the terminal knows the sequence that repeats a glyph.
     """
 
-    def __init__(self, *, repeats: bool) -> None:
+    def __init__(self, width: int, *, repeats: bool) -> None:
         self.size = 0
+        self._width = width
         self._repeats = repeats
         self._parts: list[str] = []
         self._look = _PLAIN
-        self._row = -1
+        self._x = self._y = _LOST
 
-    def write(self, x: int, y: int, cells: Sequence[Cell]) -> None:
-        """Write cells of a row from a column on."""
-        if y == self._row:
-            self._add(f"\x1b[{x + 1}G")
-        else:
-            self._add(f"\x1b[{y + 1};{x + 1}H" if x else f"\x1b[{y + 1}H")
-        self._row = y
-        for look, run in groupby(cells, key=itemgetter(1)):
-            self._change(look)
-            self._add(self._text([glyph for glyph, _ in run]))
+    def write(self, pieces: list[_Piece]) -> None:
+        """Write pieces, always the next one that takes the fewest bytes to get to and to paint."""
+        while pieces:
+            look, x, y = self._look, self._x, self._y
+            costs = [
+                len(_move(x, y, each.x, each.y)) + len(_change(look, each.look)) for each in pieces
+            ]
+            self._write(pieces.pop(costs.index(min(costs))))
+
+    def write_along(self, pieces: list[_Piece]) -> None:
+        """Write pieces of a row one behind the other, wherever the terminal puts them."""
+        self._x = self._y = _LOST
+        for piece in pieces:
+            self._write(piece, moves=piece is pieces[0])
+        self._x = self._y = _LOST
 
     def text(self) -> str:
         """Return all that was written; the terminal's colours are its own behind it."""
-        if self._look != _PLAIN:
-            self._change(_PLAIN)
+        self._add(_change(self._look, _PLAIN))
         return "".join(self._parts)
 
-    def _text(self, glyphs: list[str]) -> str:
-        """Return glyphs, each series of one as that and a number where this is shorter."""
-        text = "".join(glyphs)
-        if not self._repeats or len(text) < _SHORTEST_SERIES:
-            return text
-        return _SERIES.sub(_numbered, text)
+    def _write(self, piece: _Piece, *, moves: bool = True) -> None:
+        if moves:
+            self._add(_move(self._x, self._y, piece.x, piece.y))
+        self._add(_change(self._look, piece.look))
+        self._look = _with_ink(piece.look, self._look)
+        self._add(_series(piece.text) if self._repeats else piece.text)
+        end = piece.x + piece.width
+        self._x, self._y = end if end < self._width else _LOST, piece.y
 
     def _add(self, text: str) -> None:
         self._parts.append(text)
         self.size += len(text) if text.isascii() else len(text.encode())
 
-    def _change(self, look: Look) -> None:
-        before = self._look
-        if look.ink is _ANY:
-            unseen = _UNSEEN.issuperset(before.attributes.split(";"))
-            look = Look(before.attributes if unseen else "", before.ink, look.ground)
-        if look == before:
-            return
-        self._look = look
-        if look.link != before.link:
-            self._add(f"\x1b]8;;{look.link}\x1b\\")
-        if look[:3] == before[:3]:
-            return
-        if not any(look[:3]):
-            self._add("\x1b[0m")
-            return
-        anew = ["0", look.attributes, *_colours(look, _PLAIN)]
-        ended = _attributes(look, before)
-        codes = anew if ended is None else [*ended, *_colours(look, before)]
-        shorter = min((";".join(filter(None, way)) for way in (codes, anew)), key=len)
-        self._add(f"\x1b[{shorter}m")
+
+@lru_cache(maxsize=8192)
+def _series(text: str) -> str:
+    """Return a text, each series of a glyph as that and a number where this is shorter."""
+    return _SERIES.sub(_numbered, text)
+
+
+@lru_cache(maxsize=16384)
+def _move(x: int, y: int, to_x: int, to_y: int) -> str:
+    """Return what moves the cursor to a cell, from another one or from one that is not known."""
+    ways = [f"\x1b[{to_y + 1};{to_x + 1}H" if to_x else f"\x1b[{to_y + 1}H"]
+    if y == to_y:
+        ways.append(_along(x, to_x))
+    elif y != _LOST:
+        if to_y == y + 1:
+            ways.append(f"\r\n{_along(0, to_x)}")
+        if x != _LOST:
+            ways.append(_step(to_y - y, "B", "A") + _along(x, to_x))
+    return min(ways, key=len)
+
+
+def _along(x: int, to_x: int) -> str:
+    """Return what moves the cursor within its row."""
+    if x == to_x:
+        return ""
+    ways = [f"\x1b[{to_x + 1}G" if to_x else "\r"]
+    if x != _LOST:
+        ways += [_step(to_x - x, "C", "D"), "\b" * (x - to_x) or ways[0]]
+    return min(ways, key=len)
+
+
+def _step(by: int, ahead: str, back: str) -> str:
+    """Return what moves the cursor by so many cells or rows."""
+    return f"\x1b[{abs(by) if abs(by) > 1 else ''}{ahead if by > 0 else back}"
+
+
+@lru_cache(maxsize=16384)
+def _change(before: Look, look: Look) -> str:
+    """Return what changes a look into another one."""
+    look = _with_ink(look, before)
+    link = f"\x1b]8;;{look.link}\x1b\\" if look.link != before.link else ""
+    if look[:3] == before[:3]:
+        return link
+    if not any(look[:3]):
+        return f"{link}\x1b[0m"
+    anew = ["0", look.attributes, *_colours(look, _PLAIN)]
+    ended = _attributes(look, before)
+    codes = anew if ended is None else [*ended, *_colours(look, before)]
+    shorter = min((";".join(filter(None, way)) for way in (codes, anew)), key=len)
+    return f"{link}\x1b[{shorter}m"
 
 
 def _numbered(series: re.Match[str]) -> str:
@@ -248,18 +376,13 @@ def _join(cells: list[Cell], mark: str) -> None:
     cells[at] = cells[at][0] + mark, cells[at][1]
 
 
-def _changes(before: Sequence[Cell] | None, cells: Sequence[Cell]) -> list[tuple[int, int]]:
-    """Return from where to where cells differ; a row with glyphs of other widths than one, which
-    terminals disagree on, as a whole."""
-    if before is None or len(before) != len(cells):
-        return [(0, len(cells))] if cells else []
-    if before == cells:
-        return []
-    if not (_is_regular(before) and _is_regular(cells)):
-        return [(0, len(cells))]
+def _changes(
+    before: Sequence[Cell], cells: Sequence[Cell], columns: range
+) -> list[tuple[int, int]]:
+    """Return from where to where cells of two rows differ within some columns."""
     found: list[tuple[int, int]] = []
-    for x, (old, new) in enumerate(zip(before, cells, strict=True)):
-        if old == new:
+    for x in columns:
+        if before[x] == cells[x]:
             continue
         if found and x - found[-1][1] <= _GAP and _is_of_one_look(cells[found[-1][1] - 1 : x]):
             found[-1] = found[-1][0], x + 1

@@ -18,6 +18,7 @@ from textual.binding import Binding
 from textual.command import CommandList, CommandPalette
 from textual.containers import Vertical, VerticalScroll
 from textual.events import Key, MouseEvent
+from textual.geometry import Region
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from textual.events import Mount
     from textual.message import Message
     from textual.screen import Screen
+    from textual.widget import Widget
 
 
 class Modal[Result](ModalScreen[Result]):
@@ -48,7 +50,7 @@ class Modal[Result](ModalScreen[Result]):
     @property
     def is_laid_out(self) -> bool:
         """Whether a picture has its box."""
-        return self.is_mounted and bool(box_rows(self))
+        return self.is_mounted and box_of(self).area > 0
 
     def note_seen(self, at: float | None = None) -> None:
         """Note that the terminal shows it, box and all, since ``at``; None: now."""
@@ -168,15 +170,16 @@ def forget_layouts() -> None:
     StylesCache.get_inner_outer.cache_clear()
 
 
-def box_rows(screen: Screen[Any]) -> range:
-    """Return the rows that the box of a dialog has, or where it has none of its own what has its
-    keys; none of another screen."""
+def box_of(screen: Screen[Any]) -> Region:
+    """Return where the box of a dialog is, or where it has none of its own what has its keys;
+    nowhere, of another screen."""
     if not isinstance(screen, ModalScreen):
-        return range(0)
-    for box in (*screen.query_children(Vertical), screen.focused):
+        return Region()
+    boxes: list[Widget | None] = [*screen.query_children(Vertical), screen.focused]
+    for box in boxes:
         if box is not None and box.region.area:
-            return range(box.region.y, box.region.bottom)
-    return range(0)
+            return box.region
+    return Region()
 
 
 def is_laid_out(options: OptionList) -> bool:

@@ -16,13 +16,14 @@ from rich.control import Control
 from textual._context import visible_screen_stack
 from textual._time import get_time
 
-from geobatch_tui.tui.kit.cell_patch import TerminalPicture
-from geobatch_tui.tui.kit.modal import Modal, box_rows
+from geobatch_tui.tui.kit.cell_patch import NOWHERE, TerminalPicture
+from geobatch_tui.tui.kit.modal import Modal, box_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual.app import App
+    from textual.geometry import Region
     from textual.screen import Screen
     from textual.timer import Timer
 
@@ -134,12 +135,14 @@ class Painter:
         system = COLOR_SYSTEMS.get(app.console.color_system or "")
         if system is ColorSystem.TRUECOLOR and self._driver.load.is_slow:
             system = ColorSystem.EIGHT_BIT
-        # What was asked for lies in a dialog; around it everything only gets darker.
-        box = box_rows(app.screen)
+        # What was asked for lies in a dialog, around which everything only gets darker, or in the
+        # panel that has the keys.
+        box = box_of(app.screen)
+        first = box if box.area else _panel_of(app.screen)
         text, whole = self._picture.patch(
-            strips, system, room, box, repeats=self._driver.load.repeats
+            strips, system, room, first, repeats=self._driver.load.repeats
         )
-        self._has_box = bool(box) and self._picture.shows(strips, box)
+        self._has_box = bool(box.area) and self._picture.shows(strips, box)
         cursor = app.screen.outer_size.clamp_offset(app.cursor_position)
         if text or cursor != self._cursor:
             self._cursor = cursor
@@ -150,3 +153,8 @@ class Painter:
         if self._timer is not None:
             self._timer.stop()
         self._timer = self._app.set_timer(min(seconds, 1.0), self.paint)
+
+
+def _panel_of(screen: Screen[Any]) -> Region:
+    """Return where the panel is that has the keys; nowhere, if none has them."""
+    return screen.focused.region if screen.focused is not None else NOWHERE

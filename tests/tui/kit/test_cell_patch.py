@@ -6,10 +6,12 @@ import random
 
 import pytest
 from cell_screen import CellScreen
+from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
 from scripted_run import busy_run
+from textual.geometry import Region
 from textual.strip import Strip
 
 from geobatch_tui.tui.kit.cell_patch import TerminalPicture
@@ -42,13 +44,14 @@ WORDS = (
     "──────",
     "─────────────",
 )
+REGULAR = tuple(word for word in WORDS if all(cell_len(glyph) == 1 for glyph in word))
 
 
-def picture(draw):
+def picture(draw, known=WORDS):
     """Rows of words in colours, all of one width."""
     rows = []
     for _ in range(HIGH):
-        words = [Segment(draw.choice(WORDS), draw.choice(STYLES)) for _ in range(7)]
+        words = [Segment(draw.choice(known), draw.choice(STYLES)) for _ in range(7)]
         rows.append(Strip(words).adjust_cell_length(WIDE))
     return rows
 
@@ -67,18 +70,20 @@ def shown(strips):
 
 @pytest.mark.parametrize("repeats", [True, False])
 @pytest.mark.parametrize("room", [1, 60, 1 << 30])
-def test_patches_make_any_picture(room, repeats):
-    """Row by row where there is little room, the picture comes out cell by cell, glyphs of no and
-    of two cells included."""
+@pytest.mark.parametrize("known", [WORDS, REGULAR], ids=["any", "regular"])
+def test_patches_make_any_picture(room, repeats, known):
+    """Part by part where there is little room, and with any part of it first, the picture comes out
+    cell by cell, glyphs of no and of two cells included."""
     draw = random.Random(room)
-    known, screen = TerminalPicture(), CellScreen(WIDE, HIGH, repeats=repeats)
-    strips = picture(draw)
+    shows, screen = TerminalPicture(), CellScreen(WIDE, HIGH, repeats=repeats)
+    strips = picture(draw, known)
     for _ in range(60):
         for y in draw.sample(range(HIGH), draw.choice((0, 1, 2, HIGH))):
-            strips[y] = picture(draw)[y]
+            strips[y] = picture(draw, known)[y]
         whole = False
         while not whole:
-            text, whole = known.patch(strips, ColorSystem.TRUECOLOR, room, repeats=repeats)
+            first = Region(*(draw.randrange(9) for _ in range(4)))
+            text, whole = shows.patch(strips, ColorSystem.TRUECOLOR, room, first, repeats=repeats)
             screen.feed(text)
         assert screen.seen() == shown(strips)
 
@@ -105,9 +110,9 @@ def test_a_glyph_that_comes_again_is_sent_once():
     frame, short = "─" * WIDE, "ab" + " " * 4 + "=" * 5
     strips = [Strip([Segment(frame)]), Strip([Segment(short.ljust(WIDE))])]
     text, _ = TerminalPicture().patch(strips, ColorSystem.TRUECOLOR, 1 << 30, repeats=True)
-    assert text == f"\x1b[1H─\x1b[{WIDE - 1}b\x1b[2Hab    ===== \x1b[{WIDE - 12}b"
+    assert text == f"\x1b[1H─\x1b[{WIDE - 1}b\r\nab    ===== \x1b[{WIDE - 12}b"
     plain, _ = TerminalPicture().patch(strips, ColorSystem.TRUECOLOR, 1 << 30)
-    assert plain == f"\x1b[1H{frame}\x1b[2H{short.ljust(WIDE)}"
+    assert plain == f"\x1b[1H{frame}\r\n{short.ljust(WIDE)}"
 
 
 def test_colours_that_nobody_sees_are_not_sent():
@@ -126,19 +131,46 @@ def test_colours_that_nobody_sees_are_not_sent():
     assert text == f"\x1b[1H{colors}done    \x1b[1mdead \x1b[22mis \x1b[4;38;2;64;64;64m  \x1b[0m"
 
 
-def test_rows_of_a_dialog_come_first():
-    """Where there is room for a part, it is of them; the others follow from above."""
+def test_a_dialog_comes_first():
+    """Where there is room for a part, it is of its cells; all else follows from above."""
     known, screen = TerminalPicture(), CellScreen(WIDE, HIGH)
-    strips = [Strip([Segment(f"row {y}".ljust(WIDE))]) for y in range(HIGH)]
-    came = []
-    for _ in range(HIGH):
-        text, whole = known.patch(strips, ColorSystem.TRUECOLOR, 1, range(2, 4))
-        assert known.shows(strips, range(2, 4)) is (len(came) > 0)
-        came += [y for y in range(HIGH) if f"row {y}" in text]
+    box, outside = Region(4, 2, 9, 2), Region(3, 2, 10, 2)
+    strips = [Strip([Segment(f"{y} row {y}".ljust(WIDE - 1) + str(y))]) for y in range(HIGH)]
+    assert not known.shows(strips, box)
+    text, whole = known.patch(strips, ColorSystem.TRUECOLOR, 1, box)
+    assert text == "\x1b[3;5Hw 2\x1b[4;5Hw 3" or (text.count("w 2"), text.count("w 3")) == (1, 1)
+    assert not whole
+    assert known.shows(strips, box)
+    assert not known.shows(strips, outside)
+    screen.feed(text)
+    assert [line.strip() for line in screen.lines()] == ["", "", "w 2", "w 3", "", ""]
+    text, whole = known.patch(strips, ColorSystem.TRUECOLOR, 1, box)
+    screen.feed(text)
+    assert [line[:5] for line in screen.lines()] == [
+        "0 row",
+        "1 row",
+        "2 row",
+        "3 row",
+        *[" " * 5] * 2,
+    ]
+    while not whole:
+        text, whole = known.patch(strips, ColorSystem.TRUECOLOR, 1, box)
         screen.feed(text)
-    assert came == [2, 3, 0, 1, 4, 5]
-    assert whole or known.patch(strips, ColorSystem.TRUECOLOR, 1, range(2, 4)) == ("", True)
     assert screen.seen() == shown(strips)
+    assert known.shows(strips, Region(0, 0, WIDE, HIGH))
+
+
+def test_colours_are_changed_as_seldom_as_that_pays():
+    """What looks alike is sent together, in four rows at a time; moves are the shortest."""
+    grey, red = Style(color="#808080"), Style(color="red")
+    row = [Segment("│", grey), Segment("dead", red), Segment("│", grey), Segment("x", red)]
+    strips = [Strip([*row, Segment(" " * (WIDE - 7))])] * 5
+    known, screen = TerminalPicture(), CellScreen(WIDE, HIGH - 1)
+    text, _ = known.patch(strips, ColorSystem.TRUECOLOR, 1 << 30, repeats=True)
+    screen.feed(text)
+    assert screen.seen() == shown(strips)[: HIGH - 1]
+    assert text.count("\x1b[38;2;128;128;128m") == 1  # the second band begins with it
+    assert known.patch(strips, ColorSystem.TRUECOLOR, 1 << 30) == ("", True)
 
 
 def test_all_is_sent_where_nothing_is_known():
