@@ -5,7 +5,8 @@ Usage: ``uv run python benchmarks/slow_line.py [--rates 5000,1500] [--size 80x24
 A pty whose reader takes so many bytes a second, as a terminal behind a slow line does, and answers
 what a terminal is asked when it gets there. ``--swallows`` bytes are taken at once, as the buffers
 of sshd and of the network do; with 0 only the pty's own are there. The run does nothing 80 times a
-second. Seconds are taken until the title of what a key asks for is on the screen, or gone from it.
+second. Seconds are taken until the title of what a key asks for is on the screen, or gone from it;
+of another screen, also until the last line of its picture is there.
 """
 
 from __future__ import annotations
@@ -37,14 +38,18 @@ if TYPE_CHECKING:
 STEP = 0.02  #: seconds between two looks
 PATIENCE = 60.0
 KEYS = (
-    (b"?", "Help  Run", True),
-    (b"\x1b", "Help  Run", False),
-    (b"5", "─ Runs", True),
-    (b"1", "─ Runs", False),
-    (b":", "Search", True),
-    (b"\x1b", "Search", False),
+    (b"?", "Help  Run", True, ""),
+    (b"\x1b", "Help  Run", False, ""),
+    (b"5", "─ Runs", True, "^r Resume"),
+    (b"1", "RUNNING", True, "u Units"),
+    (b":", "Search", True, ""),
+    (b"\x1b", "Search", False, ""),
+    (b"7", "─ Chunks", True, "g Items/chunks"),
+    (b"2", "─ Chunks", False, "m Mode"),
+    (b"1", "RUNNING", True, "u Units"),
 )
-"""A key, a text, and whether the key brings it or takes it away: titles, which come first."""
+"""A key, a text, and whether the key brings it or takes it away: titles, which come first. Then a
+text of the last line of another screen, which comes last: with it the picture is whole."""
 
 
 class Line:
@@ -120,12 +125,14 @@ def measured(place: Path, rate: float, swallows: int, size: tuple[int, int]) -> 
         before, begun = line.came, time.monotonic()
         line.run(20)
         sent = (line.came - before) / (time.monotonic() - begun)
-        seconds = []
+        seconds, whole = [], []
         for turn in range(2):
-            for key, text, there in KEYS:
+            for key, text, there, last in KEYS:
                 line.run(1.3 + 0.4 * turn)
                 shown.type(key)
                 seconds.append(line.until_shown(text, there=there))
+                if last:
+                    whole.append(seconds[-1] + line.until_shown(last))
                 missing += seconds[-1] >= PATIENCE
         worst = max(range(len(seconds)), key=seconds.__getitem__)
         took = {
@@ -133,6 +140,8 @@ def measured(place: Path, rate: float, swallows: int, size: tuple[int, int]) -> 
             "worst s": seconds[worst],
             # By its name and turn: a screen is made in the first one.
             "worst key": f"{KEYS[worst % len(KEYS)][0]!r} {worst // len(KEYS) + 1}",
+            "whole s": statistics.median(whole),
+            "worst whole s": max(whole),
         }
         line.run(2)
         shown.type(b"q")

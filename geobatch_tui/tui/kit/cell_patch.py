@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _GAP: Final = 4
 """Cells in the colours before them that are sent again sooner than they are skipped."""
 
-NOWHERE: Final = Region()
-
 _LOST: Final = -1  #: a column or a row that is not known
 _BAND: Final = 4
 """Rows that are sent together: their pieces in the order that takes the fewest bytes."""
@@ -112,7 +110,7 @@ class TerminalPicture:
         strips: Sequence[Strip],
         system: ColorSystem | None,
         room: int,
-        first: Region = NOWHERE,
+        parts: Sequence[Region] = (),
         *,
         repeats: bool = False,
     ) -> tuple[str, bool]:
@@ -123,7 +121,7 @@ class TerminalPicture:
             system: the colours that the terminal has; None: as Textual, all.
             room: how many bytes there may be; rows that do not begin within them are left for the
                 next time.
-            first: a part that comes before all else, which follows from above.
+            parts: what is sent of it, in this order; all, where nothing is named.
             repeats: whether the terminal knows the sequence that repeats a glyph.
         """
         width = strips[0].cell_length if strips else 0
@@ -132,7 +130,10 @@ class TerminalPicture:
             self._rows = [(None, [_UNKNOWN] * width) for _ in strips]
             self._width = width
         pen = _Pen(width, repeats=repeats)
-        for rows, columns in _bands(first, len(strips), width):
+        all_of_it = Region(0, 0, width, len(strips))
+        for rows, columns in _bands(
+            [all_of_it.intersection(part) for part in parts or [all_of_it]]
+        ):
             changed = [y for y in rows if self._rows[y][0] != strips[y]]
             if changed and pen.size >= room:
                 return pen.text(), False
@@ -175,15 +176,12 @@ class _Piece(NamedTuple):
     width: int
 
 
-def _bands(first: Region, rows: int, width: int) -> Iterator[tuple[range, range]]:
-    """Yield some rows at a time, with the columns of them that are sent: those of a part, then
-    all."""
-    for part in (first, Region(0, 0, width, rows)):
-        inside = part.intersection(Region(0, 0, width, rows))
-        if inside.area:
-            lines = range(inside.y, inside.bottom)
-            for start in range(0, len(lines), _BAND):
-                yield lines[start : start + _BAND], range(inside.x, inside.right)
+def _bands(parts: Sequence[Region]) -> Iterator[tuple[range, range]]:
+    """Yield some rows of parts at a time, with the columns of them."""
+    for part in parts:
+        lines = range(part.y, part.bottom)
+        for start in range(0, len(lines), _BAND):
+            yield lines[start : start + _BAND], range(part.x, part.right)
 
 
 def _pieces(x: int, y: int, cells: Sequence[Cell]) -> list[_Piece]:

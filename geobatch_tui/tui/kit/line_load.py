@@ -33,6 +33,7 @@ _PART_SECONDS: Final = 0.3  #: of the line's time that one part of a picture may
 _SMALLEST_PART: Final = 400  #: bytes
 _AHEAD: Final = 600  #: bytes under way that the picture after a key need not wait for
 _TELLING: Final = 200  #: bytes of a part that tells how fast the line is
+_MEMORY: Final = 0.75  #: how much of what earlier parts tell counts with each one
 _SLOW: Final = 8000  #: bytes a second below which a line is slow, until it is thrice as fast
 _SURE: Final = 4  #: parts in a row that say so: a busy machine makes one late, too
 _REST: Final = 2.0  #: how many times as long as it was busy the line rests, unless a key comes
@@ -78,6 +79,7 @@ class LineLoad:
         self._last_answer = 0.0
         self._fastest = float("inf")  # answer: that of an empty line
         self._rate = float("inf")
+        self._told_bytes = self._told_seconds = 0.0  # of parts that tell it, older ones count less
         self._rests_until = 0.0
         self._key_at: float | None = None
 
@@ -119,8 +121,10 @@ class LineLoad:
             busy = now - part.at - self._fastest if part.alone else now - self._last_answer
             self._last_answer = now
             if part.size >= _TELLING:
-                seen = part.size / max(busy, 0.001)
-                self._rate = seen if self._rate == float("inf") else (self._rate + seen) / 2
+                # No mean of rates: what goes through a buffer at once says nothing of the line.
+                self._told_bytes = _MEMORY * self._told_bytes + part.size
+                self._told_seconds = _MEMORY * self._told_seconds + max(busy, 0.001)
+                self._rate = self._told_bytes / self._told_seconds
                 self._slow_parts = self._slow_parts + 1 if self._rate < _SLOW else 0
                 self.is_slow = self._slow_parts >= _SURE or (
                     self.is_slow and self._rate < 3 * _SLOW

@@ -15,16 +15,17 @@ from rich.console import COLOR_SYSTEMS
 from rich.control import Control
 from textual._context import visible_screen_stack
 from textual._time import get_time
+from textual.geometry import Region
 
-from geobatch_tui.tui.kit.cell_patch import NOWHERE, TerminalPicture
+from geobatch_tui.tui.kit.cell_patch import TerminalPicture
 from geobatch_tui.tui.kit.modal import Modal, box_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from textual.app import App
-    from textual.geometry import Region
     from textual.screen import Screen
+    from textual.strip import Strip
     from textual.timer import Timer
 
     from geobatch_tui.tui.kit.paced_driver import PacedDriver
@@ -33,6 +34,7 @@ SLOW_LINE: Final = "-slow-line"
 """The class of an app whose line is slow: its styles are those that take few bytes."""
 
 _SOON: Final = 0.02
+_HEAD: Final = 3  #: rows that tell which screen it is
 
 
 class Painter:
@@ -60,6 +62,7 @@ class Painter:
         self._timer: Timer | None = None
         self._coming: tuple[Modal[Any], int] | None = None
         self._has_box = False
+        self._is_new = True
         self._shown: Screen[Any] | None = None
 
     def forget(self) -> None:
@@ -83,6 +86,7 @@ class Painter:
             # What the key asked for, however long it took to be put up: meanwhile other pictures
             # may have been sent, of which one was taken for the key's.
             driver.load.key_came()
+            self._is_new = True
         room = 0 if driver.is_behind else driver.load.room()
         if not room or app._batch_count:  # noqa: SLF001
             self._again(driver.load.wait() if not room else _SOON)
@@ -135,26 +139,37 @@ class Painter:
         system = COLOR_SYSTEMS.get(app.console.color_system or "")
         if system is ColorSystem.TRUECOLOR and self._driver.load.is_slow:
             system = ColorSystem.EIGHT_BIT
-        # What was asked for lies in a dialog, around which everything only gets darker, or in the
-        # panel that has the keys.
         box = box_of(app.screen)
-        first = box if box.area else _panel_of(app.screen)
+        # What tells whether a dialog was seen is asked right behind its box.
+        boxed = not box.area or self._picture.shows(strips, box)
         text, whole = self._picture.patch(
-            strips, system, room, first, repeats=self._driver.load.repeats
+            strips,
+            system,
+            room,
+            self._parts(strips) if boxed else [box],
+            repeats=self._driver.load.repeats,
         )
-        self._has_box = bool(box.area) and self._picture.shows(strips, box)
+        self._has_box = box.area > 0 and self._picture.shows(strips, box)
+        whole = whole and boxed
+        self._is_new = self._is_new and not whole
         cursor = app.screen.outer_size.clamp_offset(app.cursor_position)
         if text or cursor != self._cursor:
             self._cursor = cursor
             text += Control.move_to(*cursor).segment.text
         return text, not whole
 
+    def _parts(self, strips: Sequence[Strip]) -> list[Region]:
+        """Return the parts of a picture in the order in which they are sent: the head of a screen
+        that has not been sent whole, the panel that has the keys, and all else."""
+        width = strips[0].cell_length if strips else 0
+        focused = self._app.screen.focused
+        return [
+            *([Region(0, 0, width, _HEAD)] if self._is_new else []),
+            *([focused.region] if focused is not None else []),
+            Region(0, 0, width, len(strips)),
+        ]
+
     def _again(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.stop()
         self._timer = self._app.set_timer(min(seconds, 1.0), self.paint)
-
-
-def _panel_of(screen: Screen[Any]) -> Region:
-    """Return where the panel is that has the keys; nowhere, if none has them."""
-    return screen.focused.region if screen.focused is not None else NOWHERE

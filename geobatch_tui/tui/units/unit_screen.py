@@ -108,6 +108,7 @@ class UnitsScreen(Filtered, Page):
     def on_mount(self) -> None:
         super().on_mount()
         self.table.nothing = "the chunks are being read"
+        self.table.border_title = "Items" if self._wish.items else "Chunks"
         self.table.focus()
 
     # --- following ------------------------------------------------------------------------------

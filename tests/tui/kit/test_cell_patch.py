@@ -18,6 +18,7 @@ from geobatch_tui.tui.kit.cell_patch import TerminalPicture
 from geobatch_tui.tui.kit.painter import SLOW_LINE
 
 WIDE, HIGH = 24, 6
+ALL = Region(0, 0, WIDE, HIGH)
 STYLES = (
     None,
     Style(color="red"),
@@ -83,7 +84,9 @@ def test_patches_make_any_picture(room, repeats, known):
         whole = False
         while not whole:
             first = Region(*(draw.randrange(9) for _ in range(4)))
-            text, whole = shows.patch(strips, ColorSystem.TRUECOLOR, room, first, repeats=repeats)
+            text, whole = shows.patch(
+                strips, ColorSystem.TRUECOLOR, room, [first, ALL], repeats=repeats
+            )
             screen.feed(text)
         assert screen.seen() == shown(strips)
 
@@ -137,14 +140,14 @@ def test_a_dialog_comes_first():
     box, outside = Region(4, 2, 9, 2), Region(3, 2, 10, 2)
     strips = [Strip([Segment(f"{y} row {y}".ljust(WIDE - 1) + str(y))]) for y in range(HIGH)]
     assert not known.shows(strips, box)
-    text, whole = known.patch(strips, ColorSystem.TRUECOLOR, 1, box)
+    text, whole = known.patch(strips, ColorSystem.TRUECOLOR, 1, [box, ALL])
     assert text == "\x1b[3;5Hw 2\x1b[4;5Hw 3" or (text.count("w 2"), text.count("w 3")) == (1, 1)
     assert not whole
     assert known.shows(strips, box)
     assert not known.shows(strips, outside)
     screen.feed(text)
     assert [line.strip() for line in screen.lines()] == ["", "", "w 2", "w 3", "", ""]
-    text, whole = known.patch(strips, ColorSystem.TRUECOLOR, 1, box)
+    text, whole = known.patch(strips, ColorSystem.TRUECOLOR, 1, [box, ALL])
     screen.feed(text)
     assert [line[:5] for line in screen.lines()] == [
         "0 row",
@@ -154,10 +157,10 @@ def test_a_dialog_comes_first():
         *[" " * 5] * 2,
     ]
     while not whole:
-        text, whole = known.patch(strips, ColorSystem.TRUECOLOR, 1, box)
+        text, whole = known.patch(strips, ColorSystem.TRUECOLOR, 1, [box, ALL])
         screen.feed(text)
     assert screen.seen() == shown(strips)
-    assert known.shows(strips, Region(0, 0, WIDE, HIGH))
+    assert known.shows(strips, ALL)
 
 
 def test_colours_are_changed_as_seldom_as_that_pays():

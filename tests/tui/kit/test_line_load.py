@@ -93,6 +93,17 @@ def test_parts_take_a_third_of_a_second(load, clock, rate, least, most):
     assert least <= load.room() <= most
 
 
+def test_a_buffer_does_not_make_a_slow_line_fast(load, clock):
+    """What it takes at once comes back at once: large parts tell how fast the line is."""
+    for size, seconds in ((900, 0.18), (300, 0.0), (800, 0.16), (300, 0.0)) * 3:
+        load.sent(size)
+        clock.now += 0.05 + seconds
+        load.answered()
+        clock.now += 5
+    assert load.is_slow
+    assert load.room() < 3000
+
+
 @pytest.mark.parametrize("repeats", [True, False])
 def test_a_terminal_shows_whether_it_repeats_glyphs(clock, repeats):
     """By where its cursor is behind the probe; where that is later on means nothing."""

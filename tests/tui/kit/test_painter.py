@@ -10,7 +10,7 @@ from textual.app import App
 from textual.containers import Vertical
 from textual.events import Key
 from textual.strip import Strip
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from geobatch_tui.tui.kit.line_load import ASK, LineLoad
 from geobatch_tui.tui.kit.modal import Modal
@@ -170,3 +170,73 @@ async def test_nothing_is_queued_for_a_terminal_that_takes_nothing():
         wire.is_behind = False
         painter.paint()
         assert wire.sent
+
+
+class Darkened(Asked):
+    """A dialog around which all is of another colour."""
+
+    CSS = Asked.CSS + "Darkened { background: red 50%; }"
+
+
+@pytest.mark.asyncio
+async def test_a_dialog_is_asked_for_right_behind_its_box():
+    """However much room there seems to be: what lies around it comes once the terminal has come to
+    the box."""
+    wire, screen, app = Wire(), CellScreen(*SIZE), Clock()
+    painter = Painter(app, wire, (lambda: None, lambda: None))
+    async with app.run_test(size=SIZE) as pilot:
+        app.console._color_system = ColorSystem.TRUECOLOR
+        painter.want()
+        wire.load.answered()
+        screen.feed("".join(wire.sent))
+        before, last = len(wire.sent), screen.seen()[-1]
+        asked = Darkened()
+        app.push_screen(asked)
+        await pilot.pause()
+        painter.want()
+        screen.feed("".join(wire.sent[before:]))
+        assert wire.sent[-1] == ASK
+        assert screen.shows("sure?")
+        assert screen.seen()[-1] == last
+        before = len(wire.sent)
+        wire.load.answered()
+        painter.paint()
+        assert asked.was_seen
+        screen.feed("".join(wire.sent[before:]))
+        assert screen.seen() == pictured(app)
+
+
+class Panels(App):
+    """Two panels; the lower one has the keys."""
+
+    CSS = "Input { border: none; height: 1; } Vertical { height: 6; }"
+
+    def compose(self):
+        with Vertical():
+            for number in range(6):
+                yield Static(f"line {number}", markup=False)
+        yield Input("the field", compact=True)
+
+
+@pytest.mark.asyncio
+async def test_the_panel_with_the_keys_comes_before_the_rest():
+    """Behind the head of a screen that was not there before."""
+    wire, app = Wire(), Panels()
+    painter = Painter(app, wire, (lambda: None, lambda: None))
+    async with app.run_test(size=SIZE) as pilot:
+        painter.want()
+        text = "".join(wire.sent)
+        places = [
+            text.index(said) for said in ("line 0", "line 2", "the field", "line 3", "line 5")
+        ]
+        assert places == sorted(places)
+        wire.load.answered()
+        for line in app.query(Static):
+            line.update("changed")
+        app.query_one(Input).value = "a word"
+        await pilot.pause()
+        wire.load.key_came()
+        before = len(wire.sent)
+        painter.want()
+        text = "".join(wire.sent[before:])
+        assert text.index("a word") < text.index("changed")
