@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.cluster.cluster_nodes import Node
 
 GIB = 1 << 30
+#: Resident bytes of a worker process.
+SIZE = 50 * MB
 #: Answers in one event of a node.
 BATCH = 64
 _WORKER: list[Any] = []
@@ -112,7 +114,7 @@ class Played:
                 answers = dict.fromkeys(addresses, said)
             case "start":
                 for address in addresses:
-                    up = [("up", number, 0, packed(50 * MB)) for number in arguments[1]]
+                    up = [("up", number, 0, packed(SIZE)) for number in arguments[1]]
                     asyncio.get_running_loop().call_soon(self._tell, self._names[address], up)
         self.cpu += time.thread_time() - began
         return answers
@@ -149,7 +151,8 @@ def packed(message: object) -> bytes:
 
 
 def answered(idents: Sequence[int], frame: bytes, seconds: float) -> list[tuple[int, bytes]]:
-    """Do tasks in no time; return what a node would send that takes so many seconds for each."""
+    """Do tasks in no time; return what a node would send that takes so many seconds for each, in
+    worker processes that do not grow."""
     from geobatch_tui.execution.protocol import wire
     from geobatch_tui.execution.runtime.meter import ThreadMeter
     from geobatch_tui.execution.runtime.recorder import Recorder
@@ -161,7 +164,7 @@ def answered(idents: Sequence[int], frame: bytes, seconds: float) -> list[tuple[
         _WORKER.append((Recorder(), ThreadMeter()))
     outcomes = (run_task(task, *_WORKER[0], None) for task in tasks)
     return [
-        (ident, packed(replace(outcome, seconds=seconds)))
+        (ident, packed(replace(outcome, seconds=seconds, rss=SIZE, rss_peak=SIZE)))
         for ident, outcome in zip(idents, outcomes, strict=True)
     ]
 
