@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 GIB = 1 << 30
 #: Resident bytes of a worker process.
-SIZE = 50 * MB
+SIZE = 50 << 20
 #: Answers in one event of a node.
 BATCH = 64
 _WORKER: list[Any] = []
