@@ -45,7 +45,37 @@ class ObjectHead:
         return sum(len(data) for _, data in self.parts)
 
 
-_kept: OrderedDict[tuple[ObjectUrl, Version], ObjectHead] = OrderedDict()
+class KeptHeads:
+    """Heads of objects, up to a number of bytes: those go that were used longest ago. A plan has
+    very many small ones, so their bytes are not summed up each time. Not for several threads."""
+
+    def __init__(self) -> None:
+        self._heads: OrderedDict[tuple[ObjectUrl, Version], tuple[ObjectHead, int]] = OrderedDict()
+        self._size = 0
+
+    def get(self, url: ObjectUrl, version: Version) -> ObjectHead | None:
+        """Return a head, None if it is not kept. What readers added to it counts from now on."""
+        found = self._heads.get((url, version))
+        if found is None:
+            return None
+        self.put(url, found[0])
+        return found[0]
+
+    def put(self, url: ObjectUrl, head: ObjectHead) -> None:
+        """Keep a head, in place of an older one of its version."""
+        key, size = (url, head.version), head.bytes
+        self._size += size - self._heads.pop(key, (head, 0))[1]
+        self._heads[key] = head, size
+        while self._size > KEPT and len(self._heads) > 1:
+            self._size -= self._heads.popitem(last=False)[1][1]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._heads.clear()
+        self._size = 0
+
+
+_kept = KeptHeads()
 _lock = threading.Lock()
 
 
@@ -90,10 +120,9 @@ def _known(url: ObjectUrl, wanted: Version | None) -> ObjectHead | None:
     if wanted is None:
         return None
     with _lock:
-        head = _kept.get((url, wanted))
-        if head is not None:
-            _kept.move_to_end((url, wanted))
-            return head
+        head = _kept.get(url, wanted)
+    if head is not None:
+        return head
     data = _left_for(url, wanted)
     return _keep(url, ObjectHead(wanted, [(0, data)])) if data else None
 
@@ -131,8 +160,5 @@ def _left_for(url: ObjectUrl, version: Version) -> bytes:
 
 def _keep(url: ObjectUrl, head: ObjectHead) -> ObjectHead:
     with _lock:
-        _kept[url, head.version] = head
-        size = sum(each.bytes for each in _kept.values())
-        while size > KEPT and len(_kept) > 1:
-            size -= _kept.popitem(last=False)[1].bytes
+        _kept.put(url, head)
     return head

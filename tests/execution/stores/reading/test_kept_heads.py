@@ -12,6 +12,7 @@ from geobatch_tui.execution.stores import local_copy, store_settings
 from geobatch_tui.execution.stores.object_url import ObjectUrl
 from geobatch_tui.execution.stores.reading import kept_heads
 from geobatch_tui.execution.stores.reading.object_file import ObjectFile
+from geobatch_tui.execution.stores.store_client import Version
 
 SMALL, LARGE = bytes(range(256)) * 20, bytes(range(256)) * 4096
 
@@ -64,3 +65,28 @@ def test_no_more_is_left_than_there_is_room_for(server, monkeypatch):
     assert local_copy.head_path(url, version).read_bytes() == SMALL
     url, version = left(server, "large")
     assert not local_copy.head_path(url, version).exists()
+
+
+def test_heads_that_were_used_longest_ago_go_first(monkeypatch):
+    """What readers add counts when a head is used again; the newest is kept however large it is."""
+    monkeypatch.setattr(kept_heads, "KEPT", 100)
+    kept, url = kept_heads.KeptHeads(), ObjectUrl.of("https://h.example/a.tif")
+
+    def head(name, size):
+        return kept_heads.ObjectHead(Version(1000, 0, name), [(0, bytes(size))])
+
+    first, second, third, large = (
+        head(n, s) for n, s in [("a", 40), ("b", 40), ("c", 15), ("d", 999)]
+    )
+    for one in (first, second, third):
+        kept.put(url, one)
+    first.parts.append((40, bytes(30)))
+    assert kept.get(url, first.version) is first
+    assert kept.get(url, second.version) is None
+    assert kept.get(url, third.version) is third
+    kept.put(url, head("a", 10))  # in place of the first
+    kept.put(url, head("e", 70))
+    assert kept.get(url, third.version) is third
+    kept.put(url, large)
+    assert kept.get(url, large.version) is large
+    assert kept.get(url, third.version) is None
