@@ -83,6 +83,8 @@ def _failed(changes: FailureChanges, *, one_place: bool) -> list[Content]:
     if not (changes.new or changes.gone or changes.both):
         return []
     both = f", {figures.count(changes.both)} in both runs" if changes.both else ""
+    if not (changes.new or changes.gone):
+        return [Content.assemble(("no failure is new or gone", "bold"), (both, "$quiet"))]
     heads = (
         (f"{figures.plural(len(changes.new), 'failure')} new", "+ ", "bold $error", changes.new),
         (f"{figures.plural(len(changes.gone), 'failure')} gone", "- ", "$success", changes.gone),

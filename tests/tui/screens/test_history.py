@@ -162,6 +162,8 @@ def test_failures_that_are_new_or_gone_are_listed(past):
     elsewhere = replace(new, directory=Path("other"))
     assert "not done yet" not in comparison(old, elsewhere, FailureChanges((), (gone,), 0)).plain
     assert "failure" not in comparison(old, new, FailureChanges((), (), 0)).plain
+    same = comparison(old, new, FailureChanges((), (), 2)).plain
+    assert same.endswith("\nno failure is new or gone, 2 in both runs")
 
 
 async def test_compared_runs_tell_which_failures_are_new(past, script, clock):
