@@ -24,6 +24,8 @@ _GAP: Final = 4
 _LOST: Final = -1  #: a column or a row that is not known
 _BAND: Final = 4
 """Rows that are sent together: their pieces in the order that takes the fewest bytes."""
+_MOST: Final = 64
+"""Pieces that are put in that order: to look for it takes their number squared."""
 
 _SERIES: Final = re.compile(r"([ -~\u2500-\u259f\u2717\u2800-\u28ff])\1{2,}")
 """Glyphs of one cell, frames, blocks, crosses and braille among them."""
@@ -231,7 +233,12 @@ class _Pen:
         self._x = self._y = _LOST
 
     def write(self, pieces: list[_Piece]) -> None:
-        """Write pieces, always the next one that takes the fewest bytes to get to and to paint."""
+        """Write pieces, always the next one that takes the fewest bytes to get to and to paint; but
+        very many, as those of an image, in their order."""
+        if len(pieces) > _MOST:
+            for piece in pieces:
+                self._write(piece)
+            return
         while pieces:
             look, x, y = self._look, self._x, self._y
             costs = [

@@ -14,6 +14,7 @@ from scripted_run import busy_run
 from textual.geometry import Region
 from textual.strip import Strip
 
+from geobatch_tui.tui.kit import cell_patch
 from geobatch_tui.tui.kit.cell_patch import TerminalPicture
 from geobatch_tui.tui.kit.painter import SLOW_LINE
 
@@ -57,9 +58,9 @@ def picture(draw, known=WORDS):
     return rows
 
 
-def shown(strips):
+def shown(strips, wide=WIDE, high=HIGH):
     """What a terminal shows that is sent all of it, as Textual does."""
-    screen = CellScreen(WIDE, HIGH)
+    screen = CellScreen(wide, high)
     for y, strip in enumerate(strips):
         cells = "".join(
             Strip.render_style(style or Style(), text, ColorSystem.TRUECOLOR)
@@ -174,6 +175,20 @@ def test_colours_are_changed_as_seldom_as_that_pays():
     assert screen.seen() == shown(strips)[: HIGH - 1]
     assert text.count("\x1b[38;2;128;128;128m") == 1  # the second band begins with it
     assert known.patch(strips, ColorSystem.TRUECOLOR, 1 << 30) == ("", True)
+
+
+def test_an_image_is_sent_in_its_order(monkeypatch):
+    """Where each cell has a colour of its own, the shortest way is not looked for among all."""
+    moves = []
+    move = cell_patch._move
+    monkeypatch.setattr(cell_patch, "_move", lambda *where: moves.append(where) or move(*where))
+    image = [
+        Strip([Segment("▀", Style(color=f"rgb({x},{y},7)")) for x in range(100)]) for y in range(4)
+    ]
+    screen = CellScreen(100, 4)
+    screen.feed(TerminalPicture().patch(image, ColorSystem.TRUECOLOR, 10**6)[0])
+    assert len(moves) == 400
+    assert screen.seen() == shown(image, 100, 4)
 
 
 def test_all_is_sent_where_nothing_is_known():
