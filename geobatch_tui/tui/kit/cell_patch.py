@@ -18,24 +18,21 @@ if TYPE_CHECKING:
 
     from rich.style import Style
 
-_GAP: Final = 4
-"""Cells in the colours before them that are sent again sooner than they are skipped."""
+_GAP: Final = 4  #: cells in the colours before them that are sent sooner than they are skipped
 
 _LOST: Final = -1  #: a column or a row that is not known
-_BAND: Final = 4
-"""Rows that are sent together: their pieces in the order that takes the fewest bytes."""
-_MOST: Final = 64
-"""Pieces that are put in that order: to look for it takes their number squared."""
+_BAND: Final = 4  #: rows that are sent together: their pieces in the order of the fewest bytes
+_MOST: Final = 64  #: pieces that are put in that order: to look for it takes their number squared
 
 _SERIES: Final = re.compile(r"([ -~\u2500-\u259f\u2717\u2800-\u28ff])\1{2,}")
 """Glyphs of one cell, frames, blocks, crosses and braille among them."""
 
 _ANY: Final = "*"
 _UNSEEN: Final = frozenset({"", "1", "2", "3"})  #: bold, dim and italic: a blank looks the same
+#: What ends an attribute on all terminals; the others end with all.
 _ENDS: Final = {"1": "22", "2": "22", "3": "23", "4": "24", "7": "27"}
-"""What ends an attribute on all terminals; the others end with all."""
+#: Greys of 256 colours that nobody tells from others: one colour need not be changed.
 _TWINS: Final = {"241": "59", "245": "102", "249": "145", "253": "188"}
-"""Greys of 256 colours that nobody tells from others: one colour need not be changed."""
 
 
 class Look(NamedTuple):
@@ -235,16 +232,14 @@ class _Pen:
     def write(self, pieces: list[_Piece]) -> None:
         """Write pieces, always the next one that takes the fewest bytes to get to and to paint; but
         very many, as those of an image, in their order."""
-        if len(pieces) > _MOST:
-            for piece in pieces:
-                self._write(piece)
-            return
+        many = len(pieces) > _MOST
         while pieces:
-            look, x, y = self._look, self._x, self._y
-            costs = [
-                len(_move(x, y, each.x, each.y)) + len(_change(look, each.look)) for each in pieces
-            ]
-            self._write(pieces.pop(costs.index(min(costs))))
+            self._write(pieces.pop(0 if many else self._nearest(pieces)))
+
+    def _nearest(self, pieces: list[_Piece]) -> int:
+        look, x, y = self._look, self._x, self._y
+        costs = [len(_move(x, y, one.x, one.y)) + len(_change(look, one.look)) for one in pieces]
+        return costs.index(min(costs))
 
     def write_along(self, pieces: list[_Piece]) -> None:
         """Write pieces of a row one behind the other, wherever the terminal puts them."""
@@ -272,13 +267,13 @@ class _Pen:
         self.size += len(text) if text.isascii() else len(text.encode())
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def _series(text: str) -> str:
     """Return a text, each series of a glyph as that and a number where this is shorter."""
     return _SERIES.sub(_numbered, text)
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=2048)
 def _move(x: int, y: int, to_x: int, to_y: int) -> str:
     """Return what moves the cursor to a cell, from another one or from one that is not known."""
     ways = [f"\x1b[{to_y + 1};{to_x + 1}H" if to_x else f"\x1b[{to_y + 1}H"]
@@ -307,7 +302,7 @@ def _step(by: int, ahead: str, back: str) -> str:
     return f"\x1b[{abs(by) if abs(by) > 1 else ''}{ahead if by > 0 else back}"
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=2048)
 def _change(before: Look, look: Look) -> str:
     """Return what changes a look into another one."""
     look = _with_ink(look, before)
