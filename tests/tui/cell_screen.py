@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 _TOKEN: Final = re.compile(
     r"\x1b\[(?P<args>[0-9;:?<>=]*)(?P<inter>[ $]*)(?P<final>[@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
-    r"|\x1b.|(?P<newline>[\r\n\b])|(?P<text>[^\x1b\r\n\b]+)"
+    r"|\x1b.|(?P<newline>[\r\n])|(?P<text>[^\x1b\r\n]+)"
 )
 _UNFINISHED: Final = re.compile(r"\x1b(?:\[[0-9;:?<>= $]*|\][^\x07\x1b]*)?\Z")
 MOVES: Final = {"A": (0, -1), "B": (0, 1), "C": (1, 0), "D": (-1, 0)}
@@ -51,8 +51,6 @@ class CellScreen:
         for token in _TOKEN.finditer(text, 0, end):
             if token["final"]:
                 self._obey(token["args"], token["inter"] + token["final"])
-            elif token["newline"] == "\b":
-                self._obey("", "D")
             elif token["newline"]:
                 self.x, self.y = 0, min(self.y + (token[0] == "\n"), self.rows - 1)
             elif token["text"]:

@@ -31,7 +31,7 @@ STREAM = re.compile(
 #: Sequences of Textual's driver and painter: colours, the cursor's place, modes, and what it asks
 #: the terminal for.
 OWN = re.compile(
-    r"[0-9;]*m|([0-9]+(;[0-9]+)?)?H|[0-9]+[Gb]"
+    r"[0-9;]*m|([0-9]+(;[0-9]+)?)?H|[0-9]+[Gb]|[0-9]*[ABCD]"
     r"|\?(7|25|1000|1002|1003|1004|1006|1015|1016|1049|2004|2048)[hl]"
     r"|\?(2026|2048)\$p|\?2026[hl]|2[23];2t|[<>][0-9]*u|\?u|6n"
 )

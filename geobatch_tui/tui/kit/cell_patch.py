@@ -293,7 +293,7 @@ def _along(x: int, to_x: int) -> str:
         return ""
     ways = [f"\x1b[{to_x + 1}G" if to_x else "\r"]
     if x != _LOST:
-        ways += [_step(to_x - x, "C", "D"), "\b" * (x - to_x) or ways[0]]
+        ways.append(_step(to_x - x, "C", "D"))
     return min(ways, key=len)
 
 
