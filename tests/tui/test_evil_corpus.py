@@ -108,11 +108,11 @@ WALK = [
     ("j", "unreadable"),  # a preview
     ("a", "marked"),
     ("R", "tried again"),  # what a retry would do
-    (ESCAPE, ""),
+    (ESCAPE, "!tried again"),  # keys behind it in one burst would be none of the screen below
     ("A", "engine.chunk_timeout"),
-    (ESCAPE, ""),
+    (ESCAPE, "!engine.chunk_timeout"),
     ("X", "What is dismissed"),  # a note to dismiss them with
-    (ESCAPE, ""),
+    (ESCAPE, "!What is dismissed"),
     ("e", "Trace ---"),  # all about a letter, by another program
     ("/evil\r", ""),
     (ESCAPE, ""),
