@@ -80,17 +80,17 @@ def comparison(before: PastRun, after: PastRun, failures: FailureChanges | None)
 def _failed(changes: FailureChanges, *, one_place: bool) -> list[Content]:
     """Return which failures are new or gone. ``one_place``: both runs are of one directory, so that
     what waits for another try there does in the later run, too."""
-    if not (changes.new or changes.gone or changes.both):
+    if changes.is_whole and not (changes.new or changes.gone or changes.both):
         return []
     both = f", {figures.count(changes.both)} in both runs" if changes.both else ""
+    lines = []
     if not (changes.new or changes.gone):
-        return [Content.assemble(("no failure is new or gone", "bold"), (both, "$quiet"))]
+        lines.append(Content.assemble(("no failure is new or gone", "bold"), (both, "$quiet")))
     heads = (
         (f"{figures.plural(len(changes.new), 'failure')} new", "+ ", "bold $error", changes.new),
         (f"{figures.plural(len(changes.gone), 'failure')} gone", "- ", "$success", changes.gone),
     )
-    lines = []
-    for head, sign, style, failures in heads:
+    for head, sign, style, failures in heads if changes.new or changes.gone else ():
         lines.append(Content.assemble((head, "bold"), (both, "$quiet")))
         both = ""
         for failure in failures[:_LISTED]:

@@ -200,7 +200,10 @@ class HistoryScreen(Sorted):
 
     @work(exclusive=True, group="failures", exit_on_error=False)
     async def _read_failures(self, pair: tuple[PastRun, PastRun]) -> None:
-        self._failures = await asyncio.to_thread(read_changes, *pair)
+        try:
+            self._failures = await asyncio.to_thread(read_changes, *pair)
+        except GeobatchError as error:
+            self._refuse(f"the failures of these runs cannot be compared: {error}")
         self._tell()
 
     # --- actions --------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from scripted_run import asked, shown, until
 
 from geobatch_tui.cli.shared_options import load
 from geobatch_tui.config.layers import make_job
+from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.place.durable import write_json_atomic
 from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.schema import updates as lu
@@ -164,6 +165,9 @@ def test_failures_that_are_new_or_gone_are_listed(past):
     assert "failure" not in comparison(old, new, FailureChanges((), (), 0)).plain
     same = comparison(old, new, FailureChanges((), (), 2)).plain
     assert same.endswith("\nno failure is new or gone, 2 in both runs")
+    for both in (0, 2):
+        lost = comparison(old, new, FailureChanges((), (), both, is_whole=False)).plain
+        assert lost.endswith("the ledgers no longer hold all failures of these runs")
 
 
 async def test_compared_runs_tell_which_failures_are_new(past, script, clock):
@@ -190,6 +194,28 @@ async def test_compared_runs_tell_which_failures_are_new(past, script, clock):
         assert "1 failure new" in shown(app)
         assert "+ [b]a[/].tif@1,1  InputError  [/]no such band" in shown(app)
         assert "- [b]a[/].tif@0,0  CorruptSourceError  IReadBlock failed" in shown(app)
+
+
+async def test_failures_that_cannot_be_read_are_told(past, script, clock, monkeypatch):
+    """The values are compared all the same."""
+    script.end("partial")
+    clock.t += 60
+    script.ledger.begin_run("run-2", {"job": {}}, {})
+    script.end("partial")
+    run_index.note(script.state.output_dir)
+
+    def broken(*_):
+        raise StateError("the ledger is [b]damaged")
+
+    monkeypatch.setattr("geobatch_tui.tui.screens.history.read_changes", broken)
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await pilot.press("space", "j", "space")
+        await until(lambda: app._notifications)
+        (said,) = [note.message for note in app._notifications]
+        assert said == "the failures of these runs cannot be compared: the ledger is [b]damaged"
+        assert "Compare" in shown(app)
 
 
 async def test_history_opens_a_run(past):
