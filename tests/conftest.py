@@ -41,6 +41,8 @@ settings.load_profile("patient")
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="geobatch-state-")
 
 TESTS = Path(__file__).parent
+#: Seconds after which a test fails that is not marked "slow".
+PATIENCE = 300
 #: Folders of tests lie in memory, if there is room: a sync of a disk takes milliseconds, and a run
 #: of three chunks asks for dozens.
 MEMORY = Path("/dev/shm")
@@ -100,6 +102,9 @@ def pytest_collection_modifyitems(items):
             places[path] = 0.25 + place / 4 if room == "chaos" else place
             before += sizes[path]
     items.sort(key=lambda item: (places[item.path], item.path))
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.timeout(PATIENCE))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -15,7 +15,6 @@ import fcntl
 import importlib
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -23,6 +22,7 @@ import sys
 import termios
 import time
 from contextlib import suppress
+from multiprocessing.connection import wait
 from pathlib import Path
 
 LOADED = (
@@ -56,7 +56,7 @@ class Forked:
     def wait(self, timeout=None):
         """Wait for the end; the exit code, negative for a signal. Raises TimeoutExpired."""
         if self.returncode is None:
-            if not select.select([self._fd], [], [], timeout)[0]:
+            if not wait([self._fd], timeout):
                 raise subprocess.TimeoutExpired("geobatch", timeout)
             self.returncode, self.cpu = _Server.ask({"wait": self.pid})
             os.close(self._fd)

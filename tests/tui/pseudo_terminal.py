@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import fcntl
 import os
-import select
 import signal
 import struct
 import sys
 import termios
 import time
+from multiprocessing.connection import wait
 
 from cell_screen import CellScreen
 
@@ -70,7 +70,7 @@ class Terminal:
         """Read for so long; what came."""
         until, came = time.monotonic() + seconds, b""
         while (left := until - time.monotonic()) > 0:
-            if not select.select([self.primary], [], [], min(left, 0.1))[0]:
+            if not wait([self.primary], min(left, 0.1)):
                 continue
             try:
                 block = os.read(self.primary, 65536)

@@ -42,7 +42,12 @@ async def until(condition):
 
 async def asked(app):
     """Wait until a question is on the terminal: it takes no answer that was typed before."""
-    await until(lambda: isinstance(app.screen, Question) and app.screen.was_seen)
+    await dialog_seen(app, Question)
+
+
+async def dialog_seen(app, dialog):
+    """Wait until a dialog is on the terminal: some keys that were typed before do nothing there."""
+    await until(lambda: isinstance(app.screen, dialog) and app.screen.was_seen)
 
 
 def busy_run(script):

@@ -11,7 +11,7 @@ import resource
 import sys
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,13 +42,19 @@ def _maximum() -> int:
 
 
 class Meter:
-    """Measures one task at a time, for the whole process. Keeps its files of /proc open."""
+    """Measures one task at a time, for the whole process. Keeps its files of /proc open until it
+    is closed."""
+
+    #: Whether the peak of a task is read.
+    peaks: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.baseline = resident()
         self._statm = self._open("/proc/self/statm", os.O_RDONLY)
-        self._status = self._open("/proc/self/status", os.O_RDONLY)
-        self._clear = self._open("/proc/self/clear_refs", os.O_WRONLY)
+        self._status = self._clear = None
+        if self.peaks:
+            self._status = self._open("/proc/self/status", os.O_RDONLY)
+            self._clear = self._open("/proc/self/clear_refs", os.O_WRONLY)
         self._dirty = True
         self._rss, self._rested = self.baseline, 0
         self.begin()
@@ -59,6 +65,13 @@ class Meter:
             return os.open(path, flags)
         except OSError:
             return None
+
+    def close(self) -> None:
+        """Close the files of /proc; nothing is measured any more."""
+        for file in (self._statm, self._status, self._clear):
+            if file is not None:
+                os.close(file)
+        self._statm = self._status = self._clear = None
 
     def begin(self) -> None:
         """Start measuring a task."""
@@ -106,6 +119,8 @@ class Meter:
 
 class ThreadMeter(Meter):
     """Measures a task of one thread; memory is that of the process, and has no peak of its own."""
+
+    peaks = False
 
     def end(self) -> tuple[float, int, int]:
         """Return seconds, and twice the resident bytes: see `Meter.end`."""

@@ -273,3 +273,11 @@ def enter_gdal() -> None:
     restrict_gdal()
     listen_to_gdal()
     rasterio.Env(**OPTIONS).__enter__()
+
+
+def leave() -> None:
+    """Close the source that this thread kept open for its next task. Without it the source would
+    be open until garbage is collected."""
+    opened_source = sys.modules.get("geobatch_tui.execution.raster.source.opened_source")
+    if opened_source is not None:
+        opened_source.release()

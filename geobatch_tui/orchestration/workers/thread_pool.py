@@ -8,6 +8,7 @@ returns; text on fd 2 goes to the process's fd 2; memory is that of the whole pr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -19,7 +20,7 @@ from geobatch_tui.execution.runtime import classify, environment
 from geobatch_tui.execution.runtime.meter import ThreadMeter, resident
 from geobatch_tui.execution.runtime.recorder import Recorder
 from geobatch_tui.execution.stores import store_settings
-from geobatch_tui.execution.worker.tasks import enter_gdal, foresee, is_remote, run_task
+from geobatch_tui.execution.worker.tasks import enter_gdal, foresee, is_remote, leave, run_task
 from geobatch_tui.orchestration.schedule.events import WorkerUp
 from geobatch_tui.orchestration.workers.deaths import death
 from geobatch_tui.orchestration.workers.pool import COMPILING_SECONDS, Answered, Lost, Roster
@@ -138,15 +139,17 @@ class ThreadPool(Roster[_Worker]):
             tell(self._lose, worker, "exit", classify.failure(error, stage="start"))
             return
         tell(self._ready, worker, resident())
-        while (task := worker.tasks.get()) is not None and not worker.stop:
-            worker.running = task.task_id
-            worker.waiting.popleft()
-            if is_remote(task):
-                foresee(tuple(worker.waiting))
-            outcome = run_task(task, recorder, meter, None)
-            worker.running = None
-            tell(self._answered, worker, outcome)
-            del task, outcome
+        with contextlib.closing(meter), contextlib.ExitStack() as stack:
+            stack.callback(leave)
+            while (task := worker.tasks.get()) is not None and not worker.stop:
+                worker.running = task.task_id
+                worker.waiting.popleft()
+                if is_remote(task):
+                    foresee(tuple(worker.waiting))
+                outcome = run_task(task, recorder, meter, None)
+                worker.running = None
+                tell(self._answered, worker, outcome)
+                del task, outcome
         tell(self._lose, worker, "retired", None)
 
     def _ready(self, worker: _Worker, rss: int) -> None:

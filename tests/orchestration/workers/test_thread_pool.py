@@ -41,6 +41,22 @@ async def test_same_bytes_as_processes_would_give(driver):
     assert receipt.size == len("geobatch-test " + "ab" * 16 + "\n") + 6 * 64
 
 
+async def test_descriptors_do_not_leak(driver):
+    """Threads come and go; the process has as many open files as before."""
+
+    async def come_and_go():
+        started = [await driver.worker() for _ in range(5)]
+        idents = [driver.chunk(worker, index) for index, worker in enumerate(started)]
+        for ident in idents:
+            assert (await driver.outcome(ident)).failure is None
+        for worker in started:
+            driver.pool.retire(worker)
+            await driver.loss(worker)
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    assert await come_and_go() == await come_and_go()
+
+
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from keys_at_once import button, type_at_once
-from scripted_run import asked, busy_run, shown, until
+from scripted_run import asked, busy_run, dialog_seen, shown, until
 from textual.command import CommandList, CommandPalette
 from textual.events import Key, MouseDown, MouseUp
 from textual.widgets import Input
@@ -145,7 +145,7 @@ async def test_a_retry_is_agreed_to_when_it_was_seen(console, script):
         await until(lambda: app.screen.listing.total)
         late = Key("enter", "\r")
         await opened(pilot, "R")
-        await until(lambda: isinstance(app.screen, RetryDialog) and app.screen.was_seen)
+        await dialog_seen(app, RetryDialog)
         app.post_message(late)
         await settle(pilot)
         assert isinstance(app.screen, RetryDialog)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import textual
 from corpus import NAMES
-from scripted_run import LOOKS, asked, busy_run, pictured, shown, until
+from scripted_run import LOOKS, asked, busy_run, dialog_seen, pictured, shown, until
 
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
@@ -214,7 +214,7 @@ async def test_retry_shows_what_is_rerun_before_it_is(console, deaths, eye):
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("j", "space", "space", "R")
-        await until(lambda: isinstance(app.screen, RetryDialog))
+        await dialog_seen(app, RetryDialog)
         await pilot.pause()
         text = shown(app)
         assert "2 dead letters tried again in the run that is live" in text
@@ -224,7 +224,7 @@ async def test_retry_shows_what_is_rerun_before_it_is(console, deaths, eye):
         await settle(pilot)
         assert not asked
         await pilot.press("R")
-        await until(lambda: isinstance(app.screen, RetryDialog))
+        await dialog_seen(app, RetryDialog)
         await pilot.press("enter")
         await until(lambda: asked)
         assert asked == [("retry_dead", {"classes": [], "keys": ["1.tif@0,0", "1.tif@0,1"]})]
@@ -265,7 +265,7 @@ async def test_retry_of_a_cause_names_the_class(console, deaths, eye):
         app.link.send = lambda *_, **__: ""
         await opened(pilot)
         await pilot.press("R")
-        await until(lambda: isinstance(app.screen, RetryDialog))
+        await dialog_seen(app, RetryDialog)
         await pilot.press("enter")
         await until(lambda: asked)
         assert (asked[0].classes, asked[0].keys) == (("CorruptSourceError",), ())
@@ -283,7 +283,7 @@ async def test_retry_of_a_finished_run_starts_another(console, script, deaths, e
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("j", "A")
-        await until(lambda: isinstance(app.screen, RetryDialog))
+        await dialog_seen(app, RetryDialog)
         await pilot.press(*"engine.max_workers=1", "enter")
         await until(lambda: started)
         assert started[0][0] == "retry"
@@ -546,7 +546,7 @@ async def test_chunks_are_split_after_saying_what_that_is(console, script, eye, 
     async with app.run_test(size=(120, 30)) as pilot:
         screen = await opened(pilot)
         await pilot.press("g", "g", "S")
-        await until(lambda: isinstance(app.screen, RetryDialog))
+        await dialog_seen(app, RetryDialog)
         await pilot.pause()
         assert "400 chunks computed" in shown(app)
         assert "1 item planned anew in chunks half as wide and high" in shown(app)
@@ -604,7 +604,7 @@ async def test_evil_names_do_nothing(console, script, eye):
             assert app.clipboard.isprintable()
             await pilot.press("j")
         await pilot.press("a", "R")
-        await until(lambda: isinstance(app.screen, RetryDialog))
+        await dialog_seen(app, RetryDialog)
         await pilot.pause()
         assert shown(app).replace("\n", "").isprintable()
 
@@ -621,7 +621,7 @@ async def test_evil_key_is_sent_as_the_ledger_has_it(console, script, eye):
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("j", "R")
-        await until(lambda: isinstance(app.screen, RetryDialog))
+        await dialog_seen(app, RetryDialog)
         await pilot.press("enter")
         await until(lambda: asked)
         assert asked[0]["keys"] == [f"{key}@0,0"]
@@ -674,7 +674,7 @@ def test_retry_dialog_picture(snap_compare, console, script, eye):
     async def before(pilot):
         await _open(pilot)
         await pilot.press("escape", "home", "R")
-        await until(lambda: isinstance(pilot.app.screen, RetryDialog))
+        await dialog_seen(pilot.app, RetryDialog)
         await pilot.pause()
 
     assert snap_compare(console(), terminal_size=(80, 24), run_before=before)

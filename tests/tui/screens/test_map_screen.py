@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from keys_at_once import type_at_once
 from scripted_maps import settled
+from scripted_run import dialog_seen, until
 
 from geobatch_tui.tui.letters.listing import names_of
 from geobatch_tui.tui.letters.previewer import Unseen
@@ -65,15 +66,6 @@ async def on_the_map(pilot):
     return pilot.app.screen
 
 
-async def asked(pilot, screen):
-    """Wait for a screen: the worker that asks ends only with the answer."""
-    for _ in range(200):
-        await pilot.pause(0.02)
-        if isinstance(pilot.app.screen, screen):
-            return
-    pytest.fail(f"there is no {screen.__name__}")
-
-
 def sent(app, monkeypatch):
     told = []
     monkeypatch.setattr(type(app), "on_retry_requested", lambda self, message: told.append(message))
@@ -91,7 +83,7 @@ async def test_the_dead_of_a_rectangle_are_retried(console, deaths, monkeypatch)
     async with app.run_test() as pilot:
         await on_the_map(pilot)
         await pilot.press("v", "l", "j", "v", "R")
-        await asked(pilot, RetryDialog)
+        await dialog_seen(app, RetryDialog)
         await pilot.press("enter")
         await settled(pilot)
     assert told == [
@@ -109,12 +101,12 @@ async def test_without_a_rectangle_the_cursor_counts(console, deaths, monkeypatc
         await settled(pilot)
         assert [note.message for note in app._notifications] == ["nothing is dead under the cursor"]
         await pilot.press("n", "R")
-        await asked(pilot, RetryDialog)
+        await dialog_seen(app, RetryDialog)
         await pilot.press("escape")
         await settled(pilot)
         assert told == []
         await pilot.press("R")
-        await asked(pilot, RetryDialog)
+        await dialog_seen(app, RetryDialog)
         await pilot.press("enter")
         await settled(pilot)
     assert [len(message.keys) for message in told] == [1]
@@ -153,7 +145,7 @@ async def test_enter_on_a_dead_chunk_leads_to_its_letter(console, deaths, monkey
             app.screen.map.show((chunk - 1,))
             await settled(pilot)
             await pilot.press("enter")
-            await asked(pilot, DeadScreen)
+            await until(lambda: isinstance(app.screen, DeadScreen))
             await settled(pilot)
             letters = app.screen.query_one(LetterList)
             assert app.link.store.letters[letters.letter].chunk_id == chunk
