@@ -1,8 +1,8 @@
 """Sources in stores for readers that know only files: a task gets a copy on the disk instead.
 
 The copy has the name of the object, as some formats call their layer so, and is of the version that
-was planned. A plan that names it names the URL instead, wherever it is kept. Of a GeoParquet file
-that is large, or of which a part is asked for, there is no copy: its columns are read in ranges.
+was planned. A plan that names it names the URL instead, wherever it is kept. Of what is read in
+ranges (see ``vector.read.object_ranges``) there is no copy.
 """
 
 from __future__ import annotations
@@ -38,14 +38,6 @@ type Reading = ChunkTask | FinaliseTask | LayersTask | ProbeTask | ResultTask
 _IN_PARTS = frozenset({".shp", ".tab", ".mif", ".gdb"})
 
 
-#: Names of GeoParquet files, and how each begins.
-_PARQUET, _MAGIC = frozenset({".parquet", ".geoparquet"}), b"PAR1"
-#: Bytes of a GeoParquet file from which on it is read in ranges, and where a part is asked for.
-_LARGE, _LARGE_IN_PART = 32 * 2**20, 2**20
-#: Parameters that ask for a part.
-_PART = ("bounds", "where", "columns")
-
-
 @dataclass(frozen=True, slots=True)
 class StagedTask:
     """A task whose source is the copy at ``path`` of the object at the URL ``source``."""
@@ -73,36 +65,11 @@ def source_in_store(task: Task) -> str:
     return source if is_url(source) else ""
 
 
-def version_in_ranges(task: Task) -> Version | None:
-    """Return the version of the object that a task reads in ranges; None: it reads a file, or a
-    copy of the object. Errors as the client's ``read``."""
-    match task:
-        case ChunkTask() | FinaliseTask():
-            known, params = task.item.source_id, task.item.params
-        case ProbeTask(source_id=SourceIdentity() as known, params=params):
-            pass
-        case _:
-            return None
-    source = source_in_store(task)
-    least = _LARGE_IN_PART if any(params.get(name) for name in _PART) else _LARGE
-    suffix = PurePosixPath(source).suffix.lower()
-    if not source or suffix not in _PARQUET or known.size < least:
-        return None
-    from geobatch_tui.execution.stores.network_faults import RangesRefusedError
-    from geobatch_tui.execution.stores.reading import kept_heads
-
-    version = version_in(known)
-    try:
-        head = kept_heads.head_of(ObjectUrl.of(source), version)
-    except RangesRefusedError:
-        return None
-    return version if head.parts[0][1].startswith(_MAGIC) else None
-
-
 @contextlib.contextmanager
-def staged(task: Reading) -> Iterator[StagedTask]:
-    """Put a copy in place of the object that a task reads; errors inside name the URL. The copy
-    stays for other tasks of its item, and goes with the last.
+def staged(task: Reading, in_ranges: Version | None) -> Iterator[StagedTask]:
+    """Put a copy in place of the object that a task reads, unless it reads that version of it
+    ``in_ranges``; errors inside name the URL. The copy stays for other tasks of its item, and goes
+    with the last.
 
     Raises:
         UnsupportedFormatError: the object would need others beside it.
@@ -112,9 +79,9 @@ def staged(task: Reading) -> Iterator[StagedTask]:
 
     source = source_in_store(task)
     url = ObjectUrl.of(source)
-    if version := version_in_ranges(task):
+    if in_ranges is not None:
         yield StagedTask(task, source, source)
-        _drop_with_the_last(task, url, version)
+        _drop_with_the_last(task, url, in_ranges)
         return
     if PurePosixPath(url.name).suffix.lower() in _IN_PARTS:
         raise UnsupportedFormatError(

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
-from geobatch_tui.execution.sources import source_files, staged_source
+from geobatch_tui.execution.sources import source_files
 from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import archive
+from geobatch_tui.execution.vector.read import object_ranges
 from geobatch_tui.execution.vector.spool.writer_options import row_group
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def with_chunks(
         outside = format_of(plan.driver).chunks_outside(
             task.source, plan.reading, edges, grid.chunk_width, bounds
         )
+    elif access == "index":
+        outside = object_ranges.chunks_outside(task, plan.count, grid.chunk_width)
     plan = replace(plan, access=access, edges=edges, cell=cell, outside=outside)
     return ItemPlan(
         grid=grid,
@@ -97,7 +100,7 @@ def with_chunks(
 
 def _size(task: ProbeTask, *, packed: bool) -> int:
     """Return the bytes of a source, of one in an archive when it is unpacked."""
-    if wanted := staged_source.version_in_ranges(task):
+    if wanted := object_ranges.version_in_ranges(task):
         return wanted.size
     return archive.look_into(task.source)[2] if packed else source_files.status(task.source)[0]
 

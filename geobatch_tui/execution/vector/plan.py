@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.vector.output_format import OutputFormat
 
-Access = Literal["fid", "window", "rows", "drain", "none"]
+Access = Literal["fid", "window", "rows", "index", "drain", "none"]
 
 #: Columns beside the attributes: of batches that are read, and of spooled features.
 FID, WKB = "__fid", "__wkb"
@@ -63,7 +63,8 @@ class VectorPlan:
         driver: short name of OGR's driver, or ``Parquet``.
         layer: its name in the source.
         access: how a chunk reaches its features. ``fid``: a range of ids in SQL; ``window``: a
-            range of records; ``rows``: whole row groups; ``drain``: parts on disk, that one
+            range of records; ``rows``: whole row groups; ``index``: those that the index of a
+            FlatGeobuf in a store finds in ``bounds``; ``drain``: parts on disk, that one
             sequential read of the source fills; ``none``: there are none, or
             ``where`` leaves none; nothing is read.
         edges: for ``fid``, the first id of each chunk, and the end.

@@ -14,7 +14,6 @@ from geobatch_tui.errors import (
     PreflightError,
     SchemaError,
 )
-from geobatch_tui.execution.sources import staged_source
 from geobatch_tui.execution.vector import feature_chunks, item_crs
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.fields import field_types
@@ -25,7 +24,8 @@ from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import archive, exact_names, ogr_drivers
 from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 from geobatch_tui.execution.vector.plan import TABLE, TAKEN, LayerPlan, VectorPlan
-from geobatch_tui.execution.vector.read import feature_reader
+from geobatch_tui.execution.vector.read import feature_reader, object_ranges
+from geobatch_tui.execution.vector.read.flatgeobuf_layer import flatgeobuf_layer
 from geobatch_tui.execution.vector.read.layer import ogr_layer
 from geobatch_tui.execution.vector.read.parquet_layer import parquet_layer
 from geobatch_tui.execution.vector.spool.writer_options import writer_options
@@ -160,7 +160,7 @@ def _first_features(
     plan = replace(
         _draft(plain, layer, where, layer.fields, []), format=output.name, src_crs=crs, dst_crs=crs
     )
-    wanted = staged_source.version_in_ranges(task)
+    wanted = object_ranges.version_in_ranges(task)
     batch, is_all = feature_reader.first_batch(task.source, plan, task.params, wanted)
     read, _ = feature_reader.readable(plan, batch, task.params, in_chain=True)
     return FirstFeatures(plan, task.params, cast("Features", read), is_all)
@@ -243,7 +243,9 @@ def _draft(
 
 def _layer(task: ProbeTask, params: VectorParams) -> Layer:
     """Open the source, and read what it says of itself."""
-    if wanted := staged_source.version_in_ranges(task):
+    if wanted := object_ranges.version_in_ranges(task):
+        if object_ranges.runs_in_bounds(task):
+            return flatgeobuf_layer(task, params, wanted)
         return parquet_layer(task.source, params, wanted)
     drivers = ogr_drivers.drivers_of(task.source)
     place = ogr_drivers.place_of(task.source)

@@ -107,8 +107,9 @@ def _keep_in_run(item: messages.ItemReceipt) -> None:
 def _on_files(task: Reading, stage: Stage) -> tuple[type[messages.Receipt], messages.Receipt]:
     """Run a task of features whose source is in a store: their libraries read files."""
     from geobatch_tui.execution.sources import staged_source
+    from geobatch_tui.execution.vector.read.object_ranges import version_in_ranges
 
-    with staged_source.staged(task) as staged:
+    with staged_source.staged(task, version_in_ranges(task)) as staged:
         kind, receipt = _call(staged.task, stage)
         return kind, staged.told(receipt)
 

@@ -16,7 +16,12 @@ from geobatch_tui.execution.vector.batch.arrow_arrays import offsets
 from geobatch_tui.execution.vector.batch_schema import unread_features
 from geobatch_tui.execution.vector.ogr import archive
 from geobatch_tui.execution.vector.plan import WKB
-from geobatch_tui.execution.vector.read import batch_reader, parquet_layer, parts_on_disk
+from geobatch_tui.execution.vector.read import (
+    batch_reader,
+    flatgeobuf_layer,
+    parquet_layer,
+    parts_on_disk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +53,8 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
         batches = parquet_layer.row_groups(item, plan, window)
     elif index in plan.outside:
         batches = iter((unread_features(plan, None, window.width),))
+    elif plan.access == "index":
+        batches = flatgeobuf_layer.features_in_bounds(item, plan, window)
     elif plan.access == "fid":
         batches = batch_reader.open_stream(plain, plan, where=plan.where_of_chunk(index))
     else:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.execution.io.external_sort import Ranked, evenly
+from geobatch_tui.execution.vector.formats.flatgeobuf.flatgeobuf_layout import levels
 from geobatch_tui.execution.vector.kernels import feature_loops
 from geobatch_tui.execution.vector.write.gpkg_tables import Appended, Table
-from geobatch_tui.execution.vector.write.packed_rtree import curve, joined, levels, ranks
+from geobatch_tui.execution.vector.write.packed_rtree import curve, joined, ranks
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,6 +12,7 @@ import numpy as np
 
 from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import write_all, write_at
+from geobatch_tui.execution.vector.formats.flatgeobuf.flatgeobuf_layout import NODE, levels
 from geobatch_tui.execution.vector.kernels import feature_loops
 
 if TYPE_CHECKING:
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int64]
 
-#: Children of a node of FlatGeobuf; a node is its box and an offset.
+#: Children of a node of FlatGeobuf.
 _CHILDREN = 16
-_NODE = np.dtype([("box", "<f8", 4), ("at", "<u8")])
 
 
 def curve(boxes: NDArray[np.floating], extent: Sequence[float]) -> NDArray[np.uint32]:
@@ -37,14 +37,6 @@ def curve(boxes: NDArray[np.floating], extent: Sequence[float]) -> NDArray[np.ui
 def ranks(keys: NDArray[np.uint32], turns: Numbers) -> NDArray[np.uint64]:
     """Return keys that no two features share: the place on the curve, then 32 bits of the turn."""
     return keys.astype(np.uint64) << np.uint64(32) | turns.astype(np.uint64)
-
-
-def levels(count: int, children: int) -> list[int]:
-    """Count the nodes of each level of a tree, from the root, and at last the features."""
-    made = [count]
-    while len(made) == 1 or made[0] > 1:
-        made.insert(0, -(-made[0] // children))
-    return made
 
 
 def joined[Box: np.floating](boxes: NDArray[Box], children: int) -> NDArray[Box]:
@@ -66,8 +58,8 @@ class Index:
     def __init__(self, fd: int, start: int, count: int) -> None:
         self._fd = fd
         self._levels = levels(count, _CHILDREN) if count else []
-        self.leaves = start + sum(self._levels[:-1]) * _NODE.itemsize
-        self.end = start + sum(self._levels) * _NODE.itemsize
+        self.leaves = start + sum(self._levels[:-1]) * NODE.itemsize
+        self.end = start + sum(self._levels) * NODE.itemsize
         self._at = self.leaves
         #: Bytes of the features so far; CRC-32 of the leaves; the boxes round each 16 of them.
         self._size = self._crc = 0
@@ -106,6 +98,6 @@ class Index:
 
 
 def _nodes(boxes: NDArray[np.float64], at: Numbers) -> memoryview:
-    nodes = np.empty(len(boxes), _NODE)
+    nodes = np.empty(len(boxes), NODE)
     nodes["box"], nodes["at"] = boxes, at
     return memoryview(nodes).cast("B")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, override
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, override
 import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.stores.object_url import ObjectUrl, is_url, relative_name
 from geobatch_tui.execution.vector import batch_schema
 from geobatch_tui.execution.vector.formats.flatgeobuf import flatgeobuf_layout
 from geobatch_tui.execution.vector.formats.source_format import SourceFormat
@@ -23,13 +25,13 @@ from geobatch_tui.execution.vector.ogr import archive
 from geobatch_tui.execution.vector.plan import FID
 
 if TYPE_CHECKING:
-    import mmap
     from collections.abc import Iterator, Sequence
 
     from geobatch_tui.execution.protocol.messages import ItemContext
+    from geobatch_tui.execution.vector.formats.flatgeobuf.flatgeobuf_layout import Bytes
     from geobatch_tui.execution.vector.formats.source_format import Read
     from geobatch_tui.execution.vector.ogr.archive import Plain
-    from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.plan import Access, VectorPlan
 
 
 UNREADABLE = "OGR cannot read it: its bytes are damaged"
@@ -39,10 +41,27 @@ MOST_FEATURES = 1024
 MOST_BYTES = 8 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """How files of some of the features of a source are made: what begins with its ``head``; the
+    ``name`` that they get, as it has; the ``folder`` for them, None: the usual one."""
+
+    head: Bytes
+    name: str
+    folder: str | None
+
+
 class FlatGeobuf(SourceFormat):
     """A FlatGeobuf file, with or without an index."""
 
     ends_early = True
+
+    @override
+    def access(
+        self, path: str, plan: VectorPlan, features: int, stride: int
+    ) -> tuple[Access, tuple[int, ...]]:
+        # Of an object no copy is made only where its index is to be followed.
+        return ("index" if is_url(path) else "drain"), ()
 
     @override
     def drain(
@@ -64,12 +83,13 @@ def _within_bounds(
     if leaves is None or not runs or not leaves.hold(data, runs):
         yield from _to_the_end(item, plan, plain, read)
         return
+    copies = Copies(data, file_name(item.source), item.work_dir)
     for start, stop, is_outside in runs:
         if is_outside:
             yield batch_schema.unread_features(plan, start, stop - start)
         else:
             starts = leaves.starts(start, stop)
-            yield from features_between(item, plan, data, start, starts, read, wide=leaves.wide)
+            yield from features_between(copies, plan, data, start, starts, read, wide=leaves.wide)
 
 
 def _to_the_end(
@@ -84,13 +104,19 @@ def _to_the_end(
     if seen < plan.count:
         data = flatgeobuf_layout.mapped(item.source)
         starts = flatgeobuf_layout.feature_starts(data, item.source)[seen:]
-        yield from features_between(item, plan, data, seen, starts, read)
+        copies = Copies(data, file_name(item.source), item.work_dir)
+        yield from features_between(copies, plan, data, seen, starts, read)
+
+
+def file_name(source: str) -> str:
+    """Return the name of a source, a path or a URL, as a file of it alone has it."""
+    return relative_name(ObjectUrl.of(source).name) if is_url(source) else Path(source).name
 
 
 def features_between(
-    item: ItemContext,
+    copies: Copies,
     plan: VectorPlan,
-    data: mmap.mmap,
+    data: Bytes,
     first: int,
     starts: Sequence[int],
     read: Read,
@@ -100,9 +126,9 @@ def features_between(
     """Read features, ``UNREADABLE`` beside those that OGR cannot read, from files of their own.
 
     Args:
-        item: whose source it is.
+        copies: how such files are made.
         plan: of the item.
-        data: bytes of the source.
+        data: bytes of the source, or features alone.
         first: number of the first feature.
         starts: where the features begin, and where the last one ends.
         read: reads such a file.
@@ -111,15 +137,14 @@ def features_between(
     """
     schema = batch_schema.checked_schema(plan)
     at, count = 0, len(starts) - 1
-    with TemporaryDirectory(prefix="rest-", dir=item.work_dir) as place:
-        part = Path(place) / Path(item.source).name  # its layer may have the name of the file
+    with TemporaryDirectory(prefix="rest-", dir=copies.folder) as place:
+        part = Path(place) / copies.name  # its layer may have the name of the file
         while at < count:
             stop = min(at + MOST_FEATURES, count)
             if wide:
                 stop = max(at + 1, bisect_right(starts, starts[at] + MOST_BYTES) - 1)
-            part.write_bytes(
-                flatgeobuf_layout.header(data, stop - at, wide) + data[starts[at] : starts[stop]]
-            )
+            head = flatgeobuf_layout.header(copies.head, stop - at, wide)
+            part.write_bytes(head + data[starts[at] : starts[stop]])
             with suppress(CorruptSourceError):
                 for batch in read(archive.Plain(str(part), str(part)), plan):
                     ids = pa.array(range(first + at, first + at + batch.num_rows), pa.int64())

@@ -23,17 +23,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    type Bytes = mmap.mmap | bytes
+
+#: How a file begins.
+MAGIC = b"fgb\x03fgb"
 #: Offset of the header, whose length stands before it; numbers of its fields; children of a node of
 #: the index where it does not say how many; bytes of a node.
-_AT, _COUNT, _CHILDREN, _USUAL, _NODE = 12, 8, 9, 16, 40
+_AT, _COLUMNS, _COUNT, _CHILDREN, _USUAL, _NODE = 12, 7, 8, 9, 16, 40
+#: Numbers of the fields of a column; the type of moments.
+_NAME, _TYPE, _MOMENT = 0, 1, 13
 _U16, _U32, _U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
-_LEAF = np.dtype([("box", "<f8", 4), ("at", "<u8")])
+NODE = np.dtype([("box", "<f8", 4), ("at", "<u8")])
 #: Least share of features outside for which the others are copied; else all are read, as that
 #: costs less.
 _SHARE = 0.75
 #: Bytes of the length before a feature; most bytes of a file.
 _LENGTH, _MOST = 4, 2**62
-_FEWEST, _BLOCK = 2, 1 << 16
+FEWEST, _BLOCK = 2, 1 << 16
 
 
 class Table:
@@ -71,13 +77,13 @@ def mapped(path: str) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _head(data: mmap.mmap) -> tuple[bytearray, Table]:
+def _head(data: Bytes) -> tuple[bytearray, Table]:
     """Copy the magic and header of a file; return also the table in it."""
     head = bytearray(data[: _AT + _U32.unpack_from(data, _AT - 4)[0]])
     return head, Table(head, _AT + _U32.unpack_from(head, _AT)[0])
 
 
-def header(data: mmap.mmap, count: int, wide: int) -> bytearray:
+def header(data: Bytes, count: int, wide: int) -> bytearray:
     """Make the magic and header of a file of ``count`` features without an index.
 
     ``wide``: with the room of an index with so many children to a node, which OGR does not read.
@@ -94,7 +100,7 @@ def header(data: mmap.mmap, count: int, wide: int) -> bytearray:
     return head
 
 
-def feature_starts(data: mmap.mmap, path: str) -> list[int]:
+def feature_starts(data: Bytes, path: str) -> list[int]:
     """List the offset of each feature, and the end of the last."""
     size, count, wide = layout(data)
     if not count:
@@ -110,13 +116,13 @@ def feature_starts(data: mmap.mmap, path: str) -> list[int]:
     return starts
 
 
-def _end(data: mmap.mmap, start: int) -> int:
+def _end(data: Bytes, start: int) -> int:
     """Return where the feature at ``start`` ends, which begins with its length."""
     end: int = start + _LENGTH + _U32.unpack_from(data, start)[0]
     return end
 
 
-def layout(data: mmap.mmap) -> tuple[int, int, int]:
+def layout(data: Bytes) -> tuple[int, int, int]:
     """Return the end of the header, the features that it tells of, and the children of a node of
     the index: 0 where there is none."""
     head, table = _head(data)
@@ -125,16 +131,52 @@ def layout(data: mmap.mmap) -> tuple[int, int, int]:
     return len(head), count, _U16.unpack_from(head, children)[0] if children else _USUAL
 
 
+def header_size(data: bytes) -> int:
+    """Return the bytes of the magic and header of a file that begins with ``data``."""
+    size: int = _AT + _U32.unpack_from(data, _AT - 4)[0]
+    return size
+
+
+def moments(data: bytes) -> list[str]:
+    """Name the columns of moments in a header. Raises struct.error and its kin where it is damaged,
+    as :func:`layout`."""
+    head, table = _head(data)
+    if not table.place(_COLUMNS):
+        return []
+    at = table.follow(_COLUMNS)
+    named = []
+    for place in range(at + 4, at + 4 + 4 * _U32.unpack_from(head, at)[0], 4):
+        column = Table(head, place + _U32.unpack_from(head, place)[0])
+        if (kind := column.place(_TYPE)) and head[kind] == _MOMENT:
+            start = column.follow(_NAME)
+            size = _U32.unpack_from(head, start)[0]
+            named.append(head[start + 4 : start + 4 + size].decode("utf-8", "replace"))
+    return named
+
+
 def index_size(count: int, wide: int) -> int:
     """Return the bytes of an index with so many children to a node; 0 children: there is none."""
-    if not wide:
-        return 0
-    nodes = level = count
-    while True:
-        level = -(-level // wide)
-        nodes += level
-        if level <= 1:
-            return nodes * _NODE
+    return sum(levels(count, wide)) * _NODE if wide else 0
+
+
+def levels(count: int, wide: int) -> list[int]:
+    """Count the nodes of each level of a tree with so many children to a node, from the root; the
+    last level are the features."""
+    made = [count]
+    while len(made) == 1 or made[0] > 1:
+        made.insert(0, -(-made[0] // max(wide, FEWEST)))
+    return made
+
+
+def outside(boxes: NDArray[np.float64], bounds: Sequence[float]) -> NDArray[np.bool_]:
+    """Mark the boxes (n, 4: minx, miny, maxx, maxy) that do not touch ``bounds``. One that is
+    inverted, or of no numbers, is not marked: what is behind it is to be looked at."""
+    minx, miny, maxx, maxy = bounds
+    left, bottom, right, top = boxes.T
+    sound = (left <= right) & (bottom <= top)
+    beyond = (left > maxx) | (right < minx) | (bottom > maxy) | (top < miny)
+    marked: NDArray[np.bool_] = sound & beyond
+    return marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,21 +198,17 @@ class Leaves:
     def runs(self, size: int, bounds: Sequence[float]) -> list[tuple[int, int, bool]]:
         """List chunks of ``size`` features all of which lie outside of ``bounds``, and runs of
         other chunks: the start and end of each, and whether it is outside. None if too few are."""
-        minx, miny, maxx, maxy = bounds
-        count, outside = len(self.there), 0
+        count, unread = len(self.there), 0
         runs: list[tuple[int, int, bool]] = []
         for start in range(0, count, size):
-            left, bottom, right, top = self.there["box"][start : start + size].T
-            # The feature of an inverted box is to be looked at.
-            sound = (left <= right) & (bottom <= top)
-            beyond = sound & ((left > maxx) | (right < minx) | (bottom > maxy) | (top < miny))
-            stop, is_outside = min(start + size, count), bool(beyond.all())
-            outside += (stop - start) * is_outside
+            is_outside = bool(outside(self.there["box"][start : start + size], bounds).all())
+            stop = min(start + size, count)
+            unread += (stop - start) * is_outside
             joined = runs.pop()[0] if runs and not is_outside and not runs[-1][2] else start
             runs.append((joined, stop, is_outside))
-        return runs if outside >= _SHARE * count else []
+        return runs if unread >= _SHARE * count else []
 
-    def hold(self, data: mmap.mmap, runs: list[tuple[int, int, bool]]) -> bool:
+    def hold(self, data: Bytes, runs: list[tuple[int, int, bool]]) -> bool:
         """Whether the features that are read begin where those before them end."""
         return all(
             _end(data, low) == high
@@ -180,18 +218,18 @@ class Leaves:
         )
 
 
-def leaves(data: mmap.mmap, count: int) -> Leaves | None:
+def leaves(data: Bytes, count: int) -> Leaves | None:
     """Read the leaves of a file of ``count`` features; None: there is no index, or one that does
     not name these features in their order."""
     head, counted, wide = layout(data)
     # An index of nodes with one child has no end.
-    if counted != count or not count or wide < _FEWEST:
+    if counted != count or not count or wide < FEWEST:
         return None
     base = head + index_size(count, wide)
     if base + _LENGTH > len(data):
         return None
-    first = base - count * _LEAF.itemsize
-    there = np.frombuffer(data, _LEAF, count, first)
+    first = base - count * NODE.itemsize
+    there = np.frombuffer(data, NODE, count, first)
     last = int(there["at"][-1])
     if not _in_order(there["at"]) or base + last + _LENGTH > len(data):
         return None
