@@ -82,12 +82,21 @@ async def of_both(source: Path, tmp_path: Path, asked: dict[str, Any], **more: A
         ({"bounds": CORNER}, {}),
         ({"name": "vector.clip", "bounds": CORNER, "columns": ["text"]}, {"chunk_features": 700}),
         pytest.param(
+            {
+                "name": "vector.pipeline",
+                "bounds": CORNER,
+                "steps": [{"name": "reproject", "output_crs": "EPSG:3857"}],
+            },
+            {"chunk_features": 20_000},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             {"bounds": CORNER},
             {"chunk_features": 100, "executor": "process"},
             marks=[pytest.mark.slow, pytest.mark.disk],
         ),
     ],
-    ids=["convert", "clip", "processes"],
+    ids=["convert", "clip", "chain", "processes"],
 )
 async def test_only_what_the_index_finds_is_fetched(source, tmp_path, asked, engine):
     """And the output is that of a file, in chunks of any size, without a copy on the disk."""
@@ -97,6 +106,7 @@ async def test_only_what_the_index_finds_is_fetched(source, tmp_path, asked, eng
     assert len(gpd.read_file(made)) == len(gpd.read_file(source, bbox=tuple(CORNER))) > ROWS / 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", ["most", "where", "moments", "no index"])
 async def test_what_the_index_does_not_help_with_comes_in_a_copy(source, tmp_path, why):
     """Each byte once, and those of its ends for its identity."""
@@ -177,6 +187,7 @@ async def test_a_damaged_leaf_is_named_by_url_and_place(source, tmp_path):
     assert not digests(tmp_path / "out")
 
 
+@pytest.mark.slow
 async def test_an_index_that_is_damaged_above_is_not_followed(source, tmp_path):
     """The object is read as a file of it is: whole, and without its index."""
     data = bytearray(source.read_bytes())

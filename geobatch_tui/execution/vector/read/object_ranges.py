@@ -39,7 +39,7 @@ _PART = ("bounds", "where", "columns")
 #: them come sooner in a copy, by few long requests.
 _SHARE = 0.5
 #: Nodes of a level of an index of which a plan reads the next level.
-_MOST_NODES = 1 << 18
+_MOST_NODES = 1 << 16
 #: Name of the access of chunks that are read so.
 _INDEX = "index"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ import vectorjobs
 from object_server import served
 
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.protocol.messages import Chunking, ProbeTask
+from geobatch_tui.execution.protocol.messages import Chunking, ProbeTask, ResultTask
 from geobatch_tui.execution.sources.object_sources import identify_object, version_in
+from geobatch_tui.execution.vector import step_features
+from geobatch_tui.execution.vector.formats.flatgeobuf import flatgeobuf_layout
 from geobatch_tui.execution.vector.plan import VectorPlan
 from geobatch_tui.execution.vector.read import feature_reader, object_ranges
 
@@ -69,16 +73,63 @@ def test_the_first_features_of_a_chain_are_those_of_the_file(source, url):
     assert ours.select(theirs.schema.names).equals(theirs)
 
 
-def test_little_of_it_and_most_of_it(url):
-    """By its index where it is the lesser part, also if nothing is there."""
-    for bounds, by_index in (
-        ((1, 1, 2, 2), True),
-        ((50, 50, 51, 51), True),
-        ((0, 0, 9, 9), False),
-        (None, False),
-    ):
-        asked = task(url, {"bounds": bounds})
-        assert bool(object_ranges.runs_in_bounds(asked)) == by_index
-        assert (object_ranges.version_in_ranges(asked) is not None) == by_index
+def test_a_chunk_is_shown_as_that_of_the_file(source, url, tmp_path):
+    """Without a copy; also one of which nothing touches bounds."""
+    asked, form = task(url, PARAMS), "GPKG"
+    plan = get_operation("vector.convert").probe(asked, vectorjobs.stage)
+    local = vectorjobs.probe("vector.convert", source, params=PARAMS, form=form, features=1000)
+    theirs = vectorjobs.context("vector.convert", source, tmp_path, local, PARAMS, form)
+    ours = replace(theirs, source=url, source_id=asked.source_id, plan=plan)
+    touched = sorted(set(range(len(plan.grid))) - set(plan.detail["outside"]))
+    made = []
+    for index in (touched[0], plan.detail["outside"][0]):
+        shown = [ResultTask(0, item, index, 0, (9, 9)) for item in (ours, theirs)]
+        assert object_ranges.version_in_ranges(shown[0]) is not None
+        one, other = (step_features.step_features(each, vectorjobs.stage) for each in shown)
+        # The picture has those that are read.
+        assert replace(one, picture=None) == replace(other, picture=None)
+        made.append(one.made)
+    assert made[0] > 0
+    assert made[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("params", "by_index"),
+    [
+        (PARAMS, True),
+        ({"bounds": (50, 50, 51, 51)}, True),
+        ({"bounds": (0, 0, 9, 9)}, False),
+        ({"columns": ["n"]}, False),
+        (PARAMS | {"where": "n > 5"}, False),
+    ],
+)
+def test_the_lesser_part_is_read_by_the_index(url, params, by_index):
+    """Also if nothing is there; with a condition that OGR evaluates it is not."""
+    asked = task(url, params)
+    assert bool(object_ranges.runs_in_bounds(asked)) == by_index
+    assert (object_ranges.version_in_ranges(asked) is not None) == by_index
+
+
+def test_all_chunks_are_outside_where_nothing_is(url):
     outside = object_ranges.chunks_outside(task(url, {"bounds": (50, 50, 51, 51)}), COUNT, 700)
-    assert len(outside) == -(-COUNT // 700)
+    assert outside == tuple(range(-(-COUNT // 700)))
+
+
+@pytest.mark.parametrize("why", ["moments", "no index", "damaged", "another format", "small"])
+def test_one_whose_index_does_not_help_comes_in_a_copy(why, source, tmp_path):
+    """With moments, the plan looks at all of them; it does not if they are left out."""
+    frame = gpd.read_file(source)
+    frame["at"] = np.datetime64("2026-05-01T10:00:00", "ms")
+    indexed = "NO" if why == "no index" else "YES"
+    frame = frame.head(500) if why == "small" else frame
+    data = vectordata.write(frame, tmp_path / "s.fgb", SPATIAL_INDEX=indexed).read_bytes()
+    root = flatgeobuf_layout.header_size(data)
+    if why == "damaged":
+        data = data[: root + 32] + b"\7" + data[root + 33 :]
+    elif why == "another format":
+        data = b"PAR1" + data
+    with served(**{"layer.fgb": data}) as server:
+        place = server.url("layer.fgb")
+        without = object_ranges.version_in_ranges(task(place, PARAMS | {"columns": ["n"]}))
+        assert object_ranges.version_in_ranges(task(place, PARAMS)) is None
+    assert (without is not None) == (why == "moments")

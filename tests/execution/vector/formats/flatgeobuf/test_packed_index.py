@@ -65,7 +65,7 @@ def box(left, bottom, width, height):
     return [left, bottom, left + width, bottom + height]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.builds(box, SIDES, SIDES, SIDES, SIDES), SIZES), min_size=1, max_size=90),
     st.integers(2, 16),
