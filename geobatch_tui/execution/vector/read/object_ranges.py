@@ -22,6 +22,7 @@ from geobatch_tui.execution.sources.object_sources import version_in
 from geobatch_tui.execution.sources.staged_source import source_in_store
 from geobatch_tui.execution.stores.network_faults import RangesRefusedError
 from geobatch_tui.execution.stores.object_url import ObjectUrl
+from geobatch_tui.execution.vector.formats.flatgeobuf.flatgeobuf_layout import MAGIC
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ItemContext, Task
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     type Runs = tuple[tuple[int, int], ...]
 
 #: Suffixes of GeoParquet files, and how each begins; the suffix of a FlatGeobuf.
-_PARQUET, _MAGIC, _FLATGEOBUF = frozenset({".parquet", ".geoparquet"}), b"PAR1", ".fgb"
+_PARQUET, _PAR1, _FLATGEOBUF = frozenset({".parquet", ".geoparquet"}), b"PAR1", ".fgb"
 #: Bytes of a file from which on it is read in ranges, and where a part is asked for.
 _LARGE, _LARGE_IN_PART = 32 * 2**20, 2**20
 #: Parameters that ask for a part of a GeoParquet file.
@@ -65,14 +66,19 @@ def version_in_ranges(task: Task) -> Version | None:
     least = _LARGE_IN_PART if any(params.get(name) for name in _PART) else _LARGE
     if _suffix(source) not in _PARQUET or known.size < least:
         return None
+    version = version_in(known)
+    return version if _begins_with(_PAR1, source, version) else None
+
+
+def _begins_with(magic: bytes, source: str, version: Version) -> bool:
+    """Whether an object has parts, and begins so."""
     from geobatch_tui.execution.stores.reading import kept_heads
 
-    version = version_in(known)
     try:
         head = kept_heads.head_of(ObjectUrl.of(source), version)
     except RangesRefusedError:
-        return None
-    return version if head.parts[0][1].startswith(_MAGIC) else None
+        return False
+    return head.parts[0][1].startswith(magic)
 
 
 def is_by_index(item: ItemContext) -> bool:
@@ -82,22 +88,22 @@ def is_by_index(item: ItemContext) -> bool:
 
 def runs_in_bounds(task: ProbeTask) -> Runs:
     """Return the features of a FlatGeobuf in a store that may touch ``bounds``, as runs of numbers
-    (start, stop); none: it is not read by its index. Errors as the client's ``read``.
+    (start, stop); none: it is not read by its index.
 
     It is not where all moments are to be read for the plan, where OGR evaluates a condition, or
-    where the index is damaged: of a copy, the features that OGR finds without it are right.
+    where the index is damaged: of a copy, all features are right that OGR finds without it. Raises
+    CorruptSourceError for a header that is damaged, and as the client's ``read``.
     """
     source, known, params = source_in_store(task), task.source_id, task.params
     if not source or known is None or known.size < _LARGE_IN_PART:
         return ()
     if _suffix(source) != _FLATGEOBUF or not params.get("bounds") or params.get("where"):
         return ()
-    columns = params.get("columns")
-    chosen = None if columns is None else tuple(columns)
-    try:
-        return _runs(source, version_in(known), tuple(params["bounds"]), chosen)
-    except (RangesRefusedError, CorruptSourceError):
+    version, columns = version_in(known), params.get("columns")
+    if not _begins_with(MAGIC, source, version):
         return ()
+    chosen = None if columns is None else tuple(columns)
+    return _runs(source, version, tuple(params["bounds"]), chosen)
 
 
 @lru_cache(maxsize=8)
@@ -107,14 +113,16 @@ def _runs(
     from geobatch_tui.execution.vector.formats.flatgeobuf.indexed_object import indexed_object
 
     with indexed_object(source, version) as opened:
-        moments = opened.moments()
-        wanted = moments if columns is None else set(moments) & set(columns)
-        if opened.index is None or wanted:
+        moments, index = opened.moments(), opened.index
+        if index is None or (moments if columns is None else set(moments) & set(columns)):
             return ()
-        runs = opened.index.runs(opened.read, bounds, _MOST_NODES)
+        try:
+            runs = index.runs(opened.read, bounds, _MOST_NODES)
+        except CorruptSourceError:
+            return ()
     found = sum(stop - start for start, stop in runs)
-    # Where none touches, one that is there to be looked at stands for the plan.
-    return (runs or ((0, 0),)) if found <= _SHARE * opened.index.count else ()
+    # An empty run stands for an index that is followed, and finds nothing.
+    return (runs or ((0, 0),)) if found <= _SHARE * index.count else ()
 
 
 def chunks_outside(task: ProbeTask, count: int, width: int) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ import vectordata
 import vectorjobs
 from object_server import served
 
+from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import Chunking, ProbeTask, ResultTask
 from geobatch_tui.execution.sources.object_sources import identify_object, version_in
@@ -133,3 +134,13 @@ def test_one_whose_index_does_not_help_comes_in_a_copy(why, source, tmp_path):
         without = object_ranges.version_in_ranges(task(place, PARAMS | {"columns": ["n"]}))
         assert object_ranges.version_in_ranges(task(place, PARAMS)) is None
     assert (without is not None) == (why == "moments")
+
+
+def test_a_damaged_header_is_refused_before_the_object_is_copied(source):
+    """OGR would say that there is no layer."""
+    data = bytearray(source.read_bytes())
+    data[8:12] = b"\xff" * 4
+    with served(**{"layer.fgb": bytes(data)}) as server:
+        place = server.url("layer.fgb")
+        with pytest.raises(CorruptSourceError, match=f"{place}: its header would take"):
+            object_ranges.version_in_ranges(task(place, PARAMS))
