@@ -97,7 +97,8 @@ class Server:
 
 
 def contestants(work: Work, root: str, scratch: Path) -> list[Contestant]:
-    """Geobatch on objects and on files, and gdalwarp."""
+    """Geobatch on objects, told that nothing lies beside them, as gdalwarp is; where it looks; on
+    files; and gdalwarp."""
     source = path_of(work.data)
     names = sorted(path.name for path in source.glob("*.tif")) if source.is_dir() else [source.name]
     listed = scratch / "urls.txt"
@@ -106,10 +107,16 @@ def contestants(work: Work, root: str, scratch: Path) -> list[Contestant]:
     output = {"format": work.form, "creation": CREATION}
     found = []
     local = source / "*.tif" if source.is_dir() else source
-    for name, inputs in (("geobatch", f"@{listed}"), ("local", str(local))):
+    told = {root: {"sidecars": False}}
+    for name, inputs in (
+        ("geobatch", f"@{listed}"),
+        ("looks", f"@{listed}"),
+        ("local", str(local)),
+    ):
         out = scratch / name
-        job = write_job(scratch / f"{name}.toml", [Path(inputs)], out, op, output=output)
-        if name == "geobatch":  # a path has no double slash
+        more = {"storage": told} if name == "geobatch" else {}
+        job = write_job(scratch / f"{name}.toml", [Path(inputs)], out, op, output=output, **more)
+        if name != "local":  # a path has no double slash
             job.write_text(job.read_text().replace(str(Path(inputs)), inputs))
         found.append(Contestant(name, geobatch("run", str(job), "--headless"), out))
     options = COG if work.form == "COG" else GTIFF
@@ -161,8 +168,9 @@ def compete(name: str, rounds: int, trace: Path | None = None) -> list[dict[str,
                         write_trace(trace / f"{name}-{each.name}.txt", each.traffic["seen"], began)
         finally:
             server.close()
-        ours, local, theirs = field
-        if digests(ours.directory) != digests(local.directory):
+        ours, looks, local, theirs = field
+        made = [digests(each.directory) for each in (ours, looks, local)]
+        if made[0] != made[2] or made[1] != made[2]:
             raise SystemExit(f"{name}: objects give other bytes than files")
         worst, elsewhere = differing(ours.directory, theirs.directory)
         differs = f"{worst:.3f} %" + (f", {elsewhere} on another grid" if elsewhere else "")

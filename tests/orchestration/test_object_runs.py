@@ -351,6 +351,18 @@ async def test_what_cannot_be_read_is_a_dead_letter(server, tmp_path, name, faul
     assert server.url(name) in str(letter["error_message"])
 
 
+async def test_what_is_said_to_be_alone_is_asked_for_alone(server, sources, tmp_path):
+    """One request for an object of one block, and the bytes of the file; without these words two
+    more, for what would belong to it."""
+    url = server.url("cog.tif")
+    out = tmp_path / "out"
+    storage = {server.url("").rstrip("/"): {"sidecars": False}}
+    assert (await geobatch_tui.run(job(url, out, CONVERT, storage=storage))).exit_code == 0
+    assert {path for _, path, _ in server.seen} == {"cog.tif"}
+    await geobatch_tui.run(job(str(sources / "cog.tif"), tmp_path / "local", CONVERT))
+    assert published(tmp_path / "local") == published(out)
+
+
 async def test_a_secret_is_in_no_artefact(server, tmp_path, monkeypatch):
     """Not in the ledger, the log, the kept plan, nor an output; workers that are processes get it
     by their pipe, and reach the port of the store."""

@@ -58,6 +58,11 @@ class StoreSection(Section):
     region: str = operational("", "Region of the bucket; empty: as the environment says.")
     account: str = operational("", "Account of an az:// container; empty: as the environment says.")
     anonymous: bool = operational(False, "Ask without credentials, as for public data.")
+    sidecars: bool = operational(
+        True,
+        "Look for masks, .aux.xml and world files beside objects; false: there are none, which "
+        "saves two requests an object; what lies there is not read.",
+    )
     access_key: SecretReference = operational("", 'Variable of the key id, as "env:NAME".')
     secret_key: SecretReference = operational("", 'Variable of the secret key, as "env:NAME".')
     token: SecretReference = operational(

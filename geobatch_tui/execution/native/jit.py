@@ -18,6 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.execution.native.code_cache import cache_directory
+from geobatch_tui.execution.native.linker import object_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,9 @@ def _numba() -> ModuleType:
     numba = importlib.import_module("numba")
     directory = cache_directory()
     if directory is not None:
-        numba.config.CACHE_DIR = str(directory)
+        # Code that calls linked parts needs them in the process, and is not for one without.
+        kept = "linked" if object_folder() is not None else "whole"
+        numba.config.CACHE_DIR = str(directory / kept)
 
     def type_of(value: Deferred, _context: object) -> Any:
         part = value.part()

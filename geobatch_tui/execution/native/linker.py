@@ -63,12 +63,15 @@ _DIGEST = 32
 _SYMTAB, _UNDEFINED = 2, 0
 
 
-def address_of(name: str, compiled: Callable[[], object]) -> int | None:
+def address_of(
+    name: str, compiled: Callable[[], object], needed: frozenset[str] = frozenset()
+) -> int | None:
     """Return the address of the code that is kept as ``name``, linked into this process.
 
     Args:
         name: of the object file.
         compiled: makes the function of numba, where none is kept.
+        needed: the symbols of code of ours that it calls (:func:`add_symbol`).
 
     Returns:
         None where the code cannot be kept or linked: numba is to call it.
@@ -77,17 +80,19 @@ def address_of(name: str, compiled: Callable[[], object]) -> int | None:
     if directory is None:
         return None
     path = directory / f"{name}.o"
-    code = _read(path) or _compile_and_keep(compiled, path)
+    code = _read(path) or _compile_and_keep(compiled, path, needed)
     return None if code is None else _link(*code)
 
 
-def _compile_and_keep(compiled: Callable[[], object], path: Path) -> ObjectCode | None:
+def _compile_and_keep(
+    compiled: Callable[[], object], path: Path, needed: frozenset[str]
+) -> ObjectCode | None:
     """Compile a loop, and keep its object code at ``path``: workers that need the same loop wait
     for the one that compiles it, others compile theirs beside it."""
     with compiling(), _locked(path.with_suffix(".lock")):
         code = _read(path)
         if code is None:
-            code = _object_of(compiled())
+            code = _object_of(compiled(), needed)
             if code is not None:
                 _write(path, *code)
         return code
@@ -104,9 +109,9 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _object_of(compiled: Any) -> ObjectCode | None:
+def _object_of(compiled: Any, needed: frozenset[str]) -> ObjectCode | None:
     """Return a function's symbol and object code; None: numba does not give them, or they need more
-    of its runtime than is known here."""
+    of its runtime than is known here, beside code of ours with the symbols ``needed``."""
     try:
         symbol = str(compiled._wrapper_name)  # noqa: SLF001 - there is no public way
         code = bytes(compiled._library._get_compiled_object())  # noqa: SLF001 - nor here
@@ -115,7 +120,7 @@ def _object_of(compiled: Any) -> ObjectCode | None:
     if not code.startswith(b"\x7fELF"):
         return None
     process = ctypes.CDLL(None)
-    for name in undefined_symbols(code) - UNREACHABLE:
+    for name in undefined_symbols(code) - UNREACHABLE - needed:
         if not hasattr(process, name):
             return None
     return symbol, code
@@ -195,6 +200,18 @@ def _write(path: Path, symbol: str, code: bytes) -> None:
 
 
 _engines: list[object] = []
+#: Addresses of code of ours that other code calls, by symbol.
+_symbols: dict[str, int] = {}
+
+
+def add_symbol(symbol: str, address: int) -> None:
+    """Have code that is linked from here on call what lies at ``address`` by ``symbol``."""
+    from llvmlite import binding
+
+    if symbol not in _symbols:
+        _symbols[symbol] = address
+        # For code that numba links, too.
+        binding.add_symbol(symbol, address)
 
 
 def _has(binding: object, names: tuple[str, ...]) -> bool:
@@ -246,8 +263,11 @@ def _link_by_orc(symbol: str, code: bytes, abort: int | None) -> int:
     from llvmlite import binding
 
     builder = binding.JITLibraryBuilder().add_object_img(code).add_current_process()
-    for name in undefined_symbols(code) & UNREACHABLE:
+    undefined = undefined_symbols(code)
+    for name in undefined & UNREACHABLE:
         builder.import_symbol(name, abort)
+    for name in undefined & _symbols.keys():
+        builder.import_symbol(name, _symbols[name])
     engine = binding.create_lljit_compiler()
     library = builder.export_symbol(symbol).link(engine, symbol)
     _engines.append((library, engine))

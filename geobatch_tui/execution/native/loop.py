@@ -2,6 +2,11 @@
 
 A loop takes arrays that lie in memory in one piece, row by row, and never allocates or raises: what
 its code holds of numba's runtime for these cases cannot be reached, and would end the process.
+
+Loops that do the same for each type of pixel share parts that know of none, such as the weights of
+a row. A part is a loop of its own, which others call as machine code (:func:`linked`): it is
+compiled once, and not in each of them. Numba would put it into each; weights alone took two fifths
+of the time to compile the loops of a warp.
 """
 
 from __future__ import annotations
@@ -14,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.execution.native import linker
+from geobatch_tui.execution.native.jit import Deferred
 from geobatch_tui.execution.runtime.recorder import compiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 type Dtype = np.dtype[np.generic]
 
@@ -61,7 +68,7 @@ class Loop:
 
     ``packs``: LLVM looks for equal operations side by side, and makes one of them. ``package`` is
     the one of ``execution`` in whose ``kernels`` the module is. ``results``: how many whole numbers
-    the function returns.
+    the function returns. ``needs``: the loops that it calls as machine code.
     """
 
     module: str
@@ -70,6 +77,7 @@ class Loop:
     packs: bool = False
     package: str = "raster"
     results: int = 0
+    needs: tuple[Loop, ...] = ()
     #: The function, or None if numba calls it, and the dtype of each argument, by the type of
     #: ``T``. It is looked up thousands of times in a chunk.
     _functions: dict[
@@ -77,6 +85,8 @@ class Loop:
     ] = field(default_factory=dict)
     #: Types that numba has called the function for.
     _called: set[Dtype | None] = field(default_factory=set)
+    #: Where the code lies, by the name of the type of ``T``.
+    _addresses: dict[str, int | None] = field(default_factory=dict)
     _first: int | None = None
 
     @classmethod
@@ -88,11 +98,12 @@ class Loop:
         packs: bool = False,
         package: str = "raster",
         results: int = 0,
+        needs: tuple[Loop, ...] = (),
     ) -> Loop:
         """Describe the loop at ``place`` (module.name); ``arguments`` as in :meth:`Argument.of`."""
         module, _, name = place.rpartition(".")
         kinds = tuple(map(Argument.of, arguments.split()))
-        return cls(module, name, kinds, packs, package, results)
+        return cls(module, name, kinds, packs, package, results, needs)
 
     def __post_init__(self) -> None:
         types = [argument.type for argument in self.arguments]
@@ -137,6 +148,7 @@ class Loop:
             return self.function(*values)
         self._called.add(generic)
         with compiling():
+            self._link_needs()
             return self.function(*values)
 
     def _resolve(
@@ -150,9 +162,7 @@ class Loop:
 
     def _load(self, generic: str) -> Callable[..., object] | None:
         """Return the function of ctypes for pixels of type ``generic``; None: numba calls it."""
-        address = linker.address_of(
-            f"{self.package}.{self.module}.{self.name}-{generic}", lambda: _compile(self, generic)
-        )
+        address = self.address(generic)
         if address is None:
             return None
         kinds: list[type] = []
@@ -163,6 +173,43 @@ class Loop:
                 kinds += [_SCALARS[argument.type][1]] * (2 if argument.pair else 1)
         kinds += [ctypes.c_void_p] * bool(self.results)
         return ctypes.CFUNCTYPE(None, *kinds)(address)
+
+    def address(self, generic: str = "") -> int | None:
+        """Return where the machine code lies in this process; None: it cannot be kept or linked."""
+        if generic not in self._addresses:
+            needed = self._link_needs()
+            self._addresses[generic] = linker.address_of(
+                f"{self.package}.{self.module}.{self.name}-{generic}",
+                lambda: _compile(self, generic),
+                needed,
+            )
+        return self._addresses[generic]
+
+    @property
+    def symbol(self) -> str:
+        """The name by which the code of other loops calls this one."""
+        return f"geobatch_{self.package}_{self.module}_{self.name}".replace(".", "_")
+
+    def _link_needs(self) -> frozenset[str]:
+        """Have the loops that it calls in this process; return their symbols."""
+        return frozenset(need.symbol for need in self.needs if need.is_linked())
+
+    def is_linked(self) -> bool:
+        """Whether code of other loops can call it by its symbol, from here on."""
+        address = self.address()
+        if address is not None:
+            linker.add_symbol(self.symbol, address)
+        return address is not None
+
+
+def linked(loop: Loop) -> Deferred:
+    """Name a loop, of no type ``T``, for compiled functions: they call its machine code. It stands
+    in the ``needs`` of theirs. Where it cannot be linked, numba compiles it into each."""
+
+    def make(numba: ModuleType) -> Any:
+        return _caller(numba, loop) if loop.is_linked() else loop.function.part()
+
+    return Deferred(make, make)
 
 
 def _check(argument: Argument, wanted: Dtype, value: np.ndarray) -> None:
@@ -186,36 +233,65 @@ def _address(value: np.ndarray) -> int:
 def _compile(loop: Loop, generic: str) -> object:
     """Compile the loop by numba, as a C function of pointers and numbers."""
     numba = importlib.import_module("numba")
-    kinds: list[object] = []
+    kinds = _kinds(numba, loop, generic)
     names: list[str] = []
     passed: list[str] = []
     for number, argument in enumerate(loop.arguments):
         name = f"a{number}"
         if argument.dimensions:
-            dtype = generic if argument.type == "T" else argument.type
             sides = [f"{name}_{side}" for side in range(argument.dimensions)]
-            kinds += [numba.types.CPointer(getattr(numba.types, dtype))]
-            kinds += [numba.types.intp] * argument.dimensions
             names += [name, *sides]
             passed.append(f"carray({name}, ({', '.join(sides)},))")
         else:
             parts = [f"{name}_0", f"{name}_1"] if argument.pair else [name]
-            kinds += [getattr(numba.types, _SCALARS[argument.type][0])] * len(parts)
             names += parts
             passed.append(f"({', '.join(parts)})" if argument.pair else name)
     call = f"loop({', '.join(passed)})"
     if loop.results:
-        kinds.append(numba.types.CPointer(numba.types.int64))
         names.append("found")
         places = [f"found[{number}]" for number in range(loop.results)]
         call = f"{', '.join(places)} = {call}"
     text = f"def {loop.name}({', '.join(names)}):\n    {call}\n"
     scope = {"carray": numba.carray, "loop": loop.function.part()}
     exec(text, scope)  # noqa: S102 - of names that are written here
-    signature = numba.types.void(*kinds)
     before = numba.config.SLP_VECTORIZE
     numba.config.SLP_VECTORIZE = int(loop.packs)
     try:
-        return numba.cfunc(signature, error_model="numpy")(scope[loop.name])
+        return numba.cfunc(numba.types.void(*kinds), error_model="numpy")(scope[loop.name])
     finally:
         numba.config.SLP_VECTORIZE = before
+
+
+def _kinds(numba: Any, loop: Loop, generic: str) -> list[object]:
+    """Return the types of the arguments of the C function."""
+    kinds: list[object] = []
+    for argument in loop.arguments:
+        if argument.dimensions:
+            dtype = generic if argument.type == "T" else argument.type
+            kinds += [numba.types.CPointer(getattr(numba.types, dtype))]
+            kinds += [numba.types.intp] * argument.dimensions
+        else:
+            kind = getattr(numba.types, _SCALARS[argument.type][0])
+            kinds += [kind] * (2 if argument.pair else 1)
+    if loop.results:
+        kinds.append(numba.types.CPointer(numba.types.int64))
+    return kinds
+
+
+def _caller(numba: Any, loop: Loop) -> Any:
+    """Make what compiled functions call: it hands arrays over as pointers and sides."""
+    names = [f"a{number}" for number in range(len(loop.arguments))]
+    passed: list[str] = []
+    for name, argument in zip(names, loop.arguments, strict=True):
+        if argument.dimensions:
+            passed.append(f"{name}.ctypes")
+            passed += [f"{name}.shape[{side}]" for side in range(argument.dimensions)]
+        else:
+            passed += [f"{name}[0]", f"{name}[1]"] if argument.pair else [name]
+    text = f"def {loop.name}({', '.join(names)}):\n    code({', '.join(passed)})\n"
+    signature = numba.types.void(*_kinds(numba, loop, ""))
+    scope = {"code": numba.types.ExternalFunction(loop.symbol, signature)}
+    exec(text, scope)  # noqa: S102 - of names that are written here
+    return numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(
+        scope[loop.name]
+    )

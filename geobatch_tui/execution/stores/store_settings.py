@@ -36,7 +36,8 @@ class StoreSettings:
     """Settings of one store; empty: as the environment and the cloud's own chain say.
 
     ``access_key``, ``secret_key`` and ``token`` are references, ``env:NAME``, until
-    :meth:`Stores.resolved`. ``timeout``: seconds for one request.
+    :meth:`Stores.resolved`. ``timeout``: seconds for one request. ``sidecars``: whether to look for
+    objects that belong to another, as a mask does, beside it.
     """
 
     endpoint: str = ""
@@ -47,6 +48,7 @@ class StoreSettings:
     secret_key: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     timeout: float = 60.0
+    sidecars: bool = True
 
 
 @dataclass(frozen=True, slots=True)

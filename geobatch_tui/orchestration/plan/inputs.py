@@ -27,7 +27,7 @@ from geobatch_tui.orchestration.plan.output_names import (
     plain_name,
     shortened,
 )
-from geobatch_tui.orchestration.plan.remote.object_inputs import walk_objects
+from geobatch_tui.orchestration.plan.remote.object_inputs import is_alone, walk_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -76,7 +76,8 @@ class Input:
     directory. Both may hold any bytes (``surrogateescape``). ``layer``: the layer to take of
     several; empty: the only one. ``members``: paths of the files whose bands are those of one item
     of a catalogue, if there are several; ``sign``: the function that signs their URLs;
-    ``facts``: what the ledger keeps of this item; ``alone``: its store lists nothing beside it."""
+    ``facts``: what the ledger keeps of this item; ``alone``: it is known that its store has nothing
+    beside it."""
 
     path: str
     key: str
@@ -142,14 +143,16 @@ def _catalogued(entry: StacSource, suffix: str) -> Iterator[Input]:
     for item in walk_catalogue(entry):
         members = item.places if len(item.places) > 1 else ()
         key = key_of(item.name, suffix)
-        yield Input(item.places[0], key, members=members, sign=entry.sign, facts=item.facts)
+        path = item.places[0]
+        alone = is_alone(path)
+        yield Input(path, key, members=members, sign=entry.sign, facts=item.facts, alone=alone)
 
 
 def _walk(
     inputs: Iterable[str], output_dir: Path, suffixes: frozenset[str]
 ) -> Iterator[tuple[str, str, bool]]:
-    """Yield (absolute path, path of the output without suffix change, whether its store lists
-    nothing beside it) of each input."""
+    """Yield (absolute path, path of the output without suffix change, whether it is known that its
+    store has nothing beside it) of each input."""
     for entry in inputs:
         if is_url(entry):
             yield from walk_objects(entry, suffixes)

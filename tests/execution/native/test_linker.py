@@ -141,7 +141,38 @@ def test_every_loop_can_be_kept(loop):
     _, code = linker._read(linker.object_folder() / name)
     process = ctypes.CDLL(None)
     left = {symbol for symbol in linker.undefined_symbols(code) if not hasattr(process, symbol)}
-    assert left <= linker.UNREACHABLE
+    assert left <= linker.UNREACHABLE | {need.symbol for need in loop.needs}
+
+
+def test_a_part_that_loops_share_is_linked_to_each(cached):
+    """Compiled once, and called by the kept code of the loops that need it, also in a process that
+    compiles nothing; the weights are those of the part that numba puts into a loop."""
+    code = (
+        "import sys\n"
+        "import numpy as np\n"
+        "from pathlib import Path\n"
+        "from geobatch_tui.execution.native import linker\n"
+        "from geobatch_tui.execution.raster.kernels import pixel_loops as loops\n"
+        "folder = Path(sys.argv[1])\n"
+        "linker.object_folder = lambda: folder if sys.argv[1] else None\n"
+        "x, w = np.linspace(-1, 9, 77), np.zeros(6)\n"
+        "first, pixel, whole = np.zeros(77, int), np.zeros(77, int), np.zeros(77, 'u1')\n"
+        "weights = np.zeros((6, 77))\n"
+        "loops.axis(x, 8, 4, 1.0, 2, first, weights, pixel, whole, w)\n"
+        "print(weights.tobytes().hex(), 'numba' in sys.modules)\n"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(place)], capture_output=True, text=True, check=True
+        ).stdout.split()
+        for place in (cached, cached, "")
+    ]
+    assert [one[1] for one in said] == ["True", "False", "True"]
+    assert said[0][0] == said[1][0] == said[2][0]
+    assert {path.name for path in cached.glob("*.o")} == {
+        "raster.weights.axis-.o",
+        "raster.weights.weigh-.o",
+    }
 
 
 def test_wrong_arrays_are_refused():

@@ -16,10 +16,15 @@ from __future__ import annotations
 import numpy as np
 
 from geobatch_tui.execution.native.jit import jit
-from geobatch_tui.execution.raster.kernels.weights import pixel_of, taps_at, weigh_row
+from geobatch_tui.execution.native.loop import linked
+from geobatch_tui.execution.raster.kernels import pixel_loops
+from geobatch_tui.execution.raster.kernels.weights import pixel_of, taps_at
 
 #: Unsigned, so that an index is never taken to count from the end.
 _1, _2, _3, _4, _5 = (np.uint32(i) for i in range(1, 6))
+
+#: What is the same for pixels of all types.
+weigh_row, place_row = linked(pixel_loops.weigh_row), linked(pixel_loops.place_row)
 
 
 # --- separable ---------------------------------------------------------------------------------
@@ -206,31 +211,6 @@ def pick_row(planes, at, stride, wx, wy, ready, _full, out, r, left, whole, low,
 
 
 @jit
-def place_row(x, y, side, off, stride, lead, taps, at, dx, dy, ready):
-    """Find for a row of positions the first tap, as a place in the window, and the distance from
-    the pixel centre before. ``ready``: no tap lies beyond the source; returns whether all are.
-
-    There is no branch, so that the compiler takes many positions at a time.
-    """
-    low_x, high_x = float(lead[0]), float(side[0] - taps[0] + lead[0])
-    low_y, high_y = float(lead[1]), float(side[1] - taps[1] + lead[1])
-    left, top = np.uint32(lead[0] + off[0]), np.uint32(lead[1] + off[1])
-    step = np.uint32(stride)
-    beyond = 0
-    for c in range(len(x)):
-        base_x, base_y = np.floor(x[c] - 0.5), np.floor(y[c] - 0.5)
-        inside = (base_x >= low_x) & (base_x <= high_x) & (base_y >= low_y) & (base_y <= high_y)
-        ready[c] = inside
-        beyond += not inside
-        dx[c] = x[c] - 0.5 - base_x if inside else 0.5
-        dy[c] = y[c] - 0.5 - base_y if inside else 0.5
-        row = np.uint32(np.int32(base_y if inside else 0.0)) - top
-        column = np.uint32(np.int32(base_x if inside else 0.0)) - left
-        at[c] = row * step + column if inside else 0
-    return beyond == 0
-
-
-@jit
 def parts_of(rows, taps):
     """Cut ``rows`` into the weights of both axes, the distances of both, and a spare row."""
     both = taps[0] + taps[1]
@@ -265,7 +245,8 @@ def gatherer(pick):
         wx, wy, dx, dy, spare = parts_of(rows, taps)
         ax, ay, bx, by = parts_of_few(few, taps)
         for r in range(height):
-            full = place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
+            place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready, ax)
+            full = ax[0] == 0.0
             weigh_row(code, dx, scale[0], lead[0], wx, spare, ax)
             weigh_row(code, dy, scale[1], lead[1], wy, spare, ay)
             down, left = corner[0] + r, corner[1]

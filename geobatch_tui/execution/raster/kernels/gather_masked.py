@@ -16,8 +16,9 @@ from geobatch_tui.execution.raster.kernels.gather import (
     pick_row,
     place_row,
     sum_of,
+    weigh_row,
 )
-from geobatch_tui.execution.raster.kernels.weights import pixel_of, taps_at, weigh_row
+from geobatch_tui.execution.raster.kernels.weights import pixel_of, taps_at
 
 #: Weight of the valid taps below which GDAL leaves a pixel as it was.
 _LIGHT, _LIGHT_BILINEAR = 1e-6, 1e-5
@@ -178,7 +179,7 @@ def gather(
     wx, wy, bx, by = parts_of_few(few, taps)
     for r in range(len(x)):
         down, left = corner[0] + r, corner[1]
-        place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
+        place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready, wx)
         if _keep_clear(valid, at, stride, taps, ready):
             weigh_row(code, dx, scale[0], lead[0], rows_x, spare, wx)
             weigh_row(code, dy, scale[1], lead[1], rows_y, spare, wy)

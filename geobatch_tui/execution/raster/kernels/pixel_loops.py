@@ -26,9 +26,19 @@ _ENDS = "bool float float"
 _SCRATCH = "float64:2 uint32:1 uint8:1 float64:1 T:2"
 _GATHER = f"{_SOURCE} T:2 {_WHERE} {_KERNEL} {_OUT} {_ENDS} {_SCRATCH}"
 
+#: Parts of the loops below.
+weigh = Loop.of("weights.weigh", "float int float int float64:1")
+weigh_row = Loop.of("weights.weigh_row", "int float64:1 float int float64:2 float64:1 float64:1")
+place_row = Loop.of(
+    "weights.place_row",
+    "float64:1 float64:1 int,int int,int int int,int int,int "
+    "uint32:1 float64:1 float64:1 uint8:1 float64:1",
+)
+_ROWS = (weigh, weigh_row, place_row)
+
 nearest = Loop.of("gather.nearest", f"{_SOURCE} {_WHERE} {_OUT}")
-gather = Loop.of("gather.gather", _GATHER)
-gather_quads = Loop.of("gather_quads.gather", _GATHER, packs=True)
+gather = Loop.of("gather.gather", _GATHER, needs=_ROWS)
+gather_quads = Loop.of("gather_quads.gather", _GATHER, packs=True, needs=_ROWS)
 interleave_bytes = Loop.of("gather_quads.interleave_bytes", "uint8:2 uint32:1")
 interleave_words = Loop.of("gather_quads.interleave_words", "uint16:2 uint64:1")
 separable = Loop.of(
@@ -37,7 +47,9 @@ separable = Loop.of(
 )
 nearest_masked = Loop.of("gather_masked.nearest", f"{_SOURCE} {_MASKS} {_WHERE} {_OUT}")
 gather_masked = Loop.of(
-    "gather_masked.gather", f"{_SOURCE} T:2 {_MASKS} {_WHERE} {_KERNEL} {_OUT} {_ENDS} {_SCRATCH}"
+    "gather_masked.gather",
+    f"{_SOURCE} T:2 {_MASKS} {_WHERE} {_KERNEL} {_OUT} {_ENDS} {_SCRATCH}",
+    needs=_ROWS,
 )
 average = Loop.of(
     "mean.average",
@@ -45,14 +57,16 @@ average = Loop.of(
     f"T:3 uint8:2 {_ENDS}",
 )
 axis = Loop.of(
-    "weights.axis", "float64:1 int int float int int64:1 float64:2 int64:1 uint8:1 float64:1"
+    "weights.axis",
+    "float64:1 int int float int int64:1 float64:2 int64:1 uint8:1 float64:1",
+    needs=(weigh,),
 )
 convolve = Loop.of(
-    "halve_loops.convolve",
+    "images.halve_loops.convolve",
     "T:2 uint8:2 bool int int float64:1 float64:2 float64:2 float64:1 float64:1",
 )
-average_whole = Loop.of("halve_loops.average_whole", "T:2 uint8:2 bool T:1 bool T:2")
-average_floats = Loop.of("halve_loops.average_floats", "T:2 uint8:2 bool T:1 bool T:2")
+average_whole = Loop.of("images.halve_loops.average_whole", "T:2 uint8:2 bool T:1 bool T:2")
+average_floats = Loop.of("images.halve_loops.average_floats", "T:2 uint8:2 bool T:1 bool T:2")
 interleave = Loop.of("predictors.interleave", "T:1 int int,int int,int T:2")
 differences = Loop.of("predictors.differences", "T:2 int T:2")
 are_differences = Loop.of("predictors.are_differences", "T:2 T:2 int T:1 uint8:1")

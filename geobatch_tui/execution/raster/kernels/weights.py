@@ -10,6 +10,8 @@ import math
 import numpy as np
 
 from geobatch_tui.execution.native.jit import jit
+from geobatch_tui.execution.native.loop import linked
+from geobatch_tui.execution.raster.kernels import pixel_loops
 
 #: A position this near beyond the edge of a pixel belongs to the next one.
 NUDGE = 1e-10
@@ -96,7 +98,7 @@ def _lanczos_widened(delta, scale, lead, w):
 
 
 @jit
-def _weigh(delta, code, scale, lead, w):
+def weigh(delta, code, scale, lead, w):
     """Fill ``w`` with the weights of the taps of a position ``delta`` after the centre of a pixel;
     ``lead`` taps come before that pixel."""
     if scale == 1.0:
@@ -119,6 +121,9 @@ def _weigh(delta, code, scale, lead, w):
     else:
         for t in range(len(w)):
             w[t] = function_at(code, (t - lead - delta) * scale)
+
+
+_weigh = linked(pixel_loops.weigh)
 
 
 @jit
@@ -204,7 +209,7 @@ def weigh_row(code, delta, scale, lead, w, total, one):
     else:
         taps = w.shape[0]
         for c in range(len(delta)):
-            _weigh(delta[c], code, scale, lead, one)
+            weigh(delta[c], code, scale, lead, one)
             _scale_to_one(one)
             for t in range(taps):
                 w[t, c] = one[t]
@@ -248,3 +253,29 @@ def _weigh_widened(code, delta, scale, lead, w, total):
         row = w[t]
         for c in range(len(delta)):
             row[c] /= total[c]
+
+
+@jit
+def place_row(x, y, side, off, stride, lead, taps, at, dx, dy, ready, one):
+    """Find for a row of positions the first tap, as a place in the window, and the distance from
+    the pixel centre before. ``ready``: no tap lies beyond the source; ``one[0]`` becomes the number
+    of those of which some do.
+
+    There is no branch, so that the compiler takes many positions at a time.
+    """
+    low_x, high_x = float(lead[0]), float(side[0] - taps[0] + lead[0])
+    low_y, high_y = float(lead[1]), float(side[1] - taps[1] + lead[1])
+    left, top = np.uint32(lead[0] + off[0]), np.uint32(lead[1] + off[1])
+    step = np.uint32(stride)
+    beyond = 0
+    for c in range(len(x)):
+        base_x, base_y = np.floor(x[c] - 0.5), np.floor(y[c] - 0.5)
+        inside = (base_x >= low_x) & (base_x <= high_x) & (base_y >= low_y) & (base_y <= high_y)
+        ready[c] = inside
+        beyond += not inside
+        dx[c] = x[c] - 0.5 - base_x if inside else 0.5
+        dy[c] = y[c] - 0.5 - base_y if inside else 0.5
+        row = np.uint32(np.int32(base_y if inside else 0.0)) - top
+        column = np.uint32(np.int32(base_x if inside else 0.0)) - left
+        at[c] = row * step + column if inside else 0
+    one[0] = beyond

@@ -59,9 +59,9 @@ def enter_signers(signed: Iterable[tuple[str, str]]) -> None:
 
 def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, str, bool]]:
     """Yield the URL of each object that ``entry`` stands for, the path of its output without change
-    of suffix, and whether the store lists nothing that belongs to it. Below a prefix, objects of
-    other ``suffixes`` and hidden ones are left out. The signature of a URL is remembered by the
-    client of stores alone.
+    of suffix, and whether it is known by a list or by settings that nothing belongs to it. Below a
+    prefix, objects of other ``suffixes`` and hidden ones are left out. The signature of a URL is
+    remembered by the client of stores alone.
 
     Raises:
         PreflightError: the store cannot be listed.
@@ -85,7 +85,7 @@ def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, st
         # What is wrong with a key is wrong with this one item.
         if query:
             _sign(entry, query)
-        yield entry, relative_name(path.rpartition("/")[2]), False
+        yield entry, relative_name(path.rpartition("/")[2]), is_alone(entry)
         return
     if scheme not in BUCKETS:
         raise PreflightError(
@@ -96,6 +96,7 @@ def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, st
     matches = re.compile(_translated(path)) if pattern else None
     hint = "name a longer prefix, or list the objects in a text file, @list.txt"
     keys = sorted(whole_listing(_keys(root, base), entry, hint))
+    known = is_alone(root)
     beside = {key for key in keys if key.endswith(BESIDE)}
     for key in keys:
         relative = key[len(base) :].lstrip("/")
@@ -103,8 +104,19 @@ def walk_objects(entry: str, suffixes: frozenset[str]) -> Iterator[tuple[str, st
         suffix = os.path.splitext(key)[1].lower()  # noqa: PTH122 - a key is no path
         wanted = matches.fullmatch(key) if matches else suffix in suffixes and not hidden
         if wanted:
-            alone = not any(key_beside(key, ending) in beside for ending in BESIDE)
+            alone = known or not any(key_beside(key, ending) in beside for ending in BESIDE)
             yield f"{root}/{key}", relative_name(relative), alone
+
+
+def is_alone(url: str) -> bool:
+    """Whether it is known that nothing belongs to an object, or to a file, without a look."""
+    if not object_url.is_url(url):
+        return False
+    try:
+        root = "://".join(object_url.split(url)[:2])
+    except GeobatchError:  # what is wrong with a URL is said where it is opened
+        return False
+    return not store_settings.current().of(root).sidecars
 
 
 def _sign(entry: str, query: str) -> None:

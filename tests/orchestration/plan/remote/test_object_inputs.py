@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,19 @@ def test_what_lies_beside_an_object_is_known_from_the_list(server):
     alone = {one.key for one in expand(["s3://b/in/"], Path("/out"), "COG") if one.alone}
     assert alone == {"deep/a.tif"}
     assert not any(one.alone for one in expand(["s3://b/in/deep/a.tif"], Path("/out"), "COG"))
+
+
+def test_that_nothing_lies_beside_objects_can_be_said(server):
+    """In the settings of their store: for those of a list and for those named by themselves."""
+    server.data["b/in/a.tif.msk"] = b"x"
+    settings = store_settings.current().of("s3://b")
+    store_settings.use(Stores({"s3://b": replace(settings, sidecars=False)}))
+    inputs = [
+        "s3://b/in/",
+        "s3://b/inside/e.tif",
+        "s3://other/a.tif",
+        "/in/a.tif",
+        "s3://b/%zz.tif",
+    ]
+    known = {one.path: one.alone for one in expand(inputs, Path("/out"), "COG", own_names=False)}
+    assert {path for path, alone in known.items() if not alone} == {"s3://other/a.tif", "/in/a.tif"}

@@ -1,5 +1,5 @@
 """The loops of 2x2 reductions, compiled: means of the four children, for ``pyramid.halve``, and
-weighted means of their neighbours too, for :mod:`.convolution`."""
+weighted means of their neighbours too, for `convolution`."""
 
 from __future__ import annotations
 
