@@ -25,7 +25,6 @@ from geobatch_tui.execution.vector.ogr import archive, exact_names, ogr_drivers
 from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 from geobatch_tui.execution.vector.plan import TABLE, TAKEN, LayerPlan, VectorPlan
 from geobatch_tui.execution.vector.read import feature_reader, object_ranges
-from geobatch_tui.execution.vector.read.flatgeobuf_layer import flatgeobuf_layer
 from geobatch_tui.execution.vector.read.layer import ogr_layer
 from geobatch_tui.execution.vector.read.parquet_layer import parquet_layer
 from geobatch_tui.execution.vector.spool.writer_options import writer_options
@@ -245,6 +244,8 @@ def _layer(task: ProbeTask, params: VectorParams) -> Layer:
     """Open the source, and read what it says of itself."""
     if wanted := object_ranges.version_in_ranges(task):
         if object_ranges.runs_in_bounds(task):
+            from geobatch_tui.execution.vector.read.flatgeobuf_layer import flatgeobuf_layer
+
             return flatgeobuf_layer(task, params, wanted)
         return parquet_layer(task.source, params, wanted)
     drivers = ogr_drivers.drivers_of(task.source)

@@ -18,7 +18,6 @@ from geobatch_tui.execution.vector.ogr import archive
 from geobatch_tui.execution.vector.plan import WKB
 from geobatch_tui.execution.vector.read import (
     batch_reader,
-    flatgeobuf_layer,
     parquet_layer,
     parts_on_disk,
 )
@@ -54,6 +53,8 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
     elif index in plan.outside:
         batches = iter((unread_features(plan, None, window.width),))
     elif plan.access == "index":
+        from geobatch_tui.execution.vector.read import flatgeobuf_layer  # loads a client of stores
+
         batches = flatgeobuf_layer.features_in_bounds(item, plan, window)
     elif plan.access == "fid":
         batches = batch_reader.open_stream(plain, plan, where=plan.where_of_chunk(index))

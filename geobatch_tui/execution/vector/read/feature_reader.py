@@ -19,7 +19,7 @@ from geobatch_tui.execution.vector.geometry import curves
 from geobatch_tui.execution.vector.kernels import wkb_loops
 from geobatch_tui.execution.vector.ogr import archive
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
-from geobatch_tui.execution.vector.read import batch_reader, flatgeobuf_layer, parquet_layer
+from geobatch_tui.execution.vector.read import batch_reader, parquet_layer
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -110,6 +110,8 @@ def _batches(
         yield from parquet_layer.whole_file(source, plan, params.get("bounds"), wanted)
         return
     if wanted is not None:
+        from geobatch_tui.execution.vector.read import flatgeobuf_layer
+
         yield from flatgeobuf_layer.first_features(source, plan, wanted)
         return
     with archive.Plain(source, plan.place or source, os.environ.get("CPL_TMPDIR")) as plain:
