@@ -13,7 +13,9 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,19 +40,32 @@ _SUFFIX, _HEAD = 24, ".head"
 def directory() -> Path:
     """Return the directory of copies, made if missing: that of the run, else one of this user for
     temporary files."""
-    chosen = store_settings.current().scratch
-    place = Path(chosen or Path(tempfile.gettempdir(), f"geobatch-objects-{os.getuid()}"))
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if place.stat().st_uid != os.getuid() or place.is_symlink():
+    place = _directory()
+    try:
+        status = place.lstat()
+    except FileNotFoundError:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = place.lstat()
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
         raise PermissionError(errno.EPERM, "it is another user's", str(place))
     return place
+
+
+def _directory() -> Path:
+    chosen = store_settings.current().scratch
+    return Path(chosen or Path(tempfile.gettempdir(), f"geobatch-objects-{os.getuid()}"))
+
+
+@lru_cache(maxsize=256)
+def _digest(url: ObjectUrl, version: Version) -> str:
+    known = f"{url}\n{version.size}\n{version.mtime_ns}\n{version.tag}"
+    return hashlib.blake2b(known.encode(), digest_size=16).hexdigest()
 
 
 def _place(url: ObjectUrl, version: Version, *, named: bool = False) -> Path:
     """Return the path of the copy; its name is ours, but for a plain suffix, or, if it is to be
     ``named`` as the object, in a directory of ours."""
-    known = f"{url}\n{version.size}\n{version.mtime_ns}\n{version.tag}"
-    digest = hashlib.blake2b(known.encode(), digest_size=16).hexdigest()
+    digest = _digest(url, version)
     if named:
         folder = directory() / digest
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -62,7 +77,7 @@ def _place(url: ObjectUrl, version: Version, *, named: bool = False) -> Path:
 
 def head_path(url: ObjectUrl, version: Version) -> Path:
     """Return the path of the first bytes of an object, where the engine leaves them for workers."""
-    return _place(url, version).with_suffix(_HEAD)
+    return directory() / f"{_digest(url, version)}{_HEAD}"
 
 
 def local_copy(url: ObjectUrl, version: Version, *, named: bool = False) -> Path:
@@ -131,10 +146,14 @@ def _refuse_without_room(url: ObjectUrl, size: int, path: Path) -> None:
 
 def drop(url: ObjectUrl, version: Version) -> None:
     """Remove the copy of an object, if there is one: nothing will need it any more."""
-    path = _place(url, version)
-    for suffix in ("", ".lock", ".aux.xml"):
-        with contextlib.suppress(OSError):
-            path.with_name(path.name + suffix).unlink()
     with contextlib.suppress(OSError):
         head_path(url, version).unlink()
-    shutil.rmtree(_place(url, version, named=True).parent, ignore_errors=True)
+    path = _place(url, version)
+    lock = path.with_name(f"{path.name}.lock")
+    if lock.is_file():  # each copy has one, and most objects are read without a copy
+        for file in (path, path.with_name(f"{path.name}.aux.xml"), lock):
+            with contextlib.suppress(OSError):
+                file.unlink()
+    folder = path.with_name(_digest(url, version))
+    if folder.is_dir():
+        shutil.rmtree(folder, ignore_errors=True)

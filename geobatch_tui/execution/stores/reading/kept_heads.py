@@ -140,10 +140,10 @@ def leave(url: ObjectUrl, version: Version, first: bytes) -> None:
             return
         _left_bytes += len(data)
     with contextlib.suppress(OSError):
-        path = local_copy.head_path(url, version)
-        part = path.with_name(f"{path.name}.part")
-        part.write_bytes(data)
-        part.rename(path)
+        path = str(local_copy.head_path(url, version))
+        with open(f"{path}.part", "wb") as file:  # noqa: PTH123 - of each of many objects
+            file.write(data)
+        os.rename(f"{path}.part", path)  # noqa: PTH104 - the same
 
 
 def _left_for(url: ObjectUrl, version: Version) -> bytes:
