@@ -65,14 +65,17 @@ def _digest(url: ObjectUrl, version: Version) -> str:
 def _place(url: ObjectUrl, version: Version, *, named: bool = False) -> Path:
     """Return the path of the copy; its name is ours, but for a plain suffix, or, if it is to be
     ``named`` as the object, in a directory of ours."""
-    digest = _digest(url, version)
     if named:
-        folder = directory() / digest
+        folder = directory() / _digest(url, version)
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder / relative_name(url.name)
-    suffix = Path(relative_name(url.name)).suffix.lower()
+    return directory() / _plain_name(url, version)
+
+
+def _plain_name(url: ObjectUrl, version: Version) -> str:
+    suffix = os.path.splitext(relative_name(url.name))[1].lower()  # noqa: PTH122 - of each of many
     plain = suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) < _SUFFIX else ""
-    return directory() / f"{digest}{plain}"
+    return f"{_digest(url, version)}{plain}"
 
 
 def head_path(url: ObjectUrl, version: Version) -> Path:
@@ -146,14 +149,13 @@ def _refuse_without_room(url: ObjectUrl, size: int, path: Path) -> None:
 
 def drop(url: ObjectUrl, version: Version) -> None:
     """Remove the copy of an object, if there is one: nothing will need it any more."""
+    place, digest = str(directory()), _digest(url, version)
     with contextlib.suppress(OSError):
-        head_path(url, version).unlink()
-    path = _place(url, version)
-    lock = path.with_name(f"{path.name}.lock")
-    if lock.is_file():  # each copy has one, and most objects are read without a copy
-        for file in (path, path.with_name(f"{path.name}.aux.xml"), lock):
+        os.unlink(f"{place}/{digest}{_HEAD}")  # noqa: PTH108 - of each of many objects
+    path = f"{place}/{_plain_name(url, version)}"
+    if os.path.isfile(f"{path}.lock"):  # noqa: PTH113 - each copy has one; most have no copy
+        for ending in ("", ".aux.xml", ".lock"):
             with contextlib.suppress(OSError):
-                file.unlink()
-    folder = path.with_name(_digest(url, version))
-    if folder.is_dir():
-        shutil.rmtree(folder, ignore_errors=True)
+                Path(f"{path}{ending}").unlink()
+    if os.path.isdir(f"{place}/{digest}"):  # noqa: PTH112 - the same
+        shutil.rmtree(f"{place}/{digest}", ignore_errors=True)

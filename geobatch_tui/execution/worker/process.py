@@ -225,13 +225,14 @@ class _Loop:
         with contextlib.suppress(BlockingIOError):
             while data := self._pipe.recv(1 << 18, socket.MSG_DONTWAIT):
                 self._arrived(data)
-        ahead = list(islice(self._waiting, MOST_FORESEEN))
-        for ident, body in ahead:
+        fresh: list[Task] = []
+        for ident, body in islice(self._waiting, MOST_FORESEEN):
             if ident not in self._unpacked and ident != CONTROL:
                 # What cannot be read is answered in its turn.
                 with contextlib.suppress(Exception):
                     self._unpacked[ident] = wire.unpack(body)
-        foresee([self._unpacked[ident] for ident, _ in ahead if ident in self._unpacked])
+                    fresh.append(self._unpacked[ident])
+        foresee(fresh)
 
     def _refuse(self, outcome: Outcome) -> Outcome:
         """Fail a task that changed the limit of open files, by which later tasks live; end this

@@ -55,6 +55,11 @@ class ObjectFile:
     def size(self) -> int:
         return self.version.size
 
+    @property
+    def is_known(self) -> bool:
+        """Whether its first bytes are all of it, as those of small objects are."""
+        return any(not first and len(data) >= self.size for first, data in self.head.parts)
+
     def read(self, count: int = -1) -> bytes:
         """Read the next ``count`` bytes, fewer at the end."""
         end = self.size if count < 0 else min(self._at + count, self.size)
@@ -95,6 +100,8 @@ class ObjectFile:
     def turn_to(self, batches: Batches, room: int) -> None:
         """Fetch the blocks of the first of these batches, and of those that follow as far as there
         is ``room`` for their bytes; forget those of others."""
+        if self.is_known:
+            return
         self._ahead.room = room
         self._ahead.turn_to({key: partial(self._missing, one) for key, one in batches.items()})
 

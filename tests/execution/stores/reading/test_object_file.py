@@ -14,7 +14,7 @@ DATA = b"".join(number.to_bytes(4) for number in range(50_000))
 
 @pytest.fixture(scope="module")
 def server():
-    with served(a=DATA, empty=b"") as objects:
+    with served(a=DATA, small=DATA[:20_000], empty=b"") as objects:
         yield objects
 
 
@@ -49,6 +49,18 @@ def test_blocks_come_in_any_order(server, data):
 _BLOCKS = st.lists(
     st.tuples(st.integers(0, len(DATA) - 70_000), st.integers(1, 70_000)), max_size=9
 )
+
+
+def test_of_a_small_object_nothing_is_fetched_ahead(server):
+    """Its head is all of it, so nobody finds out what the next windows need."""
+    before = len(server.seen)
+    with ObjectFile.open(server.url("small")) as file:
+        file.turn_to({0: lambda: pytest.fail("nothing is missing")}, 2**25)
+        assert file.pread(9000, 11_000) == DATA[11_000:20_000]
+        assert len(server.seen) == before + 1
+        with pytest.raises(CorruptSourceError, match="cut off"):
+            file.pread(9000, 11_001)
+    assert len(server.seen) == before + 1
 
 
 def test_blocks_beyond_the_end_are_no_pixels(server):
