@@ -95,9 +95,10 @@ class Scheduler:
 
 @pytest.fixture
 async def node(tmp_path, monkeypatch):
-    """A node of a run, which waits for no silence, and the scheduler that it asks."""
+    """A node of a run, which waits for no silence, and the scheduler that it asks. It has memory
+    for this process too, which is larger the more tests it has run."""
     monkeypatch.setattr(cluster_node, "SILENCE", math.inf)
-    plugin = NodePlugin(Orders("run", "n1", "engine", "raster", memory=2000 * MIB))
+    plugin = NodePlugin(Orders("run", "n1", "engine", "raster", memory=64_000 * MIB))
     scheduler = Scheduler()
     plugin.pool, plugin._scratch = Pool(), tmp_path / "scratch"
     plugin._worker = SimpleNamespace(
