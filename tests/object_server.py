@@ -55,6 +55,16 @@ class Objects:
     _server: _Server | None = None
     _thread: threading.Thread = field(default_factory=threading.Thread)
 
+    def replace_at(self, number: int, path: str, data: bytes) -> None:
+        """Have another object at ``path`` from the request ``number`` on."""
+
+        def replaced(method: str, asked: str, request: int) -> str:
+            if request == number:
+                self.data[path] = data
+            return ""
+
+        self.fault = replaced
+
     def url(self, path: str) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}/{path}"
 

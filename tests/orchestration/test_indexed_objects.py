@@ -129,13 +129,7 @@ async def test_one_that_is_replaced_between_two_chunks_is_a_dead_letter(source, 
     """Never features of two versions."""
     data = source.read_bytes()
     with served(**{"a.fgb": data}) as server:
-
-        def replaced(method: str, path: str, number: int) -> str:
-            if number == 6:
-                server.data["a.fgb"] = data[:-1] + b"\1"
-            return ""
-
-        server.fault = replaced
+        server.replace_at(6, "a.fgb", data[:-1] + b"\1")
         result = await geobatch_tui.run(
             job(server.url("a.fgb"), tmp_path / "out", {"bounds": CORNER})
         )

@@ -80,13 +80,7 @@ async def test_one_that_is_replaced_between_two_chunks_is_a_dead_letter(source, 
     """Never columns of two versions."""
     data = source.read_bytes()
     with served(**{"a.parquet": data}) as server:
-
-        def replaced(method: str, path: str, number: int) -> str:
-            if number == 6:
-                server.data["a.parquet"] = data[:-8] + b"\0\0\0\0PAR1"
-            return ""
-
-        server.fault = replaced
+        server.replace_at(6, "a.parquet", data[:-8] + b"\0\0\0\0PAR1")
         url = server.url("a.parquet")
         result = await geobatch_tui.run(job(url, tmp_path / "out", {"columns": ["a", "b"]}))
     letters = {letter["error_class"] for letter in result.dead_letters}
