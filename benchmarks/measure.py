@@ -119,9 +119,11 @@ def measure(
     """Run a command to its end and, if asked to, weigh its memory all the while.
 
     To weigh takes a fifth of a core, which the command may want: what is timed is better not
-    weighed, and weighed in a run of its own.
+    weighed, and weighed in a run of its own. What earlier commands left unwritten is written first:
+    who syncs its outputs, as geobatch does, would wait for theirs too.
     """
     _adopt()
+    os.sync()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         before = os.times()
         began = time.perf_counter()

@@ -7,6 +7,7 @@ its version, its size, and the number of bytes. A server that ignores a conditio
 from __future__ import annotations
 
 import random
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -346,6 +347,11 @@ def coalesced(ranges: Sequence[Range]) -> list[Range]:
     return joined
 
 
+#: To open a client reads all certificates of the machine. Without a lock each of the threads that
+#: ask for a store first would open one.
+_opening = threading.Lock()
+
+
 def client_of(url: ObjectUrl) -> StoreClient:
     """Return this process's client of the store of ``url``, by the settings that hold here."""
     stores = store_settings.current()
@@ -353,8 +359,10 @@ def client_of(url: ObjectUrl) -> StoreClient:
     if use := stores.signers.get(url.root):
         from geobatch_tui.execution.stores.url_signing import signed_client
 
-        return signed_client(url.root, stores.of(url.root), how, use)
-    return _client(url.root, stores.of(url.root), how, stores.query_of(str(url)))
+        with _opening:
+            return signed_client(url.root, stores.of(url.root), how, use)
+    with _opening:
+        return _client(url.root, stores.of(url.root), how, stores.query_of(str(url)))
 
 
 def seconds_away(root: str) -> float | None:

@@ -1,7 +1,9 @@
 """The client of stores against a server that misbehaves: each fault has a class, and no bytes."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 from object_server import served
@@ -200,6 +202,19 @@ def test_without_its_library_a_url_ends_in_a_sentence(monkeypatch):
     with pytest.raises(PreflightError, match="needs the package obstore") as caught:
         store_client.client_of(ObjectUrl.of("https://nobody-asked-before.invalid/a.tif"))
     assert caught.value.hint == 'pip install "geobatch-tui[cloud]"'
+
+
+def test_threads_that_ask_for_a_store_at_once_share_its_client(server):
+    """To open one reads all certificates of the machine."""
+    threads = 8
+    together, url = Barrier(threads), ObjectUrl.of(server.url("a"))
+
+    def ask(_):
+        together.wait()
+        return store_client.client_of(url)
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert len(set(pool.map(ask, range(threads)))) == 1
 
 
 def test_ranges_near_each_other_are_one_request():

@@ -64,14 +64,17 @@ def _suggest(source: PixelGrid, dst_crs: CRS) -> PixelGrid | None:
     if not (width and height):
         return None
     corners = np.array([left + width * pixel, left]), np.array([top, top - height * pixel])
-    back = _projected(np.append(x, corners[0]), np.append(y, corners[1]), dst, src)
+    # What follows is compared within parts of a pixel or of an edge: no matter whose PROJ it is.
+    back = projection.project(
+        np.append(x, corners[0]), np.append(y, corners[1]), dst_crs, source.crs
+    )
     ways = (c, a, px, source.width), (f, e, py, source.height)
     for positions, (origin, step, expected, side) in zip(back, ways, strict=True):
         away = np.abs((positions[:-2] - origin) / step - expected)
         if not (away <= side / _STEPS / 2).all():
             return None
     # Right and bottom rim must lie on the globe, or GDAL moves them.
-    again = _projected(back[0][-2:], back[1][-2:], src, dst)
+    again = projection.project(back[0][-2:], back[1][-2:], source.crs, dst_crs)
     for new, old in zip(again, corners, strict=True):
         if not (np.abs(new - old) < pixel / 2).all():
             return None
