@@ -61,7 +61,13 @@ class Box:
     @classmethod
     def around(cls, x: Points, y: Points) -> Box:
         """Return the bounds of points; NaN does not count."""
-        return cls(*map(float, (np.nanmin(x), np.nanmin(y), np.nanmax(x), np.nanmax(y))))
+        least, most = np.fmin.reduce, np.fmax.reduce
+        return cls(
+            float(least(x, axis=None)),
+            float(least(y, axis=None)),
+            float(most(x, axis=None)),
+            float(most(y, axis=None)),
+        )
 
     @property
     def centre(self) -> tuple[float, float]:

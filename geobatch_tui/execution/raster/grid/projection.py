@@ -51,13 +51,11 @@ def separately(x: Points, y: Points, src: CRS, dst: CRS) -> Pair | None:
         return None
     n, m = len(x), len(y)
     # Both in one call: n points along the middle row, m along the middle column.
-    u, v = project(
-        np.concatenate([x, np.full(m, x[n // 2])]),
-        np.concatenate([np.full(n, y[m // 2]), y]),
-        src,
-        dst,
-    )
-    return (u[:n], v[n:]) if np.isfinite(u).all() else None
+    u, v = np.empty(n + m), np.empty(n + m)
+    u[:n], u[n:] = x, x[n // 2]
+    v[:n], v[n:] = y[m // 2], y
+    u, v = transformer(src, dst).transform(u, v, inplace=True)
+    return (u[:n], v[n:]) if np.isfinite(u).all() and np.isfinite(v).all() else None
 
 
 def project_axes(x: Points, y: Points, src: CRS, dst: CRS) -> Pair:
@@ -152,7 +150,8 @@ def corners(width: int, height: int) -> Pair:
 
 def lattice(width: float, height: float, steps: int) -> Pair:
     """Return (steps, steps) positions spread evenly from corner to corner."""
-    cols, rows = np.meshgrid(_evenly(width, steps), _evenly(height, steps))
+    cols, rows = np.empty((2, steps, steps))  # np.meshgrid takes ten times as long
+    cols[:], rows[:] = _evenly(width, steps), _evenly(height, steps)[:, None]
     return cols, rows
 
 
@@ -290,10 +289,9 @@ def lonlat_lattice(grid: PixelGrid, nodes: int) -> dict[str, object]:
     middle = lon[nodes // 2, nodes // 2]
     if np.isfinite(middle):
         lon = unroll(lon, float(middle))
-    points = [
-        [round(float(u), 5), round(float(v), 5)] if np.isfinite(u) and np.isfinite(v) else None
-        for u, v in zip(lon.ravel(), lat.ravel(), strict=True)
-    ]
+    places = np.stack([lon.ravel(), lat.ravel()], axis=1).round(5)
+    finite = np.isfinite(places).all(axis=1).tolist()
+    points = [place if good else None for place, good in zip(places.tolist(), finite, strict=True)]
     return {"cols": nodes, "rows": nodes, "points": points}
 
 
