@@ -196,8 +196,7 @@ def _verify(
     """Read every byte in another thread, while GDAL decodes a sample of tiles in this one: the
     other cores are nearly always idle. Return the digest, and how many tiles GDAL decoded.
 
-    Every tile was decoded by another decoder when it was encoded, and compared; here its bytes are
-    compared. GDAL opens all files of one tile and one kind, and decodes the first. ``pieces`` opens
+    Every tile was decoded when it was encoded, and compared; here its bytes are compared. GDAL opens all files of one tile and one kind, and decodes the first. ``pieces`` opens
     the file where it is in pieces.
     """
     check = partial(check_bytes, path) if pieces is None else partial(check_pieces, pieces)
