@@ -7,8 +7,10 @@ A file that is only read, as it goes to a store, is left in its pieces, and read
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +42,8 @@ from geobatch_tui.execution.raster.geotiff.tile_stores import (
 from geobatch_tui.execution.raster.pyramid.encode_chunk import encode_chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from geobatch_tui.execution.protocol.messages import ItemContext, Segment
     from geobatch_tui.execution.protocol.operation import Stage
@@ -153,6 +156,21 @@ def _load(
     return [*stores], tuple(numbers)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a file is to hold."""
+
+    index: TileIndex
+    layout: Layout
+    slots: Slots
+    template: Template
+
+    @property
+    def bytes(self) -> tuple[Layout, Slots, tuple[int, int]]:
+        """What its bytes are compared with."""
+        return self.layout, self.slots, self.index.frame
+
+
 def _finish(
     item: ItemContext,
     index: TileIndex,
@@ -169,55 +187,109 @@ def _finish(
         template = tags.make_template(index.plan, item.fingerprint)
         holes = Completer(index, stores, scratch).complete()
     part = part_path(item, epoch)
-    pieces: Opener | None = None
     with stage("write"):
         layout, slots = _lay_out(index, template)
-        if spools is None:
-            _write(part, index, stores, layout, slots)
-        else:
-            runs = _runs(slots, index.frame)
-            _write_pieces(part, (len(spools), scratch), layout, runs)
-            paths = [Path(item.work_dir) / name for name in spools]
-            pieces = partial(PiecedFile, part, paths)
-    with removed_on_error(part), stage("verify"):
-        digest, verified = _verify(part, layout, slots, index, template, pieces)
+    wanted = _Wanted(index, layout, slots, template)
+    if spools is not None:
+        with stage("write"):
+            _write_pieces(part, (len(spools), scratch), layout, _runs(slots, index.frame))
+        paths = [Path(item.work_dir) / name for name in spools]
+        opener = partial(PiecedFile, part, paths)
+        with removed_on_error(part), stage("verify"):
+            digest, verified = _verify(part, wanted, opener)
+    elif layout.size < ALONE:
+        with stage("write"):
+            _write(part, wanted, stores)
+        with removed_on_error(part), stage("verify"):
+            digest, verified = _verify_small(part, wanted)
+    else:
+        digest, verified = _write_and_verify(part, wanted, stores, stage)
     facts = _facts(index, layout, slots, holes=holes, verified=verified)
     return ItemReceipt(str(part), layout.size, digest, facts, spools)
 
 
-def _verify(
-    path: Path,
-    layout: Layout,
-    slots: Slots,
-    index: TileIndex,
-    template: Template,
-    pieces: Opener | None,
-) -> tuple[str, int]:
-    """Read every byte in another thread, while GDAL decodes a sample of tiles in this one: the
-    other cores are nearly always idle. Return the digest, and how many tiles GDAL decoded.
+class _Written:
+    """How much of a file is written, for the thread that reads it behind the one that writes."""
 
-    Every tile was decoded when it was encoded, and compared; here its bytes are compared. GDAL opens all files of one tile and one kind, and decodes the first. ``pieces`` opens
-    the file where it is in pieces.
-    """
-    check = partial(check_bytes, path) if pieces is None else partial(check_pieces, pieces)
-    if layout.size < ALONE:
-        digest = check(layout, slots, index.frame)
-        # Files of several tiles may each have them in a wrong order.
-        kind = template.kind if len(slots) == 1 else ""
-        alike = kind in compared
-        verified = check_with_gdal(path, index, template.identity, alike=alike, pieces=pieces)
-        if kind and not alike:
-            if len(compared) >= KINDS:
-                compared.clear()
-            compared.add(kind)
-        return digest, verified
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._end = 0
+        self._is_given_up = False
+
+    def reach(self, end: int) -> None:
+        """Tell that ``end`` bytes are written."""
+        with self._changed:
+            self._end = end
+            self._changed.notify_all()
+
+    def give_up(self) -> None:
+        """Tell that no more will be."""
+        with self._changed:
+            self._is_given_up = True
+            self._changed.notify_all()
+
+    def wait(self, end: int) -> None:
+        """Wait for ``end`` bytes. Raises VerifyError if they will not be written."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._end >= end or self._is_given_up)
+            if self._end < end:
+                raise VerifyError(f"the file was not written beyond byte {self._end}")
+
+
+def _write_and_verify(
+    path: Path, wanted: _Wanted, stores: Sequence[Store], stage: Stage
+) -> tuple[str, int]:
+    """Write a large file, while another thread reads every byte behind, and compares; then GDAL
+    decodes a sample of tiles. Returns as :func:`_verify`."""
+    written = _Written()
     with ThreadPoolExecutor(1) as other:
-        reading = other.submit(check, layout, slots, index.frame)
-        try:
-            verified = check_with_gdal(path, index, template.identity, pieces=pieces)
-        finally:
-            # The thread's error comes first: it names the byte that is wrong.
-            digest = reading.result()
+        with stage("write"):
+            reading = other.submit(check_bytes, path, *wanted.bytes, written.wait)
+            try:
+                _write(path, wanted, stores, written.reach)
+            except BaseException:
+                written.give_up()
+                raise
+        with removed_on_error(path), stage("verify"):
+            return _verified(path, wanted, reading)
+
+
+def _verify(path: Path, wanted: _Wanted, pieces: Opener) -> tuple[str, int]:
+    """Read every byte of a file in pieces in another thread, while GDAL decodes a sample of tiles
+    in this one: the other cores are nearly always idle. Return the digest, and how many tiles GDAL
+    decoded.
+
+    Every tile was decoded when it was encoded, and compared; here its bytes are compared.
+    """
+    with ThreadPoolExecutor(1) as other:
+        reading = other.submit(check_pieces, pieces, *wanted.bytes)
+        return _verified(path, wanted, reading, pieces)
+
+
+def _verified(
+    path: Path, wanted: _Wanted, reading: Future[str], pieces: Opener | None = None
+) -> tuple[str, int]:
+    """Have GDAL decode a sample beside the thread that is ``reading``."""
+    try:
+        count = check_with_gdal(path, wanted.index, wanted.template.identity, pieces=pieces)
+    finally:
+        # The thread's error comes first: it names the byte that is wrong.
+        digest = reading.result()
+    return digest, count
+
+
+def _verify_small(path: Path, wanted: _Wanted) -> tuple[str, int]:
+    """Verify a file that is read before a thread would have started. GDAL opens all files of one
+    tile and one kind, and decodes the first."""
+    digest = check_bytes(path, *wanted.bytes)
+    # Files of several tiles may each have them in a wrong order.
+    kind = wanted.template.kind if len(wanted.slots) == 1 else ""
+    alike = kind in compared
+    verified = check_with_gdal(path, wanted.index, wanted.template.identity, alike=alike)
+    if kind and not alike:
+        if len(compared) >= KINDS:
+            compared.clear()
+        compared.add(kind)
     return digest, verified
 
 
@@ -236,13 +308,20 @@ def _lay_out(index: TileIndex, template: Template) -> tuple[Layout, Slots]:
 
 
 def _write(
-    path: Path, index: TileIndex, stores: Sequence[Store], layout: Layout, slots: Slots
+    path: Path,
+    wanted: _Wanted,
+    stores: Sequence[Store],
+    tell: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Write the file."""
+    """Write the file; ``tell`` how many bytes of it are written."""
+    end = len(wanted.layout.header)
     with new_file(path, later=True) as fd:
-        write_all(fd, layout.header)
-        for store, offset, length in _runs(slots, index.frame):
+        write_all(fd, wanted.layout.header)
+        tell(end)
+        for store, offset, length in _runs(wanted.slots, wanted.index.frame):
             stores[store].copy(fd, offset, length)
+            end += length
+            tell(end)
 
 
 def _write_pieces(

@@ -85,37 +85,56 @@ def read_blocks(name: str, overview: int | None = None) -> tuple[str, int]:
         return dataset.tags().get("GEOBATCH_FP", ""), len(dataset.overviews(1))
 
 
-def check_bytes(path: Path, layout: Layout, slots: Slots, frame: tuple[int, int]) -> str:
+def check_bytes(
+    path: Path,
+    layout: Layout,
+    slots: Slots,
+    frame: tuple[int, int],
+    wait: Callable[[int], None] | None = None,
+) -> str:
     """Read the whole file once and compare it with ``layout`` and the ``slots`` of its tiles, in
-    file order, each within its ``frame``; return its SHA-256 in hex.
+    file order, each within its ``frame``; return its SHA-256 in hex. ``wait`` returns when so many
+    bytes of a file that is still being written are there.
 
     Raises:
         VerifyError: size, header, a tile's checksum, leader or trailer differ.
     """
+    if wait is not None:
+        wait(len(layout.header))
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def read(offset: int, length: int) -> bytes:
+        if wait is not None:
+            wait(offset + length)
+        return read_exactly(fd, offset, length)
+
     try:
-        size = os.fstat(fd).st_size
-        return _check(partial(read_exactly, fd), path.name, size, layout, slots, frame)
+        digest = _check(read, path.name, layout, slots, frame)
+        _check_size(path.name, os.fstat(fd).st_size, layout)
     finally:
         os.close(fd)
+    return digest
 
 
 def check_pieces(opener: Opener, layout: Layout, slots: Slots, frame: tuple[int, int]) -> str:
     """Read a file in pieces as :func:`check_bytes` does one that is whole."""
     with closing(opener()) as file:
-        return _check(file.read_at, file.name, file.size, layout, slots, frame)
+        _check_size(file.name, file.size, layout)
+        return _check(file.read_at, file.name, layout, slots, frame)
+
+
+def _check_size(name: str, size: int, layout: Layout) -> None:
+    if size != layout.size:
+        raise VerifyError(f"{name!r} has {size} bytes where {layout.size} were written")
 
 
 def _check(
     read: Callable[[int, int], bytes],
     name: str,
-    size: int,
     layout: Layout,
     slots: Slots,
     frame: tuple[int, int],
 ) -> str:
-    if size != layout.size:
-        raise VerifyError(f"{name!r} has {size} bytes where {layout.size} were written")
     digest = output_digest()
     header = read(0, len(layout.header))
     digest.update(header)
