@@ -505,6 +505,12 @@ def test_kernels_without_copy_file_range(tmp_path, monkeypatch):
 SWEEP = make_plan(200, 150, count=2, block=32, validity="mask", predictor=HORIZONTAL)
 
 
+@pytest.fixture(params=[assembly.ALONE, 1], ids=["small", "large"])
+def _each_size(request, monkeypatch):
+    """A small file is read when it is written, a large one while it is."""
+    monkeypatch.setattr(assembly, "ALONE", request.param)
+
+
 def lose_writes(monkeypatch, change):
     """Let ``change`` see and alter all that goes into the part."""
     real = tile_stores.SpoolStore.copy
@@ -524,6 +530,7 @@ def corrupt(target, at):
     os.close(fd)
 
 
+@pytest.mark.usefixtures("_each_size")
 @pytest.mark.parametrize("where", [0, 2, 10, -2])
 def test_a_flipped_bit_is_caught(tmp_path, monkeypatch, where):
     """One bit wrong, in a leader, a tile or a trailer: no receipt, and no part is left."""
@@ -533,6 +540,7 @@ def test_a_flipped_bit_is_caught(tmp_path, monkeypatch, where):
     assert not list(tmp_path.glob(".*.part"))
 
 
+@pytest.mark.usefixtures("_each_size")
 def test_lost_bytes_are_caught(tmp_path, monkeypatch):
     """Bytes that never reach the file, at its end or as zeros in between."""
     with monkeypatch.context() as patch:
@@ -602,6 +610,7 @@ def test_the_first_small_file_of_a_kind_is_read_whole_by_gdal(tmp_path, monkeypa
     assert asked == [False, True, True, False, True, False, False, False]
 
 
+@pytest.mark.usefixtures("_each_size")
 def test_damaged_spools_are_caught(tmp_path):
     """A byte that changed in a spool, wherever it is, never gets into an output."""
     item = make_item(SWEEP, tmp_path, chunk=(64, 64))
@@ -656,10 +665,11 @@ def test_what_geotiff_cannot_hold_is_refused(tmp_path, changes, error):
     assert not list(tmp_path.glob(".*.part"))
 
 
-@pytest.mark.parametrize("chunk", [None, (64, 64)])
-def test_a_limit_on_file_size_never_makes_a_wrong_file(tmp_path, chunk):
+@pytest.mark.parametrize(("chunk", "alone"), [(None, assembly.ALONE), ((64, 64), 1)])
+def test_a_limit_on_file_size_never_makes_a_wrong_file(tmp_path, monkeypatch, chunk, alone):
     """At 20 limits below the size of the file it is DiskFullError, and nothing is left behind."""
     resource = pytest.importorskip("resource")
+    monkeypatch.setattr(assembly, "ALONE", alone)
     pixels, valid = noise(SWEEP), holes_in(SWEEP)
     whole = build(tmp_path / "free", SWEEP, pixels, valid, chunk=chunk)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
