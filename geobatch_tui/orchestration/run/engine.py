@@ -353,7 +353,7 @@ class Engine(Listener):
                 self._open_items.committed(update.chunk_id)
             elif isinstance(update, lu.ItemPublished):
                 self._tally.published += 1
-                self._session.drop_work(update.item_id)
+                self._session.drop_published(update.item_id)
                 key = self.finisher.publishing.pop(update.item_id, None)
                 row = self._session.reader.item(update.item_id) if key in self._undefined else None
                 self._session.log.emit(

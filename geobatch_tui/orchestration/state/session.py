@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -52,6 +53,10 @@ LOG_SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".txt")
 """Endings of a ``log.file`` that a job file may name: no program runs what such a file holds."""
 
 
+PUBLISHED = ".published"
+"""Ending of the name of a work directory whose item needs it no more."""
+
+
 @dataclass(slots=True)
 class Session:
     """The open parts of a run, which must be closed again. Use :func:`open_session`."""
@@ -70,6 +75,8 @@ class Session:
     next_item_id: int
     next_chunk_id: int
     started: float
+    #: Removes what published items needed: gigabytes of spools take seconds.
+    remover: ThreadPoolExecutor
 
     @property
     def job(self) -> Job:
@@ -98,18 +105,30 @@ class Session:
         input left the job), and the suspects of ``verify``, which the plan has checked. Only once
         the plan is durable."""
         for work in _spooled(self.state):
-            row = self.reader.item(int(work.name))
-            if row is None or row.state in {ItemState.PUBLISHED, ItemState.ORPHAN}:
+            row = self.reader.item(int(work.stem))
+            if work.suffix or row is None or row.state in {ItemState.PUBLISHED, ItemState.ORPHAN}:
                 remove_tree(work)
         suspects_path(self.state).unlink(missing_ok=True)
 
-    def drop_work(self, item_id: int, but: Collection[str] = ()) -> None:
-        """Remove the spools and stages of an item, ``but`` files of these names. An item of one
-        chunk never had any."""
-        # As text: most items have none.
-        if not os.path.lexists(f"{self.state.root}/work/{item_id}"):
+    def drop_published(self, item_id: int) -> None:
+        """Remove the spools and stages of a published item by a thread of the session."""
+        work = self._work_of(item_id)
+        if work is None:
             return
-        work = self.state.work(item_id)
+        # Out of the way of whoever makes the item anew.
+        gone = work.with_suffix(PUBLISHED)
+        try:
+            work.rename(gone)
+        except OSError:
+            remove_tree(work)
+        else:
+            self.remover.submit(remove_tree, gone)
+
+    def drop_work(self, item_id: int, but: Collection[str] = ()) -> None:
+        """Remove the spools and stages of an item, ``but`` files of these names."""
+        work = self._work_of(item_id)
+        if work is None:
+            return
         if not but:
             remove_tree(work)
         elif work.is_dir():
@@ -117,10 +136,18 @@ class Session:
                 if file.name not in but:
                     file.unlink()
 
+    def _work_of(self, item_id: int) -> Path | None:
+        """Return the work directory of an item, if there is one: an item of one chunk has none."""
+        # As text: most items have none.
+        there = os.path.lexists(f"{self.state.root}/work/{item_id}")
+        return self.state.work(item_id) if there else None
+
 
 def _spooled(state: StateDir) -> list[Path]:
-    """List the work directories of items; other entries beside them were not made by a run."""
-    return [work for work in Path(state.works).glob("*") if re.fullmatch("[0-9]{1,18}", work.name)]
+    """List the work directories of items, and those of published ones that are being removed;
+    other entries beside them were not made by a run."""
+    name = re.compile(rf"[0-9]{{1,18}}({re.escape(PUBLISHED)})?")
+    return [work for work in Path(state.works).glob("*") if name.fullmatch(work.name)]
 
 
 def suspects_path(state: StateDir) -> Path:
@@ -237,6 +264,7 @@ def open_session(
             last_words,
             *ids,
             time.monotonic(),
+            stack.enter_context(ThreadPoolExecutor(1, "geobatch-remove")),
         )
 
 

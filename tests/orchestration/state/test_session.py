@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,7 +113,7 @@ async def test_spools_that_nobody_needs_are_dropped(tmp_path: Path) -> None:
         session.put(lu.ItemPlanned(planned(2, 3, 2)))
         session.put(lu.ItemChanged(2, lu.ItemState.ORPHAN, ""))
         await session.flush()
-        for name in ("1", "2", "3", "notes"):
+        for name in ("1", "1.published", "2", "3", "notes"):
             (session.state.works / name).mkdir(parents=True)
         suspects_path(session.state).write_text('{"keys": ["1.tif"]}')
         assert read_suspects(session.state) == {"1.tif"}
@@ -122,6 +123,23 @@ async def test_spools_that_nobody_needs_are_dropped(tmp_path: Path) -> None:
         session.drop_work(1)
         session.drop_work(1)
         assert not session.state.work(1).exists()
+
+
+async def test_spools_of_a_published_item_are_removed_beside_the_run(tmp_path: Path) -> None:
+    """Those of one that is made anew meanwhile stay; the session ends when all are gone."""
+    go_on = Event()
+    with session_of(Project(tmp_path)) as session:
+        session.remover.submit(go_on.wait)
+        work = session.state.work(1)
+        for _ in range(2):  # for the second the name is taken, and it is removed at once
+            work.mkdir(parents=True)
+            (work / "1.spool").write_bytes(b"x")
+            session.drop_published(1)
+            assert not work.exists()
+        session.drop_published(1)
+        work.mkdir()
+        go_on.set()
+    assert [path.name for path in session.state.works.iterdir()] == ["1"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"keys": 3}', "{}"])

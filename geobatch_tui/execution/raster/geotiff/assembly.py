@@ -184,8 +184,7 @@ def _finish(
     scratch = stack.enter_context(closing(ScratchStore(Path(item.work_dir))))
     stores = [*stores, scratch]
     with stage("assemble"):
-        template = tags.make_template(index.plan, item.fingerprint)
-        holes = Completer(index, stores, scratch).complete()
+        template, holes = _completed(item, index, stores, scratch)
     part = part_path(item, epoch)
     with stage("write"):
         layout, slots = _lay_out(index, template)
@@ -206,6 +205,22 @@ def _finish(
         digest, verified = _write_and_verify(part, wanted, stores, stage)
     facts = _facts(index, layout, slots, holes=holes, verified=verified)
     return ItemReceipt(str(part), layout.size, digest, facts, spools)
+
+
+def _completed(
+    item: ItemContext, index: TileIndex, stores: Sequence[Store], scratch: ScratchStore
+) -> tuple[Template, int]:
+    """Make the tags, and the tiles that no chunk has made; return the tags, and how many tiles are
+    holes."""
+    make = partial(tags.make_template, index.plan, item.fingerprint)
+    completer = Completer(index, stores, scratch)
+    if index.owned == len(index.levels):
+        return make(), completer.complete()
+    # GDAL takes a tenth of a second for its first tags: they are made beside the upper overviews.
+    with ThreadPoolExecutor(1) as other:
+        making = other.submit(make)
+        holes = completer.complete()
+        return making.result(), holes
 
 
 class _Written:
