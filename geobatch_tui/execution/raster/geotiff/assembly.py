@@ -1,7 +1,8 @@
 """Assembles an item's part file from encoded tiles. No tile of a chunk is encoded twice.
 
 The lengths of all tiles are known, so the header is computed and written first. Then the tiles are
-copied in file order, from spools or from memory; then the file is synced, read back and compared.
+copied in file order, from spools or from memory. A thread reads a large file back behind the copy,
+and compares its bytes; GDAL decodes a sample of its tiles meanwhile, and another thread syncs it.
 A file that is only read, as it goes to a store, is left in its pieces, and read back from them.
 """
 
