@@ -230,7 +230,7 @@ class _Written:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._end = 0
-        self._is_given_up = False
+        self._is_over = False
 
     def reach(self, end: int) -> None:
         """Tell that ``end`` bytes are written."""
@@ -238,16 +238,16 @@ class _Written:
             self._end = end
             self._changed.notify_all()
 
-    def give_up(self) -> None:
+    def stop(self) -> None:
         """Tell that no more will be."""
         with self._changed:
-            self._is_given_up = True
+            self._is_over = True
             self._changed.notify_all()
 
     def wait(self, end: int) -> None:
         """Wait for ``end`` bytes. Raises VerifyError if they will not be written."""
         with self._changed:
-            self._changed.wait_for(lambda: self._end >= end or self._is_given_up)
+            self._changed.wait_for(lambda: self._end >= end or self._is_over)
             if self._end < end:
                 raise VerifyError(f"the file was not written beyond byte {self._end}")
 
@@ -263,9 +263,8 @@ def _write_and_verify(
             reading = other.submit(check_bytes, path, *wanted.bytes, written.wait)
             try:
                 _write(path, wanted, stores, written.reach)
-            except BaseException:
-                written.give_up()
-                raise
+            finally:
+                written.stop()
         with removed_on_error(path), stage("verify"):
             return _verified(path, wanted, reading)
 
