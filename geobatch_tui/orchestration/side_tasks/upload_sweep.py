@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Keys of others that a warning names.
 _SHOWN = 5
+#: The beginning of the names of uploads that show whether a store takes outputs.
+_PROBE = ".geobatch-probe-"
 
 
 def probe(prefix: OutputPrefix) -> None:
@@ -33,7 +35,7 @@ def probe(prefix: OutputPrefix) -> None:
     seen. Stores without uploads by parts show it by the first output. Raises PreflightError."""
     if not prefix.root.startswith("s3:"):
         return
-    url = prefix.url(f".geobatch-probe-{secrets.token_hex(8)}")
+    url = prefix.url(f"{_PROBE}{secrets.token_hex(8)}")
     try:
         uploads = part_upload.uploads_of(prefix.root)
         uploads.give_up(url, uploads.begin(url, {}))
@@ -100,18 +102,20 @@ def _goes_on(session: Session, begun: UploadBegun) -> bool:
 def _give_up(
     prefix: OutputPrefix, begun: list[UploadBegun], keeps: set[int]
 ) -> tuple[int, list[str]]:
-    """Give up what is known of and not gone on with; return how many that are, and the keys of
-    others. An upload whose id was never learnt has the key of its item."""
+    """Give up what is known of and not gone on with, and what killed engines tried the store with;
+    return how many that are, and the keys of others. An upload whose id was never learnt has the
+    key of its item."""
     uploads = part_upload.uploads_of(prefix.root)
     ids = {each.upload: each for each in begun if each.upload}
     nameless = {prefix.key(each.key) for each in begun if not each.upload}
+    tried = prefix.key(_PROBE)
     given_up = 0
     others: list[str] = []
     for one in uploads.unfinished(prefix):
         known = ids.get(one.upload)
         if known is not None and known.item_id in keeps:
             continue
-        if known is None and one.key not in nameless:
+        if known is None and one.key not in nameless and not one.key.startswith(tried):
             others.append(one.key)
             continue
         uploads.give_up(ObjectUrl(prefix.root, one.key), one.upload)

@@ -330,12 +330,13 @@ async def test_a_store_that_refuses_ends_the_run(sources, store):
 
 
 async def test_uploads_of_an_earlier_run_are_settled(sources, store):
-    """Those of items that are gone are given up, also where the id was never learnt; those of
-    others are told of, and stay."""
+    """Those of items that are gone are given up, also where the id was never learnt, and what an
+    engine tried the store with that was killed; those of others are told of, and stay."""
     await geobatch_tui.run(small(sources, store))
     theirs = store.client.create_multipart_upload(Bucket=BUCKET, Key=f"{BELOW}theirs.tif")
     begun = store.client.create_multipart_upload(Bucket=BUCKET, Key=f"{BELOW}gone.tif")["UploadId"]
-    store.client.create_multipart_upload(Bucket=BUCKET, Key=f"{BELOW}nameless.tif")
+    for name in ("nameless.tif", ".geobatch-probe-09bbd17e18335c2b"):
+        store.client.create_multipart_upload(Bucket=BUCKET, Key=f"{BELOW}{name}")
     with Ledger.open(state() / "ledger.db") as ledger:
         ledger.begin_run("before", {}, {})
         ledger.apply([
