@@ -66,18 +66,10 @@ class Work:
     limits: dict[str, float]
 
 
+_TILE_LIMITS = {"local": 0, "gdalwarp": 0.12, "plain": 0.12}
 ROWS = {
     "6933-cog": Work("relief", "EPSG:6933", "COG", {"local": 1.25, "gdalwarp": 0.30}),
-    "tiles-3857": Work(
-        "tiles",
-        "EPSG:3857",
-        "GTiff",
-        {
-            "local": 0,
-            "gdalwarp": 0.12,
-            "plain": 0.12,
-        },
-    ),  # fmt: skip
+    "tiles-3857": Work("tiles", "EPSG:3857", "GTiff", _TILE_LIMITS),
 }
 
 
