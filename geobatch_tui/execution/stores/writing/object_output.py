@@ -205,6 +205,8 @@ def _in_parts(upload: Upload, uploads: PartUploads) -> str | None:
         upload.keep("")  # so that it is found if this process dies before it knows the id
         ident, there = uploads.begin(upload.url, upload.about), {}
         upload.keep(ident)
+        if upload.known:  # an earlier request may have begun one, and its answer was lost
+            uploads.give_up_lost(upload.url, ident)
     try:
         parts, sums = _send_parts(upload, uploads, ident, there)
         if upload.stop.is_set():

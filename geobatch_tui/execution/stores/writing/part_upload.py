@@ -12,6 +12,7 @@ Each part is sent with its MD5 and its CRC-32: the store refuses one that was da
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import importlib
 import os
@@ -151,13 +152,24 @@ class PartUploads:
             token = {"ContinuationToken": str(answer["NextContinuationToken"])}
 
     def begin(self, url: ObjectUrl, about: Mapping[str, str]) -> str:
-        """Begin an upload, and return its id. ``about`` becomes the object's metadata."""
+        """Begin an upload, and return its id. ``about`` becomes the object's metadata. One that was
+        begun by a request whose answer was lost is given up."""
         values: _Fields = {"Metadata": dict(about)}
         answer = self._ask(
             "create_multipart_upload", url, lacks="ChecksumAlgorithm", ChecksumAlgorithm="CRC32",
             **values,
         )  # fmt: skip
-        return str(answer["UploadId"])
+        upload = str(answer["UploadId"])
+        if answer["ResponseMetadata"].get("RetryAttempts"):
+            self.give_up_lost(url, upload)
+        return upload
+
+    def give_up_lost(self, url: ObjectUrl, upload: str) -> None:
+        """Give up all uploads to this key but ``upload``. Who may not list them leaves them."""
+        with contextlib.suppress(GeobatchError):
+            for one in self._under_way(url, url.key):
+                if one.key == url.key and one.upload != upload:
+                    self.give_up(url, one.upload)
 
     def sent(self, url: ObjectUrl, upload: str) -> dict[int, Part] | None:
         """Return the parts that the store has, by number; None: it knows no such upload."""
@@ -227,10 +239,13 @@ class PartUploads:
 
     def unfinished(self, prefix: OutputPrefix) -> Iterator[Unfinished]:
         """Yield the uploads below a prefix that are under way, whoever began them."""
-        url = prefix.url("-")
+        return self._under_way(prefix.url("-"), prefix.key(""))
+
+    def _under_way(self, url: ObjectUrl, beginning: str) -> Iterator[Unfinished]:
+        """Yield the uploads to keys of this ``beginning``."""
         markers: _Fields = {}
         while True:
-            answer = self._ask("list_multipart_uploads", url, Prefix=prefix.key(""), **markers)
+            answer = self._ask("list_multipart_uploads", url, Prefix=beginning, **markers)
             for one in answer.get("Uploads", ()):
                 yield Unfinished(str(one["Key"]), str(one["UploadId"]))
             if not answer.get("IsTruncated"):

@@ -132,6 +132,24 @@ def test_an_upload_that_was_given_up_begins_anew(store, tmp_path):
     assert len(kept) == 2
 
 
+@pytest.mark.parametrize("again", ["the client", "the run"])
+def test_an_upload_whose_id_was_lost_is_given_up(store, tmp_path, monkeypatch, again):
+    """A store that ended after it had begun one answers nobody; those of other keys stay."""
+    for key in ("out/a.tif", "out/a.tiff"):
+        store.client.create_multipart_upload(Bucket=moto_store.BUCKET, Key=key)
+    if again == "the client":
+        monkeypatch.setattr(part_upload, "_ATTEMPTS", 2)
+        part_upload._uploads.cache_clear()
+        failures = [503]
+        store.fault = lambda method, key, query: (
+            failures.pop() if failures and method == "POST" and query == "uploads" else 0
+        )
+    send(upload_of(tmp_path, LARGE, known=again == "the run"))
+    part_upload._uploads.cache_clear()
+    assert store.read("out/a.tif") == LARGE
+    assert store.unfinished() == ["out/a.tiff"]
+
+
 def test_what_is_there_is_not_sent_again(store, tmp_path):
     """An earlier run had sent it, and died before it was in its ledger."""
     first = send(upload_of(tmp_path, LARGE))
