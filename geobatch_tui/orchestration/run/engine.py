@@ -105,7 +105,7 @@ class Engine(Listener):
         for item in complete:
             self.finisher.finish_if_settled(item)
         try:
-            return await sent(self.uploader, await running)
+            return await sent(self._session, self.uploader, await running)
         finally:
             self.finisher.close()
             if self.uploader is not None:

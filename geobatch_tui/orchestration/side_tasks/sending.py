@@ -53,11 +53,17 @@ async def begin_sending(session: Session, calls: Calls) -> Uploader | None:
     return await uploader_of(session, calls)
 
 
-async def sent(uploader: Uploader | None, finish: u.Finish) -> u.Finish:
-    """Wait for the uploads. A run that leaves some to the next one is not complete."""
+async def sent(session: Session, uploader: Uploader | None, finish: u.Finish) -> u.Finish:
+    """Wait for the uploads. A run that leaves some to the next one is not complete. Those of
+    earlier runs are settled now, if the store did not answer when this one began."""
     if uploader is None:
         return finish
     if finish.reason == "drained":
         uploader.begin_no_more()
     await uploader.drain()
+    if not uploader.is_swept and session.state.prefix is not None:
+        from geobatch_tui.orchestration.side_tasks.upload_sweep import sweep
+
+        await session.flush()
+        uploader.is_swept = await sweep(session, session.state.prefix)
     return u.Finish("drained") if uploader.left and finish.reason == "complete" else finish

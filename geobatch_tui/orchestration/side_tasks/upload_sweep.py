@@ -56,15 +56,14 @@ async def uploader_of(session: Session, calls: Calls) -> Uploader | None:
     prefix = session.state.prefix
     if prefix is None:
         return None
-    await sweep(session, prefix)
+    is_swept = await sweep(session, prefix)
     await session.flush()
-    return Uploader(session, prefix, calls)
+    return Uploader(session, prefix, calls, is_swept=is_swept)
 
 
-async def sweep(session: Session, prefix: OutputPrefix) -> int:
-    """Give up the uploads of earlier runs that this one does not go on with, and return their
-    number. Uploads of others below the prefix are told of, and left alone. A store that does not
-    answer is asked again by the next run."""
+async def sweep(session: Session, prefix: OutputPrefix) -> bool:
+    """Give up the uploads of earlier runs that this one does not go on with; whether the store
+    answered. Uploads of others below the prefix are told of, and left alone."""
     begun = session.reader.uploads()
     keeps = {each.item_id for each in begun if _goes_on(session, each)}
     if not prefix.root.startswith("s3:"):
@@ -75,7 +74,7 @@ async def sweep(session: Session, prefix: OutputPrefix) -> int:
             given_up, others = await asyncio.to_thread(_give_up, prefix, begun, keeps)
         except GeobatchError as error:
             session.log.emit("uploads.unswept", level="warning", message=error.message)
-            return 0
+            return False
     for each in begun:
         if each.item_id not in keeps:
             session.put(lu.UploadEnded(each.item_id))
@@ -89,7 +88,7 @@ async def sweep(session: Session, prefix: OutputPrefix) -> int:
             "does not know, of others or of a lost ledger, take room in the store: "
             + ", ".join(map(safe, others[:_SHOWN])),
         )
-    return given_up
+    return True
 
 
 def _goes_on(session: Session, begun: UploadBegun) -> bool:

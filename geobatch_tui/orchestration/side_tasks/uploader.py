@@ -61,10 +61,12 @@ TRIES = 3
 
 class Uploader:
     """The uploads of one run phase, on its event loop. ``left`` counts those that the next run has
-    to end."""
+    to end; ``is_swept``: those of earlier runs are settled."""
 
-    def __init__(self, session: Session, prefix: OutputPrefix, calls: Calls) -> None:
-        self.left = 0
+    def __init__(
+        self, session: Session, prefix: OutputPrefix, calls: Calls, *, is_swept: bool = True
+    ) -> None:
+        self.left, self.is_swept = 0, is_swept
         self._session = session
         self._prefix = prefix
         self._calls = calls

@@ -351,6 +351,18 @@ async def test_uploads_of_an_earlier_run_are_settled(sources, store):
     store.client.abort_multipart_upload(Bucket=BUCKET, **named)
 
 
+async def test_a_store_that_did_not_answer_is_settled_at_the_end(sources, store):
+    """What earlier runs left is given up by this one, not by the next."""
+    store.client.create_multipart_upload(Bucket=BUCKET, Key=f"{BELOW}.geobatch-probe-09bbd17e18")
+    store.fault = lambda method, key, query: (
+        503 if method == "GET" and "uploads" in query and not store.names(BELOW) else 0
+    )
+    result = await geobatch_tui.run(small(sources, store))
+    assert (result.exit_code, result.dead_by_class) == (0, {})
+    assert "uploads.unswept" in (state() / "log.jsonl").read_text()
+    assert store.unfinished() == []
+
+
 async def test_inputs_do_not_include_the_outputs(sources, store):
     """A prefix that holds both is read without what earlier runs wrote."""
     store.put("some/in.tif", (sources / "small.tif").read_bytes())
