@@ -40,7 +40,7 @@ class Encoding:
         passthrough: whether tiles of full resolution are copied from the source, byte for byte.
         max_z_error: how far LERC may move a value, in its unit.
         alpha_as_mask: whether alpha is stored as a mask, since the codec has no band for it.
-        quick: whether DEFLATE encodes tiles of noise at its quickest level, whatever ``level``.
+        quick: whether tiles of noise are encoded as soon as DEFLATE can, whatever ``level``.
     """
 
     format: Format

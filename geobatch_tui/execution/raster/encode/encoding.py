@@ -8,9 +8,10 @@ by nearest for palettes.
 The LEVEL of DEFLATE is the quickest of libdeflate whose files are as large as GDAL's with zlib at
 level 6, to within 2.5 %. Differences contain few matches, so searching for them pays least there:
 for a relief shaded in colours level 5 is 26 % quicker than 6, for floats level 2 by 33 %. Tiles of
-differences that are mostly noise have hardly any, and get level 1 (:mod:`.lossless`): it is 40 %
-quicker than level 5 for a hillshade of noisy heights, whose file stays 2.5 % smaller than GDAL's,
-and 20 to 28 % quicker than level 2 for its heights and slopes, whose files are 1 to 1.5 % larger.
+differences that are mostly noise have hardly any, and are encoded by Huffman codes alone, or with
+level 1 where that finds some (:mod:`.lossless`). The first takes half the time of level 1 for a
+hillshade of noisy heights, whose file is 4 % smaller than with level 1; the second is 20 to 28 %
+quicker than level 2 for its heights and slopes, whose files are 1 to 1.5 % larger.
 """
 
 from __future__ import annotations

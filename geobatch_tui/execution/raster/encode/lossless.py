@@ -4,9 +4,10 @@ Every encoded tile is decoded once and compared. DEFLATE is written by libdeflat
 ISA-L, another implementation, or by libdeflate's own decoder where that is much faster. ISA-L
 encodes noise four times as fast, but no tile is left to it: its levels 1 and 2 read memory that
 they did not write, so that one tile in a thousand has other bytes, of the same pixels, in another
-process. Predictors are checked by their own recurrence: a value is the stored one plus its left
-neighbour, so if that holds for every value and its true neighbour, a decoder arrives at the tile.
-GDAL, which has its own decoders of all codecs, decodes a sample of the finished file.
+process. Noise in which a search for matches finds nothing is written by zlib-ng without a search,
+by Huffman codes alone. Predictors are checked by their own recurrence: a value is the stored one
+plus its left neighbour, so if that holds for every value and its true neighbour, a decoder arrives
+at the tile. GDAL, which has its own decoders of all codecs, decodes a sample of the finished file.
 
 Predictors: TIFF 6.0, section 14 (horizontal differencing), and Adobe Photoshop TIFF Technical
 Note 3 (floating point).
@@ -15,10 +16,12 @@ Note 3 (floating point).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import imagecodecs
 import numpy as np
+from zlib_ng import zlib_ng
 
 from geobatch_tui.errors import OperationError, VerifyError
 from geobatch_tui.execution.raster.encode.gdal_options import LEVELS
@@ -40,12 +43,18 @@ if TYPE_CHECKING:
 
 #: The level of DEFLATE for tiles of noise.
 QUICKEST = 1
+#: 2**15 bytes of window are what a decoder has to keep; at 9, most memory, a block of Huffman codes
+#: spans most values.
+_WINDOW_BITS, _MEMORY = 15, 9
 #: Shares of its size to which a tile was compressed between which ISA-L decodes it in .8 to 1.1 of
 #: libdeflate's time. Outside, in bands of floats and in images of few colours, it takes 1.3 to 3
 #: times as long.
 _ISAL = 0.1, 0.6
 #: Rows of a tile by which a quick codec judges it, and their bytes: at least so many of both.
 TRIED_ROWS, TRIED_BYTES = 8, 4096
+#: How much larger than with level 1 those rows may be by Huffman codes alone. A tile in which level
+#: 1 finds no match comes to 1.0005 of its size, photographs to 1.01 and more.
+AS_SMALL = 1.002
 
 
 def _inflate(data: bytes, size: int | memoryview) -> Expanded:
@@ -61,6 +70,14 @@ def _inflate_checked(data: bytes, size: int | memoryview) -> Expanded:
 
 def _deflate(raw: Pixels, level: int) -> Buffer:
     return imagecodecs.deflate_encode(raw, level=level)
+
+
+def _huffman(raw: Pixels) -> bytes:
+    """Encode ``raw`` as DEFLATE without matches: each byte by its Huffman code."""
+    encoder = zlib_ng.compressobj(
+        QUICKEST, zlib_ng.DEFLATED, _WINDOW_BITS, _MEMORY, zlib_ng.Z_HUFFMAN_ONLY
+    )
+    return encoder.compress(raw) + encoder.flush()
 
 
 _ENCODERS: dict[str, Callable[[Pixels, int], Buffer]] = {
@@ -100,7 +117,8 @@ class Codec:
     """A lossless codec: TIFF compression by name, its level, the predictor.
 
     ``quick``: a tile of which DEFLATE at its quickest level cannot halve a few rows is encoded at
-    that level. It depends on the tile alone.
+    that level, or by Huffman codes alone if those make the rows no larger. It depends on the tile
+    alone.
     """
 
     compress: str
@@ -124,8 +142,9 @@ class Codec:
         rows = _rows(tile, self.predictor)
         predicted = tile if self.predictor == 1 else _differences(rows, tile.shape[2])
         with codec_errors(f"{self.compress} could not encode a tile"):
-            level = QUICKEST if self.quick and _is_noise(predicted) else self.level
-            data = bytes(_ENCODERS[self.compress](predicted, level))
+            noise = _encoder_of_noise(predicted) if self.quick else None
+            own = _ENCODERS[self.compress]
+            data = bytes(noise(predicted) if noise else own(predicted, self.level))
         if not data:
             raise VerifyError(f"{self.compress} encoded a tile to nothing")
         raw = _expanded(f"{self.compress} tile", data, tile.nbytes, _DECODERS[self.compress])
@@ -192,12 +211,18 @@ def _rows(tile: Pixels, predictor: int) -> Pixels:
     return rows
 
 
-def _is_noise(rows: Pixels) -> bool:
-    """Whether rows evenly spread over a tile hold little that DEFLATE could leave out."""
+def _encoder_of_noise(rows: Pixels) -> Callable[[Pixels], Buffer] | None:
+    """Return what encodes ``rows`` soonest if those evenly spread over the tile hold little that
+    DEFLATE could leave out; None if they hold more."""
     count = max(TRIED_ROWS, -(-TRIED_BYTES // rows[0].nbytes))
     step = max(len(rows) // count, 1)
     some = np.ascontiguousarray(rows[step // 2 :: step])
-    return 2 * len(bytes(_deflate(some, QUICKEST))) >= some.nbytes
+    size = len(bytes(_deflate(some, QUICKEST)))
+    if 2 * size < some.nbytes:
+        return None
+    if len(_huffman(some)) <= AS_SMALL * size:
+        return _huffman
+    return partial(_deflate, level=QUICKEST)
 
 
 def _differences(rows: Pixels, distance: int) -> Pixels:

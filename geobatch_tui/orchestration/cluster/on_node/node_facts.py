@@ -22,7 +22,7 @@ from geobatch_tui.orchestration.workers.fork_server import start_fork_server
 #: wheels; elsewhere they are packages of conda.
 LIBRARIES: Final = (
     "imagecodecs", "llvmlite", "numba", "numpy", "pyarrow", "pyogrio", "pyproj", "rasterio",
-    "shapely",
+    "shapely", "zlib-ng",
 )  # fmt: skip
 _BESIDE: Final = re.compile(r"(libgdal|gdal|proj|geos|libdeflate|zlib|zstd)(-core)?-\d.*\.json")
 

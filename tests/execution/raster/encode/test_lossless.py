@@ -155,6 +155,7 @@ from geobatch_tui.execution.raster.encode.lossless import Codec
 rng, digest = np.random.default_rng(0), hashlib.sha256()
 codecs = [Codec("DEFLATE", level, 1) for level in (1, 2, 5, 6)] + [Codec("LZW", 1, 1)]
 codecs += [Codec("ZSTD", 9, 1)]
+noise = Codec("DEFLATE", 5, 2, quick=True)
 for number in range(1200):
     height, width = rng.integers(1, 40), rng.integers(8, 700)
     values = rng.integers(0, (256, 8)[number % 2], (height, width, 1), np.uint8)
@@ -163,6 +164,7 @@ for number in range(1200):
     bytearray(rng.bytes(rng.integers(1000, 400000)))  # what malloc gives next is dirty
     for codec in of:
         digest.update(codec.encode(values))
+    digest.update(noise.encode((128 + 9 * rng.standard_normal((height, width, 1))).astype("u1")))
 print(digest.hexdigest())
 """
 
@@ -198,6 +200,30 @@ def test_a_quick_codec_encodes_noise_at_the_quickest_level(noisy, quick):
     at_level, quickest = (Codec("DEFLATE", level, 3).encode(tile) for level in (6, 1))
     assert at_level != quickest
     assert Codec("DEFLATE", 6, 3, quick=True).encode(tile) == (quickest if quick else at_level)
+
+
+def greys(spread, period=512):
+    """A tile of bytes that repeats itself from left to right, as noise of that spread."""
+    noise = np.random.default_rng(2).normal(128, spread, (512, period, 1)).astype("u1")
+    return np.tile(noise, (1, 512 // period, 1))
+
+
+@pytest.mark.parametrize("spread", [3, 20, 80])
+def test_noise_without_matches_is_encoded_by_huffman_codes_alone(spread):
+    """It is no larger, within a thousandth, and any decoder takes it."""
+    tile = greys(spread)
+    data = Codec("DEFLATE", 5, 2, quick=True).encode(tile)
+    quickest = Codec("DEFLATE", 1, 2).encode(tile)
+    assert data != quickest
+    assert len(data) <= 1.0012 * len(quickest)
+    rows = np.frombuffer(zlib.decompress(data), "u1").reshape(512, 512)
+    assert np.array_equal(np.cumsum(rows, axis=1, dtype="u1"), tile[:, :, 0])
+
+
+def test_noise_with_matches_is_encoded_with_them():
+    tile = greys(80, period=256)
+    data = Codec("DEFLATE", 5, 2, quick=True).encode(tile)
+    assert data == Codec("DEFLATE", 1, 2).encode(tile)
 
 
 @given(
