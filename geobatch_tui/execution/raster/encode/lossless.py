@@ -117,8 +117,8 @@ class Codec:
     """A lossless codec: TIFF compression by name, its level, the predictor.
 
     ``quick``: a tile of which DEFLATE at its quickest level cannot halve a few rows is encoded at
-    that level, or by Huffman codes alone if those make the rows no larger. It depends on the tile
-    alone.
+    that level, or by Huffman codes alone if those make the rows hardly larger. It depends on the
+    tile alone.
     """
 
     compress: str

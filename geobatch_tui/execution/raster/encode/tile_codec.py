@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
+from zlib_ng import zlib_ng
 
 from geobatch_tui.errors import VerifyError
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 #: The mean of a band may move by this much of the 8-bit range. JPEG at quality 1 rounds brightness
 #: and colour to steps of 32, which moves blue by up to 44; a tile that was lost is further off.
 LIMIT = 64.0
+#: Its stub takes the class for an error.
+_ZLIB_NG = cast("type[Exception]", zlib_ng.error)
 
 
 class TileCodec(Protocol):
@@ -56,7 +59,7 @@ def codec_errors(what: str) -> Iterator[None]:
     """Turn an error of a codec's library, for a broken or refused stream, into VerifyError."""
     try:
         yield
-    except (RuntimeError, ValueError, zlib.error) as error:
+    except (RuntimeError, ValueError, zlib.error, _ZLIB_NG) as error:
         raise VerifyError(f"{what}: {error}") from error
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from zlib_ng import zlib_ng
 
 from geobatch_tui.errors import OperationError, VerifyError
 from geobatch_tui.execution.raster.encode import lossless
@@ -98,6 +99,15 @@ def test_an_encoder_that_fails_raises(monkeypatch):
     monkeypatch.setattr(imagecodecs, "zstd_encode", fail)
     with pytest.raises(VerifyError, match="out of luck"):
         Codec("ZSTD", 3, 1).encode(np.zeros((16, 16, 1), np.uint8))
+
+
+def test_an_encoder_of_noise_that_fails_raises(monkeypatch):
+    def fail(*_):
+        raise zlib_ng.error("out of luck")
+
+    monkeypatch.setattr(zlib_ng, "compressobj", fail)
+    with pytest.raises(VerifyError, match="out of luck"):
+        Codec("DEFLATE", 5, 2, quick=True).encode(greys(20))
 
 
 @pytest.mark.parametrize("compress", ["LZW", "DEFLATE", "ZSTD"])
