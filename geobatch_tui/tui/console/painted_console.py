@@ -1,16 +1,17 @@
 """A console on its terminal: painted no faster than that keeps up, in styles that are parsed once,
-and asked by no key and no button that was pressed before its question was shown."""
+and answered by no key and no button that was pressed before its question was shown."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, override
-from weakref import WeakKeyDictionary
 
 from textual import events
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.css.stylesheet import Stylesheet
 from textual.drivers.linux_driver import LinuxDriver
 
+from geobatch_tui.tui.console.key_queue import KeyHandled, KeyQueue
 from geobatch_tui.tui.kit.modal import Modal, forget_layouts
 from geobatch_tui.tui.kit.paced_driver import LineFree, PacedDriver
 from geobatch_tui.tui.kit.painter import Painter
@@ -18,11 +19,13 @@ from geobatch_tui.tui.parts.console_app import Console
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from textual.dom import DOMNode
     from textual.driver import Driver
     from textual.screen import Screen
 
 _SETTLE: Final = 0.01
 _PICTURES: Final = LayoutUpdate, ChopsUpdate
+_LOST: Final = 1.0  #: seconds after which a key is taken for lost: its widget was removed
 
 
 class SteadySheet(Stylesheet):
@@ -53,8 +56,7 @@ class PaintedConsole(Console):
     def __init__(self, *, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)
         self.stylesheet = SteadySheet(variables=self.get_css_variables())
-        #: The screens that keys were sent to; None: one that they were to wait for.
-        self._sent: WeakKeyDictionary[events.Key, Screen[object] | None] = WeakKeyDictionary()
+        self._keys = KeyQueue()
 
     @override
     def get_driver_class(self) -> type[Driver]:
@@ -95,48 +97,56 @@ class PaintedConsole(Console):
     @override
     async def on_event(self, event: events.Event) -> None:
         """Drop a button of the mouse that was pressed on what lay below a dialog. Let a key wait
-        for a screen that has no widgets yet."""
+        until those before it were handled."""
         if isinstance(event, events.MouseDown):
             top = self.screen
             if isinstance(top, Modal) and top.refuses(event):
                 self._mouse_down_widget = None  # so that its release is no click
                 return
         elif isinstance(event, events.Key) and not event.is_forwarded and self.screen_stack:
-            top = self.screen
-            self._sent[event] = top if top.is_mounted else None
-            if not top.is_mounted:
-                top.post_message(_forwarded(event))
-                return
+            self._keys.put(event, self.screen)
+            await self._send_keys()
+            return
         await super().on_event(event)
+
+    async def _send_keys(self) -> None:
+        """Send keys, each to the widget that has the keys when its turn comes, until one of them
+        is under way. A screen that has no widgets yet is waited for."""
+        while self._keys.waits and self._keys.under_way is None and self.screen_stack:
+            target: DOMNode = self.screen
+            if self.screen.is_mounted:
+                key, top = self._keys.pop()
+                if isinstance(top, Modal) and not self._has(top):
+                    continue  # what else was typed at a dialog is not meant for the screen below it
+                target = self.focused or self.screen
+                await super().on_event(key)
+                if not key.is_forwarded:
+                    continue
+            if not target.post_message(self._keys.send()):
+                self._keys.under_way = None
+                if not self.screen.is_mounted:
+                    return
+        if self._keys.waits:
+            self.set_timer(_LOST, partial(self._miss, self._keys.under_way))
+
+    async def on_key_handled(self, message: KeyHandled) -> None:
+        """Send the next key."""
+        message.stop()
+        await self._miss(message)
+
+    async def _miss(self, message: KeyHandled | None) -> None:
+        """Send the next key, unless that was done."""
+        if message is self._keys.under_way:
+            self._keys.under_way = None
+            await self._send_keys()
+
+    def _has(self, screen: Screen[object]) -> bool:
+        return any(screen in stack for stack in self._screen_stacks.values())
 
     def on_unmount(self) -> None:
         forget_layouts()
 
-    async def on_key(self, event: events.Key) -> None:
-        """Give a key to the screen that a key before it has opened meanwhile: it was sent to the
-        one below. Drop one that a dialog does not take yet."""
-        if self._is_late(event):
+    def on_key(self, event: events.Key) -> None:
+        """Drop a key that a dialog does not take yet."""
+        if isinstance(self.screen, Modal) and self.screen.refuses(event):
             event.prevent_default()
-            again = events.Key(event.key, event.character)
-            again.time = event.time
-            await self.on_event(again)
-        elif isinstance(self.screen, Modal) and self.screen.refuses(event):
-            event.prevent_default()
-
-    def _is_late(self, event: events.Key) -> bool:
-        """Whether a key was sent to a screen that another one lies on now, or hides; not where that
-        one was closed: what else was typed there is none of the screen below."""
-        if event not in self._sent:
-            return False
-        sent = self._sent[event]
-        if sent is None:
-            return True
-        return sent is not self.screen and any(
-            sent in stack for stack in self._screen_stacks.values()
-        )
-
-
-def _forwarded(event: events.Key) -> events.Key:
-    """Return a key that is marked as sent to its screen, so that it comes back from there."""
-    event._set_forwarded()  # noqa: SLF001 - as Textual's screens mark it
-    return event

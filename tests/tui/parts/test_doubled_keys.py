@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from pathlib import Path
 
 from keys_at_once import button, type_at_once
@@ -289,6 +291,33 @@ async def test_keys_behind_a_screen_that_opens_reach_it(console, script):
         assert app.screen.list.has_focus
         assert not isinstance(app.focused, Input)
         assert app.screen._grouping == 2
+
+
+async def test_no_key_overtakes_one_before_it(console, script):
+    """Keys come back to the console from where they were sent, from some screens sooner than from
+    others; the screen asked for last is shown."""
+    busy_run(script)
+    app = console()
+    draw = random.Random(1)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        for _ in range(25):
+            for key in "21" * draw.randrange(2, 7):
+                type_at_once(app, key)
+                await asyncio.sleep(draw.choice((0.0, 0.0, 0.001, 0.002, 0.005, 0.01)))
+            await settle(pilot)
+            assert app.current_mode == "run"
+
+
+async def test_keys_wait_for_none_that_is_lost(console, script):
+    """As the widget that it was sent to is removed before it is handled."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        app._keys.send()
+        type_at_once(app, "2", "3")
+        await until(lambda: app.current_mode == "dead")
 
 
 async def test_a_filter_is_typed_in_one_burst_with_its_key(console, script):
