@@ -61,7 +61,7 @@ class Convert(RasterOperation):
     """The same pixels on the same grid, in another file layout."""
 
     name = "raster.convert"
-    version = 10
+    version = 11
     summary = "Rewrite rasters as COG or tiled GeoTIFF: same pixels, same grid."
 
     @property
@@ -84,7 +84,7 @@ class Reproject(RasterOperation):
     """
 
     name = "raster.reproject"
-    version = 10
+    version = 11
     summary = "Warp rasters into another CRS or onto another grid."
 
     @property
@@ -111,7 +111,7 @@ class Pipeline(RasterOperation):
     """
 
     name = "raster.pipeline"
-    version = 4
+    version = 5
     summary = "Run a chain of steps on rasters, as `gdal raster pipeline` does."
 
     @property
