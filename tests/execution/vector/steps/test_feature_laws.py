@@ -52,6 +52,16 @@ def test_any_cut_gives_the_same_features(opened, name):
 FIRSTS = {step["name"]: name for name, step in reversed(EXAMPLES.items())}
 
 
+def _seconds(first):
+    """An example of each step that may follow, of its ways another after another first step: in
+    turn, so that each way follows several steps."""
+    ways = {}
+    for name in SECONDS:
+        ways.setdefault(EXAMPLES[name]["name"], []).append(name)
+    turn = list(FIRSTS.values()).index(first)
+    return [names[turn % len(names)] for names in ways.values()]
+
+
 @pytest.mark.parametrize("first", FIRSTS.values())
 def test_a_step_may_be_stored_or_not_and_cut(opened, first, tmp_path):
     """Two steps in one pass give what two jobs give with a GeoParquet between them, and of some
@@ -62,7 +72,7 @@ def test_a_step_may_be_stored_or_not_and_cut(opened, first, tmp_path):
     done = vectorjobs.run("vector.pipeline", opened.path, tmp_path / "out", params=params)
     stored = Opened.of(done.path)
     there = stored.read().picked(np.arange(len(given.owners)))
-    for second in SECONDS:
+    for second in _seconds(first):
         both = fitting(first, second)
         fused, apart = planned(opened, both), planned(stored, both[1:])
         if isinstance(fused, type) or isinstance(apart, type):
@@ -118,7 +128,7 @@ def test_any_chunks_give_the_same_bytes(opened, tmp_path, name, form, monkeypatc
     monkeypatch.setenv("OGR_CURRENT_DATE", "1970-01-01T00:00:00.000Z")
     params = {"steps": [EXAMPLES[step] for step in CHAINS[name]]}
     digests = set()
-    for n, (features, order) in enumerate([(0, 1), (10, 1), (20, -1)]):
+    for n, (features, order) in enumerate([(0, 1), (10, -1)]):
         done = vectorjobs.run(
             "vector.pipeline", opened.path, tmp_path / str(n), params=params, form=form,
             features=features, order=order,
