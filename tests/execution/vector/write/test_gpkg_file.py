@@ -35,10 +35,13 @@ def convert(frame, tmp_path, **more):
     return vectorjobs.run("vector.convert", source, tmp_path / "out", form="GPKG", **more).path
 
 
-@pytest.mark.parametrize("count", [1, 51, 52, 53, 3000, 20_000])
-def test_sqlite_finds_no_fault(tmp_path, count):
-    """Pages, ids, and an R-tree of one to three levels; a search finds what is there."""
-    frame = vectordata.layer(count)
+@pytest.mark.parametrize(
+    ("count", "text"), [(1, ""), (51, ""), (52, ""), (53, ""), (3000, "x" * 1000)]
+)
+def test_sqlite_finds_no_fault(tmp_path, count, text):
+    """Pages of a table, of one to three levels, as those of the R-tree; ids; a search finds what is
+    there."""
+    frame = vectordata.layer(count).assign(text=text)
     made = convert(frame, tmp_path, features=1700)
     whole, tree, extent, rows, noted = ask(
         made,
