@@ -27,15 +27,22 @@ CONDITIONS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """A layer in both formats."""
+    folder, frame = tmp_path_factory.mktemp("where"), vectordata.layer(120)
+    return {
+        suffix: vectordata.write(frame, folder / f"s.{suffix}") for suffix in ("gpkg", "parquet")
+    }
+
+
 @pytest.mark.parametrize("where", CONDITIONS)
 @pytest.mark.parametrize("columns", [None, ["whole"]])
-def test_it_chooses_as_for_a_geopackage(where, columns, tmp_path):
+def test_it_chooses_as_for_a_geopackage(where, columns, sources, tmp_path):
     """The same features of the same layer, with their own ids."""
-    frame = vectordata.layer(300)
     params = {"where": where, "columns": columns}
     made = []
-    for suffix in ("gpkg", "parquet"):
-        source = vectordata.write(frame, tmp_path / f"s.{suffix}")
+    for suffix, source in sources.items():
         done = vectorjobs.run(
             "vector.convert", source, tmp_path / suffix, params=params, form="GPKG", features=40
         )
@@ -118,11 +125,10 @@ def test_values_beyond_those_of_python_and_of_sqlite():
 
 @pytest.mark.parametrize("suffix", ["gpkg", "parquet"])
 @pytest.mark.parametrize("where", ['"whloe" > 3', 'whole > 3 OR name = "x"'])
-def test_a_name_with_a_slip_in_it_is_not_text(where, suffix, tmp_path):
+def test_a_name_with_a_slip_in_it_is_not_text(where, suffix, sources):
     """SQLite takes it for text if it is in double quotes: the condition then holds for all."""
-    source = vectordata.write(vectordata.layer(10), tmp_path / f"s.{suffix}")
     with pytest.raises(SchemaError, match="no such column") as caught:
-        vectorjobs.probe("vector.convert", source, params={"where": where})
+        vectorjobs.probe("vector.convert", sources[suffix], params={"where": where})
     assert "single" in (caught.value.hint or "")
 
 
@@ -138,9 +144,9 @@ def test_a_comment_is_none_for_ogr(tmp_path):
 @pytest.mark.parametrize(
     "where", ['"fid" > 3', 'rowid > 3 AND "geom" IS NOT NULL', 'm."whole" > 3', "ST_IsEmpty(geom)"]
 )
-def test_what_ogr_knows_of_a_geopackage_may_be_named(where, tmp_path):
-    source = vectordata.write(vectordata.layer(10), tmp_path / "s.gpkg")
-    assert vectorjobs.probe("vector.convert", source, params={"where": where}).grid.width
+def test_what_ogr_knows_of_a_geopackage_may_be_named(where, sources):
+    plan = vectorjobs.probe("vector.convert", sources["gpkg"], params={"where": where})
+    assert plan.grid.width
 
 
 def test_numbers_of_rows_are_no_attributes(tmp_path):
@@ -164,11 +170,10 @@ def test_numbers_of_rows_are_no_attributes(tmp_path):
         "real > 0; DROP TABLE t",
     ],
 )
-def test_what_is_no_condition_is_refused(where, suffix, tmp_path):
+def test_what_is_no_condition_is_refused(where, suffix, sources):
     """When the run is planned; the source is not to blame."""
-    source = vectordata.write(vectordata.layer(10), tmp_path / f"s.{suffix}")
     with pytest.raises(SchemaError) as caught:
-        vectorjobs.probe("vector.convert", source, params={"where": where})
+        vectorjobs.probe("vector.convert", sources[suffix], params={"where": where})
     assert "check where" in (caught.value.hint or "")
 
 
