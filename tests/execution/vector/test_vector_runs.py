@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked_command
 import geopandas as gpd
 import pytest
 import shapely
@@ -68,18 +69,15 @@ def _recorded(out):
 @pytest.mark.parametrize("suffix", ["gpkg", pytest.param("geojson", marks=pytest.mark.slow)])
 def test_a_killed_run_resumes_to_the_same_bytes(suffix, tmp_path, here):
     """Killed by -9 in mid run: the second run computes only what is missing, and gives the same file."""
-    source = vectordata.write(vectordata.layer(2000), tmp_path / f"s.{suffix}")
-    chunks = "engine.chunk_features=20"
+    source = vectordata.write(vectordata.layer(1000), tmp_path / f"s.{suffix}")
+    chunks = "engine.chunk_features=10"
     here(*_words(tmp_path / "golden", source), check=0)
     golden = (tmp_path / "golden" / "s.parquet").read_bytes()
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        _command(out, source, chunks),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=_environment(),
-        start_new_session=True,
-    )
+    with (tmp_path / "said").open("wb") as said:
+        process = forked_command.begin(
+            _words(out, source, chunks), env=_environment(), stdout=said, stderr=said, session=True
+        )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and _recorded(out) < 3:
         time.sleep(0.005)
