@@ -36,8 +36,20 @@ def sources(tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize("suffix", ["gpkg", "fgb", "parquet", "geojson"])
-@pytest.mark.parametrize("name", NAMES, ids=ascii)
+#: Every name for the formats of which OGR names a layer after the file, and each for some others.
+READ = [
+    *((name, suffix) for suffix in ("gpkg", "geojson") for name in NAMES),
+    *((name, "fgb") for name in NAMES[::2]),
+    *((name, "parquet") for name in NAMES[1::2]),
+]
+WRITTEN = [
+    *((name, form) for form in ("GPKG", "Shapefile") for name in NAMES),
+    *((name, form) for form in ("FlatGeobuf", "GeoJSONSeq") for name in NAMES[::2]),
+    *((name, form) for form in ("GeoParquet", "GeoJSON") for name in NAMES[1::2]),
+]
+
+
+@pytest.mark.parametrize(("name", "suffix"), READ, ids=ascii)
 def test_sources_are_read_by_their_names(name, suffix, sources, tmp_path):
     """Every one of them, in a folder that is no better."""
     source = tmp_path / "fol!der;" / f"{name}.{suffix}"
@@ -59,8 +71,7 @@ def test_layers_of_names_that_are_not_utf8(suffix, tmp_path):
     assert "another name" in e.value.hint
 
 
-@pytest.mark.parametrize("form", list(vectorjobs.SUFFIXES))
-@pytest.mark.parametrize("name", NAMES, ids=ascii)
+@pytest.mark.parametrize(("name", "form"), WRITTEN, ids=ascii)
 def test_outputs_are_written_under_their_names(name, form, sources, tmp_path):
     """And nothing beside them; they are ours when they are read again."""
     source = tmp_path / f"{name}.gpkg"
