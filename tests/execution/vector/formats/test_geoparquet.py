@@ -198,9 +198,15 @@ def _spans(monkeypatch):
     return spans
 
 
-@pytest.mark.parametrize("op", ["vector.convert", "vector.clip"])
-@pytest.mark.parametrize("form", ["FlatGeobuf", "GeoParquet"])
-@pytest.mark.parametrize("features", [50, 64])
+@pytest.mark.parametrize(
+    ("op", "form", "features"),
+    [
+        ("vector.convert", "FlatGeobuf", 50),
+        ("vector.convert", "GeoParquet", 64),
+        ("vector.clip", "FlatGeobuf", 64),
+        ("vector.clip", "GeoParquet", 50),
+    ],
+)
 def test_chunks_of_a_flatgeobuf_outside_are_not_read(
     op, form, features, flat, tmp_path, monkeypatch
 ):
@@ -249,7 +255,7 @@ def _leaf(data, number):
 
 
 @pytest.mark.parametrize("number", [0, 1, 760, 999])
-@pytest.mark.parametrize("by", [-1, 1, 8, 2**63, -(2**63)])
+@pytest.mark.parametrize("by", [-1, 1, 8, 2**63])
 def test_an_index_that_names_other_features_is_not_followed(number, by, flat, inside, tmp_path):
     """All is read then, as OGR does; it does not look at the leaves."""
     data = bytearray(flat.read_bytes())
