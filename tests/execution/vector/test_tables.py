@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SUFFIXES = ("gpkg", "gdb", "csv")
 
 
-def table(path: Path, count: int = 100) -> Path:
+def table(path: Path, count: int = 60) -> Path:
     """Names and numbers; a name has the marks of SQL and of CSV, one is null."""
     frame = pd.DataFrame({"n": range(count), "name": [f'ä "{n}", \'' for n in range(count)]})
     frame.loc[3, "name"] = None
@@ -62,7 +62,7 @@ def test_a_table_becomes_one(suffix: str, where: str, tmp_path: Path) -> None:
         assert db.execute("SELECT data_type FROM gpkg_contents").fetchall() == [("attributes",)]
         assert db.execute("SELECT count(*) FROM gpkg_geometry_columns").fetchone() == (0,)
     found = rows(first.path)
-    wanted = range(40, 100) if where else range(100)
+    wanted = range(40, 60) if where else range(60)
     assert [int(n) for _, n, _ in found] == list(wanted)
     names = [name or None for _, _, name in found]
     assert names == [None if n == 3 else f'ä "{n}", \'' for n in wanted]
@@ -95,7 +95,7 @@ def test_a_table_becomes_plain_parquet(suffix: str, where: str, tmp_path: Path) 
     assert b"geo" not in told
     assert told[parquet_file.KEY.encode()].decode() == vectorjobs.FINGERPRINT
     found = pq.read_table(first.path).to_pydict()
-    wanted = [n for n in range(100) if not where or (n < 0 if "<" in where else n >= 40)]
+    wanted = [n for n in range(60) if not where or (n < 0 if "<" in where else n >= 40)]
     keys = [] if suffix == "csv" else [{"gpkg": "fid", "gdb": "OBJECTID"}[suffix]]
     assert list(found) == [*keys, "n", "name"]
     assert list(map(int, found["n"])) == wanted
@@ -117,7 +117,7 @@ def test_row_groups_of_a_table_are_filled_from_several_cells(
     sort: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feature_chunks, "row_group", lambda each: 10)
-    source = table(tmp_path / "s.gpkg")
+    source = table(tmp_path / "s.gpkg", 100)
     with contextlib.closing(sqlite3.connect(source)) as db, db:
         db.execute("UPDATE t SET name = CAST(x'ff41' AS TEXT) WHERE n % 10 >= 4")
     done = vectorjobs.run(
