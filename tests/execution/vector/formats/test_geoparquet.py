@@ -126,14 +126,19 @@ def _chunks_read(monkeypatch):
     return read
 
 
-@pytest.mark.parametrize("op", ["vector.convert", "vector.clip"])
-@pytest.mark.parametrize("form", ["GPKG", "GeoParquet"])
-def test_chunks_of_a_geopackage_outside_are_not_read(op, form, tmp_path, monkeypatch):
-    """By its own index; one with a geometry that is not in the index is looked at."""
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """The points of the strip, in a GeoPackage."""
     points = shapely.points(np.arange(1000) / 100.0, 0.5)
     frame = gpd.GeoDataFrame({"n": range(1000)}, geometry=points, crs=4326)
     frame.loc[950, "geometry"] = None
-    path = vectordata.write(frame, tmp_path / "s.gpkg")
+    return vectordata.write(frame, tmp_path_factory.mktemp("package") / "s.gpkg")
+
+
+@pytest.mark.parametrize("op", ["vector.convert", "vector.clip"])
+@pytest.mark.parametrize("form", ["GPKG", "GeoParquet"])
+def test_chunks_of_a_geopackage_outside_are_not_read(op, form, package, tmp_path, monkeypatch):
+    """By its own index; one with a geometry that is not in the index is looked at."""
     params = {"bounds": (3.0, 0.0, 4.5, 1.0)}
     made = []
     for prune in (False, True):
@@ -142,7 +147,7 @@ def test_chunks_of_a_geopackage_outside_are_not_read(op, form, tmp_path, monkeyp
             if not prune:
                 patch.setattr(GeoPackage, "chunks_outside", lambda *_: ())
             how = {"params": params, "features": 100, "form": form}
-            made.append(vectorjobs.run(op, path, tmp_path / str(prune), **how))
+            made.append(vectorjobs.run(op, package, tmp_path / str(prune), **how))
         # Those whose last point lies on the side of the rectangle, and the one with none.
         assert len(read) == (3 if prune else 10)
     whole, pruned = made
