@@ -36,21 +36,36 @@ def _words(out, source, *sets, op="vector.reproject", form="GeoParquet"):
     return ["run", str(job), "--json", *words]
 
 
-def _command(*given, **more):
-    """The command line of a run in a process of its own."""
-    return [sys.executable, "-m", "geobatch_tui", *_words(*given, **more)]
-
-
 def _environment(**more):
     keep = {key: value for key, value in os.environ.items() if not key.startswith("GEOBATCH_")}
     return {**keep, **more}
 
 
-def _run(command, **more):
+#: Runs commands in turn: to load what they and their workers load takes longer than most of them.
+_IN_TURN = """
+import contextlib, io, json, sys
+from geobatch_tui.cli.boundary import run_command
+for words in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        code = run_command(words)
+    print(json.dumps([code, json.loads(said.getvalue())]))
+"""
+
+
+def _run(*commands, **more):
+    """Run commands one after the other in a process of their own, as workers may crash; return the
+    exit code and the answer of each, and what all of them said on stderr."""
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=110, env=_environment(**more), check=False
+        [sys.executable, "-c", _IN_TURN],
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=_environment(**more),
+        check=False,
     )
-    return done, json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
 def _recorded(out):
@@ -108,16 +123,16 @@ def test_features_that_hang_or_crash_are_left_out_alone(hang, tmp_path):
     # Where none hangs, whatever is slow under load is left its time.
     timeout = "10s" if hang == 1000 else "5m"
     limits = ("engine.chunk_features=100", f"engine.chunk_timeout={timeout}")
-    done, _ = _run(_command(out, source, *limits, op="test.hang"), **with_op)
+    words = [_words(out, source, *more, op="test.hang") for more in (limits, ())]
+    ((code, _), (later, result)), said = _run(*words, **with_op)
     made = gpd.read_parquet(out / "s.parquet")
-    assert sorted(set(range(200)) - set(made["n"])) == [10, 20, 150, 160], done.stderr
+    assert sorted(set(range(200)) - set(made["n"])) == [10, 20, 150, 160], said
     kept = gpd.read_file(out / ".geobatch" / "dead" / "s.parquet.gpkg")
     assert sorted(kept["n"]) == [10, 20, 150, 160]
     assert set(kept["geobatch_error"]) == {"PoisonError"}
-    assert done.returncode == 12
-    assert '"event":"features.quarantined"' in done.stderr
-    again, result = _run(_command(out, source, op="test.hang"), **with_op)
-    assert (again.returncode, result["counts"]["done"]) == (12, 0)
+    assert code == 12
+    assert '"event":"features.quarantined"' in said
+    assert (later, result["counts"]["done"]) == (12, 0)
 
 
 def test_each_feature_has_a_letter_and_can_be_tried_again(tmp_path, here):
@@ -188,12 +203,12 @@ def test_a_chunk_that_crashes_at_no_feature_is_a_dead_letter(tmp_path):
     """Where no feature can be named, the chunk is given up after two crashes, not after hundreds."""
     frame = gpd.GeoDataFrame({"n": [0]}, geometry=[shapely.Point(3000, 45)], crs=3857)
     source = vectordata.write(frame, tmp_path / "s.gpkg")
-    done, result = _run(
-        _command(tmp_path / "out", source, op="test.hang"),
+    ((code, result),), _ = _run(
+        _words(tmp_path / "out", source, op="test.hang"),
         GEOBATCH_OPS="hanging_operation:HANG",
         PYTHONPATH=str(HERE),
     )
-    assert done.returncode == 1
+    assert code == 1
     (letter,) = result["dead_letters"]
     assert letter["error_class"] == "GeometryError"
     assert "no feature that could be named" in letter["error_message"]
