@@ -170,9 +170,17 @@ def _together(lines):
     return [lines[0], shared[0], lines[3], *shared[1:], *odd, lines[9]]
 
 
-@pytest.mark.parametrize("features", [0, 3])
-@pytest.mark.parametrize("separator", ["", "\x1e"])
-@pytest.mark.parametrize("params", [{}, {"bounds": [-180, -90, 180, 90]}, {"where": "whole > 0"}])
+@pytest.mark.parametrize(
+    ("params", "separator", "features"),
+    [
+        ({}, "", 0),
+        ({}, "\x1e", 3),
+        ({"bounds": [-180, -90, 180, 90]}, "", 3),
+        ({"bounds": [-180, -90, 180, 90]}, "\x1e", 0),
+        ({"where": "whole > 0"}, "", 0),
+        ({"where": "whole > 0"}, "\x1e", 3),
+    ],
+)
 def test_features_that_share_a_record(params, separator, features, lines, tmp_path):
     """Case 53: OGR reads the first of them; what follows has a letter, and is not lost in silence."""
     text = "".join(f"{separator}{line}\n" for line in _together(lines))
