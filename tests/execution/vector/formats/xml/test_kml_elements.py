@@ -138,9 +138,17 @@ def test_pictures_that_lie_nowhere(tmp_path):
     assert not vectordata.read(done.path).geometry.isna().any()
 
 
-@pytest.mark.parametrize("where", ["", "Name <> 'left out'"])
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize(("layer", "positions"), [("all", [0]), ("f", [1, 5]), ("f (#2)", [])])
+@pytest.mark.parametrize(
+    ("layer", "positions", "packed", "where"),
+    [
+        ("all", [0], False, ""),
+        ("all", [0], True, "Name <> 'left out'"),
+        ("f", [1, 5], False, "Name <> 'left out'"),
+        ("f", [1, 5], True, ""),
+        ("f (#2)", [], False, ""),
+        ("f (#2)", [], True, "Name <> 'left out'"),
+    ],
+)
 def test_folders_are_layers(layer, positions, packed, where, tmp_path):
     """Of one name, within one another, empty, and with what is no feature."""
     good, bad = placemark(point("1,2")), placemark(point("junk"))
