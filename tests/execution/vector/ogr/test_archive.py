@@ -33,7 +33,7 @@ def pack(path, **files):
 @pytest.mark.parametrize("suffix", ["shp", "gpkg", "fgb", "geojson"])
 def test_a_packed_file_is_read_as_the_file(suffix, tmp_path):
     """In a folder of the archive, with all that belongs to it; nothing is unpacked."""
-    frame = vectordata.layer(300).drop(columns="day")
+    frame = vectordata.layer(100).drop(columns="day")
     (tmp_path / "plain").mkdir()
     source = vectordata.write(frame, tmp_path / "plain" / f"s.{suffix}")
     members = {f"data/{each.name}": each for each in source.parent.iterdir()}
@@ -42,7 +42,7 @@ def test_a_packed_file_is_read_as_the_file(suffix, tmp_path):
         "vector.reproject", source, tmp_path / "a", params={"dst_crs": "EPSG:3035"}
     )
     done = vectorjobs.run(
-        "vector.reproject", packed, tmp_path / "b", params={"dst_crs": "EPSG:3035"}, features=70
+        "vector.reproject", packed, tmp_path / "b", params={"dst_crs": "EPSG:3035"}, features=24
     )
     assert len(done.chunks) == 5
     assert done.plan.notes["access"] == "drain"
@@ -77,7 +77,7 @@ def test_other_bytes_than_were_packed_are_refused(suffix, packing, tmp_path):
     """GDAL would read what is not compressed as it is, and of the rest what it comes upon."""
     folder = tmp_path / "plain"
     folder.mkdir()
-    vectordata.write(vectordata.layer(300), folder / f"s.{suffix}")
+    vectordata.write(vectordata.layer(100), folder / f"s.{suffix}")
     source = tmp_path / "s.zip"
     with zipfile.ZipFile(source, "w", packing) as packed:
         for each in sorted(folder.iterdir()):
@@ -117,10 +117,10 @@ def test_an_archive_with_braces_in_its_name(name, tmp_path):
 
 def test_a_packed_geodatabase(tmp_path):
     """A directory in the archive is one source, whatever its files are called."""
-    source = vectordata.write(vectordata.layer(300), tmp_path / "s.gdb")
+    source = vectordata.write(vectordata.layer(100), tmp_path / "s.gdb")
     packed = pack(tmp_path / "s.gdb.zip", **{f"a/s.gdb/{one.name}": one for one in files(source)})
     plain = vectorjobs.run("vector.convert", source, tmp_path / "x")
-    done = vectorjobs.run("vector.convert", packed, tmp_path / "y", features=70)
+    done = vectorjobs.run("vector.convert", packed, tmp_path / "y", features=24)
     assert done.path.read_bytes() == plain.path.read_bytes()
 
 
