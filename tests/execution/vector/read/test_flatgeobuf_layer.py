@@ -116,14 +116,24 @@ def test_all_chunks_are_outside_where_nothing_is(url):
     assert outside == tuple(range(-(-COUNT // 700)))
 
 
-@pytest.mark.parametrize("why", ["moments", "no index", "damaged", "another format", "small"])
-def test_one_whose_index_does_not_help_comes_in_a_copy(why, source, tmp_path):
-    """With moments, the plan looks at all of them; it does not if they are left out."""
-    frame = gpd.read_file(source)
+@pytest.fixture(scope="module")
+def moments(source, tmp_path_factory):
+    """The features with moments: with an index, without one, and a few of them; the bytes."""
+    frame, folder = gpd.read_file(source), tmp_path_factory.mktemp("moments")
     frame["at"] = np.datetime64("2026-05-01T10:00:00", "ms")
-    indexed = "NO" if why == "no index" else "YES"
-    frame = frame.head(500) if why == "small" else frame
-    data = vectordata.write(frame, tmp_path / "s.fgb", SPATIAL_INDEX=indexed).read_bytes()
+    chosen = {"YES": frame, "NO": frame, "small": frame.head(500)}
+    return {
+        name: vectordata.write(
+            some, folder / f"{name}.fgb", SPATIAL_INDEX="NO" if name == "NO" else "YES"
+        ).read_bytes()
+        for name, some in chosen.items()
+    }
+
+
+@pytest.mark.parametrize("why", ["moments", "no index", "damaged", "another format", "small"])
+def test_one_whose_index_does_not_help_comes_in_a_copy(why, moments):
+    """With moments, the plan looks at all of them; it does not if they are left out."""
+    data = moments[{"no index": "NO", "small": "small"}.get(why, "YES")]
     root = flatgeobuf_layout.header_size(data)
     if why == "damaged":
         data = data[: root + 32] + b"\7" + data[root + 33 :]
