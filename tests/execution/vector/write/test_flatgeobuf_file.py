@@ -153,7 +153,7 @@ def test_single_geometries_become_multi_ones(tmp_path, kind):
     assert by_us(columns, shapes, typed=False, multi=True) == theirs
 
 
-@pytest.mark.parametrize("count", [1, 16, 17, 300, 5000])
+@pytest.mark.parametrize("count", [1, 16, 17, 300, 4100])
 def test_the_index_finds_what_is_there(tmp_path, count):
     """A tree of one to four levels; a search gives what a look at every box does; nothing else
     changed. The fids of a search are those of a read from the start."""
