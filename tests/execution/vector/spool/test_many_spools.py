@@ -17,7 +17,7 @@ from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ChunkTask, FinaliseTask
 
 #: Chunks of an item, files that may be opened beside those that are open, and spools of these.
-COUNT, FREE, SPOOLS = 48, 32, 16
+COUNT, FREE, SPOOLS = 36, 24, 8
 
 
 @contextmanager
@@ -35,7 +35,15 @@ def few_files():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.mark.parametrize("form", ["FlatGeobuf", "GeoParquet", "GPKG", "GeoJSON"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "FlatGeobuf",
+        "GeoParquet",
+        pytest.param("GPKG", marks=pytest.mark.slow),
+        pytest.param("GeoJSON", marks=pytest.mark.slow),
+    ],
+)
 def test_spools_are_not_all_open_at_once(form, tmp_path, monkeypatch):
     """As many as a run of many workers, killed often, leaves; the bytes are the same."""
     monkeypatch.setattr(open_files, "MOST", SPOOLS)
