@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
@@ -11,7 +12,7 @@ from typing import Any
 import forked_command
 import pseudo_terminal
 import pytest
-from textual import _wait
+from textual import _wait, screen
 from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 
@@ -28,6 +29,10 @@ T0 = 1_795_000_000.0
 # of the time of these tests.
 _wait.SLEEP_GRANULARITY = 0.004
 _wait.SLEEP_IDLE = 0.001
+# Consoles paint less often by themselves. In this process a pilot's pause asks for the picture, and
+# Textual has read the variable already.
+screen.UPDATE_PERIOD = 1 / 10
+os.environ.setdefault("TEXTUAL_FPS", "20")
 pseudo_terminal.begin = forked_command.begin_on_terminal
 _parse_rules = Stylesheet._parse_rules
 _parsed: dict[tuple[Any, ...], list[RuleSet]] = {}
