@@ -176,7 +176,7 @@ def test_a_chain_of_features_stays_one(job, tmp_path):
 class Form:
     """A console on the form of a job."""
 
-    def __init__(self, job, size=(160, 48)):
+    def __init__(self, job, size=(80, 24)):
         self.app, self.job, self.size = HomeApp(watching=False), job, size
 
     async def __aenter__(self):
@@ -260,7 +260,7 @@ async def test_a_step_is_added_and_saved(job):
 
 async def test_a_function_is_added(job):
     """By its file and name; one that is not there is a problem of the step."""
-    async with Form(job, (80, 24)) as (form, pilot):
+    async with Form(job) as (form, pilot):
         for use in ("steps.py:none", "steps.py:twice"):
             form.screen.go_to("step[1]")
             await pilot.press("i")
@@ -275,7 +275,7 @@ async def test_a_function_is_added(job):
 
 async def test_a_step_opens_and_closes(job):
     """Its parameters are shown below it, and what it does below the form."""
-    async with Form(job, (80, 24)) as (form, pilot):
+    async with Form(job) as (form, pilot):
         form.screen.go_to("op.name")
         await pilot.press("down", "down", "enter")
         await pilot.pause()
@@ -307,7 +307,7 @@ async def test_a_job_of_one_operation_has_no_keys_of_steps(job):
 async def test_the_result_follows_the_cursor(job):
     """A picture of the chunk after each step, with ranges; it follows edits, and says why there is
     none."""
-    async with Form(job, (80, 24)) as (form, pilot):
+    async with Form(job) as (form, pilot):
         form.screen.result.results = ChunkResults(Previewer(lambda _: ThreadPool(), seconds=120))
         form.screen.go_to("step[1]")
 
