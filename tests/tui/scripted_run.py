@@ -9,13 +9,11 @@ import pytest
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.tui.parts.dialogs import Question
 
-#: Each size, and each theme: the size decides where things are, the theme their colours.
+#: Each size, and each theme, once: the size decides where things are, the theme their colours.
 LOOKS = (
-    ("night", (80, 24)),
-    ("night", (120, 30)),
-    ("night", (160, 48)),
-    ("day", (120, 30)),
     ("terminal", (80, 24)),
+    ("day", (120, 30)),
+    ("night", (160, 48)),
 )
 
 

@@ -201,8 +201,6 @@ async def show_dry_run(pilot):
 
 @pictured(
     [
-        ("night", (80, 24)),
-        ("night", (120, 30)),
         ("night", (160, 48)),
         ("terminal", (120, 30)),
         ("", (80, 24)),

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import textual
 from corpus import NAMES
-from scripted_run import LOOKS, asked, busy_run, dialog_seen, pictured, shown, until
+from scripted_run import asked, busy_run, dialog_seen, pictured, shown, until
 
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
@@ -177,11 +177,17 @@ async def test_filter_hides_and_escape_brings_back(console, deaths, eye):
         assert "shown" not in shown(app).splitlines()[0]
 
 
-async def test_marks_and_ranges(console, deaths, eye):
-    """Space marks a letter or a group, v all from the last mark to the cursor, a everything."""
+async def test_groups_marks_and_ranges(console, deaths, eye):
+    """Enter folds a group to its head, and unfolds it. Space marks a letter or a group, v all from
+    the last mark to the cursor, a everything."""
     app = console()
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot)
+        assert screen.list.count() == 8
+        await pilot.press("enter")
+        assert screen.list.count() == 4
+        await pilot.press("enter")
+        assert screen.list.count() == 8
         await pilot.press("space")
         assert len(screen.list.marks) == 4
         await pilot.press("space")
@@ -192,18 +198,6 @@ async def test_marks_and_ranges(console, deaths, eye):
         assert len(screen.list.marks) == 6
         await pilot.press("escape")
         assert not screen.list.marks
-
-
-async def test_group_folds(console, deaths, eye):
-    """Enter folds a group to its head, and unfolds it."""
-    app = console()
-    async with app.run_test(size=(80, 24)) as pilot:
-        screen = await opened(pilot)
-        assert screen.list.count() == 8
-        await pilot.press("enter")
-        assert screen.list.count() == 4
-        await pilot.press("enter")
-        assert screen.list.count() == 8
 
 
 async def test_retry_shows_what_is_rerun_before_it_is(console, deaths, eye):
@@ -364,38 +358,23 @@ async def test_inspector_tells_all(console, script, deaths, eye):
             assert word in shown(app), word
 
 
-async def test_command_is_copied(console, deaths, eye):
-    """The key y copies the line that reproduces the failure."""
-    app = console()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot)
-        await pilot.press("j", "j")
-        await settle(pilot)
-        await pilot.press("y")
-        assert app.clipboard == "gdalinfo /data/1.tif 2"
-
-
-async def test_chosen_letters_are_shown_on_the_map(console, deaths, eye):
-    """The key o sends chunks by name and by id."""
+async def test_a_letter_is_copied_and_shown_on_the_map(console, deaths, eye):
+    """The key y copies the line that reproduces the failure; o sends chunks by name and by id, and
+    changes to the map, with the cursor on the chunk."""
     sent = []
     app = console()
     async with app.run_test(
         size=(80, 24), message_hook=lambda m: sent.append(m) if type(m) is ShowOnMap else None
     ) as pilot:
         await opened(pilot)
-        await pilot.press("j", "o")
-        await pilot.pause()
-        assert sent[0].keys == ("1.tif@0,0",)
-        assert sent[0].chunks == (1,)
-
-
-async def test_map_comes_to_the_chosen_letters(console, deaths, eye):
-    """The key o changes to the map, with the cursor on the chunk."""
-    app = console()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot)
-        await pilot.press("j", "j", "o")
+        await pilot.press("j", "j")
+        await settle(pilot)
+        await pilot.press("y")
+        assert app.clipboard == "gdalinfo /data/1.tif 2"
+        await pilot.press("o")
         await until(lambda: app.current_mode == "map")
+        assert sent[0].keys == ("1.tif@0,1",)
+        assert sent[0].chunks == (2,)
         await until(lambda: "r000c001" in shown(app))
 
 
@@ -589,7 +568,7 @@ async def test_evil_names_do_nothing(console, script, eye):
     """Names of files are shown, never obeyed: all that is drawn or copied is printable."""
     evil(script)
     app = console()
-    async with app.run_test(size=(160, 48)) as pilot:
+    async with app.run_test(size=(120, 30)) as pilot:
         screen = await opened(pilot)
         await pilot.press("g", "g")
         inspector = screen.query_one(Inspector)
@@ -645,7 +624,7 @@ async def _open(pilot):
 
 
 @pictures
-@pictured([LOOKS[0], LOOKS[2], ("day", (160, 48)), ("terminal", (80, 24))])
+@pictured([("night", (80, 24)), ("day", (160, 48)), ("terminal", (80, 24))])
 def test_dead_screen_picture(snap_compare, console, script, eye, theme, size):
     """List, window and inspector fill the screen; nothing is cut or overlaps."""
     busy_run(script)

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import textual
 from corpus import NAMES
-from scripted_run import LOOKS, busy_run, pictured, shown, until
+from scripted_run import busy_run, pictured, shown, until
 from textual.geometry import Region
 
 from geobatch_tui.tui.parts.console_messages import ShowOnMap
@@ -175,42 +175,50 @@ async def test_a_filter_does_not_wait_for_the_next_look_at_the_file(console, log
 
 
 async def test_jump_to_errors(console, log):
-    """N and n go from error to error, and say so where there is none."""
+    """N and n go from error to error, and say so where there is none. The key y copies the line of
+    the file, and o finds the chunk that it names."""
+    sent = []
     app = console()
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(
+        size=(80, 24), message_hook=lambda m: sent.append(m) if type(m) is ShowOnMap else None
+    ) as pilot:
         screen = await opened(pilot, 199)
+        await pilot.press("y")
+        assert json.loads(app.clipboard)["message"] == "line 199"
         await pilot.press("N", "N")
         assert screen.view.entry(screen.view.cursor)["message"] == "line 50"
         await pilot.pause()
         assert "line 50" in shown(app)
-        await pilot.press("n")
-        assert screen.view.entry(screen.view.cursor)["message"] == "line 150"
-        await pilot.press("n")
-        assert screen.view.entry(screen.view.cursor)["message"] == "line 150"
+        for _ in range(2):
+            await pilot.press("n")
+            assert screen.view.entry(screen.view.cursor)["message"] == "line 150"
+        await pilot.press("k", "o")
+        await pilot.pause()
+        assert sent[0].chunks == (10,)
 
 
 async def test_wrapped_lines_are_whole(console, script):
     """Wrapped, all of a long line is on the screen, and every line can be reached."""
     words = " ".join(f"word{n}" for n in range(60))
     script.state.log.write_text(
-        "".join(line(n, detail="", message=f"{n} {words} end{n}") for n in range(30))
+        "".join(line(n, detail="", message=f"{n} {words} end{n}") for n in range(10))
     )
     app = console()
     async with app.run_test(size=(80, 24)) as pilot:
-        screen = await opened(pilot, 30)
-        assert "end29" not in shown(app)
+        screen = await opened(pilot, 10)
+        assert "end9" not in shown(app)
         await pilot.press("w")
         await pilot.pause()
         await pilot.pause()
-        assert "end29" in shown(app)
-        for number in range(28, -1, -1):
+        assert "end9" in shown(app)
+        for number in range(8, -1, -1):
             await pilot.press("k")
             await pilot.pause()
             assert f"end{number} " in shown(app), number
         await pilot.press("G")
         await pilot.pause()
         await pilot.pause()
-        assert "end29" in shown(app)
+        assert "end9" in shown(app)
         assert screen.view.following
 
 
@@ -243,28 +251,6 @@ async def test_entry_unfolds(console, log):
         assert 'File "x"' not in shown(app)
         await pilot.press("escape")
         assert not screen.has_class("-unfolded")
-
-
-async def test_line_is_copied_as_it_is(console, log):
-    """The key y copies the line of the file."""
-    app = console()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, 199)
-        await pilot.press("y")
-        assert json.loads(app.clipboard)["message"] == "line 199"
-
-
-async def test_chunk_of_a_line_is_shown_on_the_map(console, log):
-    """The key o finds the chunk that a line names."""
-    sent = []
-    app = console()
-    async with app.run_test(
-        size=(80, 24), message_hook=lambda m: sent.append(m) if type(m) is ShowOnMap else None
-    ) as pilot:
-        await opened(pilot, 199)
-        await pilot.press("o")
-        await pilot.pause()
-        assert sent[0].chunks == (10,)
 
 
 async def test_rotated_log_is_shown_anew(console, log):
@@ -343,7 +329,7 @@ pictures = pytest.mark.skipif(
 
 
 @pictures
-@pictured([LOOKS[0], LOOKS[2], ("day", (80, 24))])
+@pictured([("day", (80, 24)), ("night", (160, 48))])
 def test_log_screen_picture(snap_compare, console, script, theme, size):
     """Line, log and entry fill the screen; nothing is cut or overlaps."""
     busy_run(script)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import textual
 from scripted_maps import MapApp, Store, items, scattered, settled
-from scripted_run import LOOKS, pictured
+from scripted_run import pictured
 
 SIZES = [(80, 24), (120, 30), (160, 48)]
 KNOWN = "8.2.8"
@@ -32,7 +32,7 @@ def pressing(*keys):
     return before
 
 
-@pictured(LOOKS[:4])
+@pictured([("night", (80, 24)), ("day", (120, 30)), ("night", (160, 48))])
 def test_grid(snap_compare, theme, size):
     """150 x 100 chunks by duration, the cursor on a dead one, a rectangle round it."""
     store = store_of((150, 100), bounds=[(9, 47, 12, 49)])
