@@ -79,7 +79,7 @@ def test_patches_make_any_picture(room, repeats, known):
     draw = random.Random(room)
     shows, screen = TerminalPicture(), CellScreen(WIDE, HIGH, repeats=repeats)
     strips = picture(draw, known)
-    for _ in range(60):
+    for _ in range(20):
         for y in draw.sample(range(HIGH), draw.choice((0, 1, 2, HIGH))):
             strips[y] = picture(draw, known)[y]
         whole = False
