@@ -83,7 +83,7 @@ async def test_nothing_is_planned_yet(console, script):
     """A console that opens before the first item shows that, on every screen and for every key of
     the map; what is planned then appears."""
     app = console()
-    async with app.run_test(size=(100, 30)) as pilot:
+    async with app.run_test(size=(60, 18)) as pilot:
         await settle(pilot, script)
         assert "PLANNING" in shown(app)
         for key in ("1", "tab", "m", "<", ">", "n", "right", "down", "v", "space", "enter"):
@@ -101,11 +101,16 @@ async def test_nothing_is_planned_yet(console, script):
 
 
 async def test_frozen_picture_stands_still(console, script):
-    """While frozen nothing changes on the screen; afterwards all of it is there."""
+    """While frozen nothing changes on the screen; afterwards all of it is there. A click on a key of
+    the bottom line presses it."""
     script.plan(1, 1, 10)
     app = console()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("p")
+    async with app.run_test(size=(100, 24)) as pilot:
+        await settle(pilot, script)
+        last = shown(app).split("\n")[-1]
+        await pilot.click(KeyBar, offset=(last.index("Freeze"), 0))
+        await settle(pilot)
+        assert app.frozen
         assert "FROZEN" in shown(app)
         script.done(1, 2)
         await settle(pilot, script)
@@ -132,32 +137,26 @@ async def test_only_changed_lines_are_painted(console, script):
         assert [region.y for region in painted[0][1]] == [0]
 
 
-async def test_pause_and_resume_are_sent(console, script):
-    """P pauses a run, and lets a paused one go on."""
-    script.plan(1, 1, 10)
-    script.progress()
-    app = console()
-    wire = Wire(app)
-    async with app.run_test() as pilot:
-        await settle(pilot, script)
-        await pilot.press("P")
-        await settle(pilot)
-        script.progress(suspended="operator")
-        await settle(pilot, script)
-        assert "PAUSED" in shown(app)
-        await pilot.press("P")
-        await settle(pilot)
-    assert wire.sent == [("pause", {}), ("resume", {})]
-
-
-async def test_workers_are_changed_by_one(console, script):
-    """+ and - ask for one worker more or less, never for none."""
+async def test_what_keys_change_is_sent(console, script):
+    """P pauses a run, and lets a paused one go on; + and - ask for one worker more or less, never
+    for none."""
     script.plan(1, 1, 10)
     script.progress(workers={"0": {"pid": 1, "rss": 1}, "1": {"pid": 2, "rss": 1}})
     app = console()
     wire = Wire(app)
     async with app.run_test() as pilot:
         await settle(pilot, script)
+        await pilot.press("P")
+        await settle(pilot)
+        script.progress(
+            suspended="operator", workers={"0": {"pid": 1, "rss": 1}, "1": {"pid": 2, "rss": 1}}
+        )
+        await settle(pilot, script)
+        assert "PAUSED" in shown(app)
+        await pilot.press("P")
+        await settle(pilot)
+        assert wire.sent == [("pause", {}), ("resume", {})]
+        wire.sent.clear()
         await pilot.press("+", "+", "-")
         await settle(pilot)
         script.progress(workers={str(n): {"pid": 1 + n, "rss": 1} for n in range(3)})
@@ -182,8 +181,9 @@ async def test_one_letter_is_one(console, script):
         assert "1 dead letter tried again" in shown(app)
 
 
-async def test_retry_asks_first(console, script):
-    """R says how many letters it means; nothing is sent until the operator agrees."""
+async def test_retry_and_stop_ask_first(console, script):
+    """R says how many letters it means, and Q how many chunks are abandoned; nothing is sent until
+    the operator agrees, to drain instead, too."""
     busy_run(script)
     app = console()
     wire = Wire(app)
@@ -199,16 +199,8 @@ async def test_retry_asks_first(console, script):
         await pilot.pause()
         await pilot.press("down", "enter")
         await settle(pilot)
-    assert wire.sent == [("retry_dead", {})]
-
-
-async def test_stop_names_what_is_lost(console, script):
-    """Q says how many chunks are abandoned, and offers to drain instead."""
-    busy_run(script)
-    app = console()
-    wire = Wire(app)
-    async with app.run_test() as pilot:
-        await settle(pilot, script)
+        assert wire.sent == [("retry_dead", {})]
+        wire.sent.clear()
         await pilot.press("Q")
         await pilot.pause()
         assert "9 running chunks will be abandoned" in shown(app)
@@ -238,7 +230,7 @@ async def test_refusals_are_told(console, script):
 
 
 async def test_a_read_only_console_sends_nothing(console, script):
-    """Keys that change the job do nothing, and are not offered."""
+    """Keys that change the job do nothing, and are not offered; nor does the palette have them."""
     busy_run(script)
     app = console(read_only=True)
     async with app.run_test() as pilot:
@@ -248,6 +240,11 @@ async def test_a_read_only_console_sends_nothing(console, script):
         assert len(app.screen_stack) == 1
         assert "Pause" not in shown(app)
         assert " READ ONLY " in shown(app).splitlines()[0]
+        texts = [command.name for command in KeyCommands(app.screen).commands()]
+        assert any(text.startswith("Dead") for text in texts)
+        assert not [
+            text for text in texts if "Retry" in text or "Resume" in text or "Clone" in text
+        ]
 
 
 async def test_a_finished_run_cannot_be_steered(console, script):
@@ -378,11 +375,12 @@ async def test_end_and_crash_are_announced(console, script):
 
 
 async def test_every_line_fits(console, script):
-    """At any size no line is longer than the terminal, and the numbers stay."""
+    """At any size no line is longer than the terminal, and the numbers stay. The key u tells
+    throughput in chunks, pixels, bytes in and bytes out."""
     busy_run(script)
     app = console()
     async with app.run_test(size=(80, 24)) as pilot:
-        for size in ((80, 24), (160, 48), (59, 17), (40, 10)):
+        for size in ((80, 24), (59, 17), (40, 10), (160, 48)):
             await pilot.resize_terminal(*size)
             await settle(pilot, script)
             lines = shown(app).split("\n")
@@ -390,12 +388,18 @@ async def test_every_line_fits(console, script):
             assert "RUNNING" in lines[0], size
             assert "60.1%" in lines[1], size
             assert "done 5" in lines[2], size
+        titles = []
+        for _ in range(4):
+            titles.append(str(app.screen.query_one(Throughput).border_title))
+            await pilot.press("u")
+            await pilot.pause()
+        assert titles == [f"Throughput  {unit}" for unit in ("ch/min", "px/s", "B/s in", "B/s out")]
 
 
 async def test_foreign_text_is_shown_as_text(console, script):
     """Names and messages that could be markup, escapes or styles arrive as visible text."""
     app = console()
-    async with app.run_test(size=(160, 48)) as pilot:
+    async with app.run_test(size=(160, 24)) as pilot:
         for item, text in enumerate(EVIL, 1):
             script.ledger.requeue_dead(None, None)
             first = 3 * item - 2
@@ -439,46 +443,20 @@ def _metas(app):
                 yield {key for key in (segment.style.meta or {}) if key.startswith("@")}
 
 
-async def test_units_go_round(console, script):
-    """The key u tells throughput in chunks, pixels, bytes in and bytes out."""
-    busy_run(script)
-    app = console()
-    async with app.run_test(size=(160, 48)) as pilot:
-        await settle(pilot, script)
-        titles = []
-        for _ in range(4):
-            titles.append(str(app.screen.query_one(Throughput).border_title))
-            await pilot.press("u")
-            await pilot.pause()
-        assert titles == [f"Throughput  {unit}" for unit in ("ch/min", "px/s", "B/s in", "B/s out")]
-
-
 async def test_the_way_to_help_is_always_there(console, script):
     """On every screen the bottom line has all modes, help and quit, whatever else fits."""
     busy_run(script)
     app = console()
-    async with app.run_test(size=(160, 48)) as pilot:
+    async with app.run_test(size=(160, 12)) as pilot:
         for mode in app.MODES:
             await app.switch_mode(mode)
-            for size in ((60, 18), (80, 24), (160, 48)):
+            for size in ((60, 12), (80, 12), (160, 12)):
                 await pilot.resize_terminal(*size)
                 await settle(pilot, script)
                 last = shown(app).split("\n")[-1]
                 assert "? Help" in last, (mode, size)
                 assert "q Quit" in last, (mode, size)
                 assert re.search(r"1 .*2 .*3 .*4 ", last), (mode, size)
-
-
-async def test_a_click_on_a_key_presses_it(console, script):
-    """The bottom line can be used with the mouse."""
-    script.plan(1, 1, 1)
-    app = console()
-    async with app.run_test(size=(100, 24)) as pilot:
-        await settle(pilot, script)
-        last = shown(app).split("\n")[-1]
-        await pilot.click(KeyBar, offset=(last.index("Freeze"), 0))
-        await settle(pilot)
-        assert app.frozen
 
 
 async def test_help_comes_from_the_live_keys(console, script):
@@ -518,34 +496,29 @@ async def test_keys_can_be_moved(console, script, tmp_path):
 
 
 async def test_palette_reaches_every_screen(console, script):
-    """What is done on another screen is found, too, and done there."""
+    """Commands are found by their sentence. What is done on another screen is found, too, and done
+    there."""
     script.plan(1, 1, 4)
     app = console()
-    async with app.run_test(size=(100, 30)) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot, script)
-        for typed, mode in (("wrap long", "log"), ("read a job file", "config")):
+        for typed, done in (
+            ("hold the pic", lambda: app.frozen),
+            ("wrap long", lambda: app.current_mode == "log"),
+            ("read a job", lambda: app.current_mode == "config"),
+        ):
             await pilot.press("colon")
             await pilot.pause()
             await pilot.press(*typed)
             await pilot.pause(0.5)
             await pilot.press("enter")
-            await pilot.pause(0.3)
-            assert app.current_mode == mode
-        assert len(app.screen_stack) == 2, "the dialog of the action is open"
-
-
-async def test_the_palette_has_each_command_once(console, script):
-    """Textual's own commands are there only where no key does the same."""
-    script.plan(1, 1, 4)
-    app = console()
-    async with app.run_test() as pilot:
-        await pilot.pause()
-        titles = [command.title for command in app.get_system_commands(app.screen)]
-    assert titles == ["Theme", "Screenshot"]
+            await until(done)
+        await until(lambda: len(app.screen_stack) == 2)  # the dialog of the action is open
 
 
 async def test_the_palette_loads_screens_beside_its_picture(console, script):
-    """Those that were not shown yet: their modules are imported in a thread."""
+    """Those that were not shown yet: their modules are imported in a thread. Textual's own commands
+    are there only where no key does the same."""
     script.plan(1, 1, 4)
     app, threads = console(), {}
 
@@ -558,24 +531,12 @@ async def test_the_palette_loads_screens_beside_its_picture(console, script):
 
     async with app.run_test() as pilot:
         await pilot.pause()
+        titles = [command.title for command in app.get_system_commands(app.screen)]
+        assert titles == ["Theme", "Screenshot"]
         app.PAGES = tuple(map(noted, app.PAGES))
         await pilot.press("colon")
         await until(lambda: len(threads) == len(app.PAGES))
     assert threading.main_thread() not in threads.values()
-
-
-async def test_a_read_only_palette_changes_nothing(console, script):
-    """It does not have what a read-only console has not."""
-    script.plan(1, 1, 4)
-    app = console(read_only=True)
-    async with app.run_test(size=(100, 30)) as pilot:
-        await settle(pilot, script)
-        provider = KeyCommands(app.screen)
-        texts = [command.name for command in provider.commands()]
-        assert any(text.startswith("Dead") for text in texts)
-        assert not [
-            text for text in texts if "Retry" in text or "Resume" in text or "Clone" in text
-        ]
 
 
 async def test_problems_of_the_keymap_are_in_the_help(console, script, tmp_path):
@@ -595,26 +556,11 @@ async def test_problems_of_the_keymap_are_in_the_help(console, script, tmp_path)
         assert "the key P means freeze and job.pause" in text
 
 
-async def test_palette_runs_what_keys_do(console, script):
-    """Commands are found by their sentence."""
-    script.plan(1, 1, 1)
-    app = console()
-    async with app.run_test(size=(100, 30)) as pilot:
-        await settle(pilot, script)
-        await pilot.press("colon")
-        await pilot.pause()
-        await pilot.press(*"hold the picture")
-        await pilot.pause(0.5)
-        await pilot.press("enter")
-        await pilot.pause(0.2)
-        assert app.frozen
-
-
 async def test_themes_are_switched_while_the_console_runs(console, script):
     """The name in the header has the first colour of each, and dialogs open under each."""
     busy_run(script)
     app = console()
-    async with app.run_test(size=(160, 48)) as pilot:
+    async with app.run_test(size=(60, 18)) as pilot:
         await settle(pilot, script)
         for name, key in {
             "day": "?", "terminal": "R", "paper": "colon", "contrast": "?", "textual-dark": "R",
