@@ -37,6 +37,8 @@ from geobatch_tui.tui.screens.job_form import ConfigScreen
 from geobatch_tui.tui.widgets.field_list import FieldList
 from geobatch_tui.tui.widgets.value_input import ValueInput
 
+BESIDE = (160, 48)
+
 
 @pytest.fixture
 def job(tmp_path, monkeypatch):
@@ -56,11 +58,12 @@ def job(tmp_path, monkeypatch):
 
 @pytest.fixture
 def opened(job, monkeypatch):
-    """``opened(size, path)``: a console on the form of a job, that of ``job``."""
+    """``opened(size, path)``: a console on the form of a job, that of ``job``; ``BESIDE``: with
+    its file, as it will be, beside the form."""
     monkeypatch.setattr(HomeApp, "DEFAULT_MODE", "config")
 
     class Opened:
-        def __init__(self, size=(100, 30), path=job):
+        def __init__(self, size=(80, 24), path=job):
             self.app = HomeApp(watching=False)
             self.size = size
             self.path = path
@@ -184,20 +187,16 @@ async def test_a_field_that_goes_asks_for_no_suggestion(opened, key):
         assert not any(inspect.iscoroutine(worker._work) for worker in asked)
 
 
-async def test_enter_does_not_overtake_the_keys_before_it(opened):
-    """In one burst the cursor moves first: Enter opens what it is on then."""
+async def test_keys_in_one_burst_come_in_their_order(opened):
+    """The cursor moves first: Enter opens what it is on then. Escape behind Enter closes the field
+    that Enter opens, and letters between them are none of the form's keys."""
     async with opened() as (form, pilot):
         form.screen.go_to("source.inputs")
         type_at_once(form.app, "down", "up", "up", "up", "enter")
         await until(lambda: form.screen.has_class("-editing"))
         await pilot.pause()
         assert form.screen.query_one("#edit", ValueInput).key == "job.name"
-
-
-async def test_keys_in_one_burst_edit_nothing_but_the_field(opened):
-    """Escape behind Enter closes the field that Enter opens, and letters between them are none of
-    the form's keys."""
-    async with opened() as (form, pilot):
+        await pilot.press("escape")
         form.screen.go_to("source.inputs")
         type_at_once(form.app, "enter", "space", "u", "x", "escape")
         for _ in range(4):
@@ -231,7 +230,7 @@ async def test_a_dialog_gets_what_was_typed_before_it_was_there(opened):
 async def test_values_are_edited_and_saved(opened, job):
     """A word is the next one of its kind; what is typed is in the file beside; saved, it loads as
     what was shown."""
-    async with opened((160, 48)) as (console, pilot):
+    async with opened(BESIDE) as (console, pilot):
         before = load_job(job, environ={}).job.op.params.resampling
         await console.set(pilot, "op.resampling", "")
         await console.set(pilot, "engine.chunk_cols", "256")
@@ -298,7 +297,7 @@ async def test_comments_are_asked_for_before_they_are_lost(opened, job, answer):
     it, or the comments are lost."""
     before = '# why\npipeline = "read alps.tif ! resize --size 50%,50% ! write out"\n# more\n'
     job.write_text(before)
-    async with opened((160, 48)) as (console, pilot):
+    async with opened() as (console, pilot):
         screen = console.screen
         screen.change(screen.draft.put("step[1].size", "[20, 20]"))
         await pilot.press("ctrl+s")
@@ -319,7 +318,7 @@ async def test_comments_are_asked_for_before_they_are_lost(opened, job, answer):
 
 async def test_edits_are_lost_only_after_a_question(opened, job):
     """By ^n, ^l, another job and q: they stay, are saved first, or are dropped."""
-    async with opened((80, 24)) as (console, pilot):
+    async with opened() as (console, pilot):
         screen = console.screen
         await console.set(pilot, "engine.chunk_cols", "256")
         for keys in (("ctrl+n",), ("ctrl+l",), ("q",)):
@@ -350,7 +349,7 @@ async def test_edits_are_lost_only_after_a_question(opened, job):
 async def test_words_are_chosen_and_few_keys_are_shown(opened, job):
     """Many words are a list, of two the other is taken; space takes the next. Keys that few jobs
     give are shown by >, and where one is jumped to."""
-    async with opened((80, 24)) as (console, pilot):
+    async with opened() as (console, pilot):
         fields = console.screen.list
         few = [row for row in fields._rows if not isinstance(row, str)]
         assert {"op.dst_crs", "engine.max_workers", "engine.executor"} <= {r.leaf.key for r in few}
@@ -382,7 +381,7 @@ async def test_words_are_chosen_and_few_keys_are_shown(opened, job):
 async def test_a_value_that_is_left_is_not_lost(opened, job):
     """Tab completes a path and leaves other text as it is; the field stands in the lines below the
     form, which do not move."""
-    async with opened((80, 24)) as (console, pilot):
+    async with opened() as (console, pilot):
         fields, typed = console.screen.list, console.screen.query_one("#edit", Input)
         place = fields.region
         fields.go("source.inputs")
@@ -406,7 +405,7 @@ async def test_a_value_that_is_left_is_not_lost(opened, job):
 
 async def test_differences_are_listed(opened, job):
     """Against the file and the last run; a fault leaves the file that was right in sight."""
-    async with opened((160, 48)) as (console, pilot):
+    async with opened(BESIDE) as (console, pilot):
         await console.set(pilot, "job.name", "other")
         await pilot.press("=")
         await pilot.pause()
@@ -470,7 +469,7 @@ async def test_the_file_is_edited_by_a_program_of_the_operators(opened, job, tmp
 
 async def test_the_form_is_filtered(opened):
     """By the same grammar as all lists; what a key means counts, too."""
-    async with opened((160, 48)) as (console, pilot):
+    async with opened() as (console, pilot):
         await pilot.press("slash", *"layer:file", "enter")
         await pilot.pause()
         rows = [row for row in console.screen.list._rows if not isinstance(row, str)]
@@ -500,7 +499,7 @@ async def test_a_wrong_value_that_the_filter_hides_is_shown(opened):
 async def test_what_is_wrong_is_neither_saved_nor_run(opened, job):
     """The key says what is wrong with it, and the cursor goes there."""
     text = job.read_text()
-    async with opened((160, 48)) as (console, pilot):
+    async with opened() as (console, pilot):
         await console.set(pilot, "engine.max_workers", "-3")
         console.screen.list.go("job.name")
         await pilot.press("ctrl+r")
@@ -524,7 +523,7 @@ async def test_a_job_that_is_saved_is_run_at_once(opened, job):
 
 async def test_the_plan_is_shown(opened, job):
     """Chunks, memory and disk; nothing is written."""
-    async with opened((80, 24)) as (console, pilot):
+    async with opened() as (console, pilot):
         await pilot.press("f5")
         await console.app.workers.wait_for_complete()
         await pilot.pause()
@@ -542,8 +541,10 @@ async def test_stale_chunks_stand_at_the_value_that_changed(opened, job):
     result = await geobatch_tui.run(loaded)
     assert result.exit_code == 0
     async with opened() as (console, pilot):
-        for key, value in {"engine.chunk_cols": "512", "engine.chunk_rows": "512"}.items():
-            await console.set(pilot, key, value)
+        draft = console.screen.draft
+        for key in ("engine.chunk_cols", "engine.chunk_rows"):
+            draft = draft.put(key, "512")
+        console.screen.change(draft)
         await pilot.press("f5")
         await console.app.workers.wait_for_complete()
         await pilot.pause()
@@ -570,7 +571,7 @@ async def test_stale_chunks_stand_at_the_value_that_changed(opened, job):
 async def test_the_map_of_a_plan_shows_what_was_refused(opened, job):
     """A source that cannot be read is dead before it ran; the map has no figures to show."""
     shutil.copyfile(paths.sample_dir() / "data" / "broken.tif", job.parent / "broken.tif")
-    async with opened((80, 24)) as (console, pilot):
+    async with opened() as (console, pilot):
         await console.set(pilot, "source.inputs", '["*.tif"]')
         await pilot.press("f5")
         await console.app.workers.wait_for_complete()
@@ -592,9 +593,10 @@ async def test_a_dry_run_tells_what_the_whole_will_take(opened, job):
     """Nine chunks by a process of its own: seconds and memory of each, an estimate of all, those
     that were tried on the map; no output, no state, no scratch is left."""
     async with opened() as (console, pilot):
+        draft = console.screen.draft.put("output.creation", "{ blocksize = 128 }")
         for key in ("engine.chunk_cols", "engine.chunk_rows"):
-            await console.set(pilot, key, "128")
-        await console.set(pilot, "output.creation", "{ blocksize = 128 }")
+            draft = draft.put(key, "128")
+        console.screen.change(draft)
         await pilot.press("d")
         await console.app.workers.wait_for_complete()
         await pilot.pause()
