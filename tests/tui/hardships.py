@@ -26,6 +26,8 @@ from geobatch_tui.orchestration.run import control
 
 SIZE = {"columns": 160, "rows": 48}
 WORDS = ("-m", "geobatch_tui")
+#: Where no terminal is lost, workers need be no processes.
+THREADS = ("--set", "engine.executor=thread")
 
 
 class Job:
@@ -43,7 +45,7 @@ class Job:
         place.mkdir(parents=True, exist_ok=True)
         self.file = place / "job.toml"
         self.file.write_text(tomli_w.dumps(table))
-        self.headless()
+        self.headless(*THREADS)
         self.wanted = self.outputs()
 
     def headless(self, *words):
@@ -179,19 +181,23 @@ def is_killed(job, times):
     return job.faults() + ([] if state == "success" else [state])
 
 
-def comes_in_crowds(job, count, at_once):
-    """So many consoles attach to a run in the background and leave it, some of them at once."""
+def comes_in_crowds(job, count, at_once, killed=0):
+    """So many consoles attach to a run in the background and leave it, some of them at once; so
+    many of those are killed with -9 before the others leave."""
     job.forget()
-    job.headless("--detach", "--set", "engine.max_workers=1")
+    job.headless("--detach", "--set", "engine.max_workers=1", *THREADS)
     codes = []
     for _ in range(0, count, at_once):
         crowd = [job.console("watch", job.out) for _ in range(at_once)]
         try:
             for shown in crowd:
                 shown.wait_for(b"Workers", 60)
-            for shown in crowd:
+            for shown in crowd[:killed]:
+                os.kill(shown.pid, signal.SIGKILL)
+                shown.ended()
+            for shown in crowd[killed:]:
                 shown.type(b"q")
-            codes += [shown.ended() for shown in crowd]
+            codes += [shown.ended() for shown in crowd[killed:]]
         finally:
             for shown in crowd:
                 shown.close()
