@@ -97,10 +97,11 @@ def ends_with(path, state, seconds=45):
 def test_a_run_goes_on_in_the_background(terminal, job, tmp_path):
     """Leaving gives the prompt back at once, and the same process goes on without a terminal:
     nothing is drained, done twice or started anew."""
-    job(chunks=800, milliseconds=10)
+    job(chunks=250, milliseconds=30)
     shown = terminal("-m", "geobatch_tui", "run", "job.toml", "--fresh", **ENV)
     shown.wait_for(b"RUNNING")
-    shown.read(1.0)
+    while not run(tmp_path)[1]:
+        shown.read(0.05)
     shown.type(b"q")
     shown.wait_for(b"What becomes of the run?")
     shown.type(b"\r")
@@ -115,7 +116,7 @@ def test_a_run_goes_on_in_the_background(terminal, job, tmp_path):
     shown.hang_up()
     ends_with(tmp_path, "success")
     with LedgerReader(StateDir.open(tmp_path / "out").ledger) as reader:
-        assert [(row.state, row.n_done) for row in reader.runs()] == [("success", 800)]
+        assert [(row.state, row.n_done) for row in reader.runs()] == [("success", 250)]
 
 
 def test_a_run_without_a_terminal_is_stopped_by_a_signal(terminal, job, tmp_path):
@@ -133,7 +134,7 @@ def test_a_run_without_a_terminal_is_stopped_by_a_signal(terminal, job, tmp_path
 
 def test_a_lost_terminal_loses_no_run(terminal, job, tmp_path):
     """HUP: the run goes on to its end, and nothing spins."""
-    job(chunks=600, milliseconds=10)
+    job(chunks=150, milliseconds=30)
     shown = terminal("-m", "geobatch_tui", "run", "job.toml", **ENV)
     shown.wait_for(b"RUNNING")
     while not run(tmp_path)[1]:
@@ -227,11 +228,10 @@ def test_a_run_that_cannot_begin_says_so_without_a_console(terminal, job, tmp_pa
 def test_a_console_that_fails_ends_no_run(terminal, job, tmp_path):
     """A bug in a handler: the terminal is as it was, the run goes on to its end, and its code is
     the command's. The traceback has no values of variables, and what failed no credentials."""
-    job(chunks=400, milliseconds=10)
+    job(chunks=150, milliseconds=30)
     failing = Path(__file__).parents[1] / "failing_console.py"
     shown = terminal(failing, "run", "job.toml", **ENV)
     shown.wait_for(b"RUNNING")
-    shown.read(0.5)
     shown.type(b"u")
     assert shown.ended() == 0
     said = shown.output.rpartition(LEAVE)[2]
