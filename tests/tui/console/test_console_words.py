@@ -66,8 +66,8 @@ async def test_every_screen_says_that_it_stands_still(console, script):
     """Wherever it was frozen; and that it goes on, wherever that was said."""
     script.plan(1, 1, 3)
     app = console()
-    async with app.run_test(size=(80, 24)) as pilot:
-        for size in ((80, 24), (160, 48)):
+    async with app.run_test(size=(80, 12)) as pilot:
+        for size in ((80, 12), (160, 12)):
             await pilot.resize_terminal(*size)
             await settle(pilot)
             await pilot.press("2", "p")
