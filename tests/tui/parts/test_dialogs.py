@@ -35,10 +35,10 @@ async def test_dialogs_that_were_closed_leave_no_pictures(console, script):
     """However often one is opened: of what is gone nothing is kept."""
     busy_run(script)
     app = console()
-    async with app.run_test(size=(100, 30)) as pilot:
+    async with app.run_test(size=(60, 18)) as pilot:
         await pilot.pause()
         counts = []
-        for _ in range(4):
+        for _ in range(3):
             for key in ("question_mark", "colon"):
                 await pilot.press(key)
                 await until(lambda: len(app.screen_stack) == 2)
