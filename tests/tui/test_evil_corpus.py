@@ -169,7 +169,9 @@ def _has_come(shown, awaited, begin):
 
 
 @pytest.mark.parametrize(
-    "size", [(160, 48), pytest.param((80, 24), marks=pytest.mark.slow)], ids=["160x48", "80x24"]
+    "size",
+    [(160, 30), *(pytest.param(size, marks=pytest.mark.slow) for size in ((80, 24), (160, 48)))],
+    ids=lambda size: f"{size[0]}x{size[1]}",
 )
 def test_evil_text_does_not_drive_the_terminal(run, size):
     """Every screen is visited; what came is taken apart."""
