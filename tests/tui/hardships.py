@@ -26,8 +26,6 @@ from geobatch_tui.orchestration.run import control
 
 SIZE = {"columns": 160, "rows": 48}
 WORDS = ("-m", "geobatch_tui")
-#: Where no terminal is lost, workers need be no processes.
-THREADS = ("--set", "engine.executor=thread")
 
 
 class Job:
@@ -45,7 +43,7 @@ class Job:
         place.mkdir(parents=True, exist_ok=True)
         self.file = place / "job.toml"
         self.file.write_text(tomli_w.dumps(table))
-        self.headless(*THREADS)
+        self.headless()
         self.wanted = self.outputs()
 
     def headless(self, *words):
@@ -185,7 +183,7 @@ def comes_in_crowds(job, count, at_once, killed=0):
     """So many consoles attach to a run in the background and leave it, some of them at once; so
     many of those are killed with -9 before the others leave."""
     job.forget()
-    job.headless("--detach", "--set", "engine.max_workers=1", *THREADS)
+    job.headless("--detach", "--set", "engine.max_workers=1")
     codes = []
     for _ in range(0, count, at_once):
         crowd = [job.console("watch", job.out) for _ in range(at_once)]
