@@ -1,8 +1,14 @@
 """Starts geobatch as processes of its own, forked from one that has loaded what every command loads.
 
-To load it takes most of the CPU time of a short command. The process that forks has one thread, and
-neither GDAL nor numpy; what it forks gets its words, environment, folder and streams, and is from
-then on a process as any other: it starts its own workers, may be killed, and ends with its exit code.
+To load it takes most of the CPU time of a short command. The process that forks has one thread; what
+it forks gets its words, environment, folder and streams, and is from then on a process as any other:
+it starts its own workers, may be killed, and ends with its exit code.
+
+It has also loaded the libraries of workers for rasters, as a fork server takes longer for them than
+a small job for its work. A command's fork server is a fork of the command then, before it did
+anything, which goes through all that a fork server of its own interpreter does, and finds the modules
+loaded. What depends on the environment comes later, in the fork server: GDAL's drivers, operations,
+machine code. The fork servers of jobs about features are interpreters of their own.
 
 All of them hash text alike. So where outputs of two runs are compared, one of the runs is made by an
 interpreter of its own, or in the process of the test.
@@ -12,6 +18,7 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -20,8 +27,10 @@ import socket
 import subprocess
 import sys
 import termios
+import threading
 import time
 from contextlib import suppress
+from multiprocessing import forkserver, process, resource_tracker, util
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -146,6 +155,8 @@ def _serve(requests):
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     for name in LOADED:
         importlib.import_module(f"geobatch_tui.{name}")
+    _load_for_workers()
+    gc.freeze()
     while True:
         content, fds, _, _ = socket.recv_fds(requests, _MOST, 3)
         if not content:
@@ -194,7 +205,63 @@ def _become(request, fds):
     durable = importlib.import_module("geobatch_tui.ledger.place.durable")
     # It looks at the variable as it is loaded.
     durable._name, durable._left = durable._parse(os.environ.get(durable.VARIABLE, ""))
+    util.spawnv_passfds = _start_fork_server
     importlib.import_module("geobatch_tui.__main__").command()
+
+
+def _load_for_workers():
+    """Load what workers for rasters load, as they do; which operations there are is each command's
+    to say."""
+    from geobatch_tui.execution.ops import registry
+    from geobatch_tui.execution.runtime import environment
+    from geobatch_tui.execution.worker import warmup
+
+    environment.complete()
+    warmup._import_for_pixels()
+    registry._entries.cache_clear()
+
+
+_spawn = util.spawnv_passfds
+
+
+def _start_fork_server(path, words, passed):
+    """As multiprocessing's, which starts an interpreter: fork this process, which has done nothing
+    yet, if it is a fork server for rasters that is wanted."""
+    wanted = "multiprocessing.forkserver" in words[-1]
+    alone = threading.active_count() == 1
+    if not wanted or not alone or os.environ.get("GEOBATCH_PRELOAD") == "vector":
+        return _spawn(path, words, passed)
+    pid = os.fork()
+    if pid == 0:
+        _be_fork_server(words[-1], {0, 1, 2, *map(int, passed)})
+    return pid
+
+
+def _be_fork_server(code, fds):
+    """Be an interpreter that was started with ``code`` and inherited ``fds``; does not return."""
+    status = 1
+    try:
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - descriptors
+            if fd not in fds:
+                with suppress(OSError):
+                    os.close(fd)
+        atexit._clear()
+        util._finalizer_registry.clear()
+        process.current_process()._config.pop("tempdir", None)
+        for one in (forkserver._forkserver, resource_tracker._resource_tracker):
+            one.__init__()
+        exec(code, {})  # noqa: S102 - multiprocessing's own
+    except SystemExit:
+        status = 0
+    except BaseException:  # noqa: BLE001 - what nobody caught, as an interpreter has it
+        sys.excepthook(*sys.exc_info())
+    finally:
+        atexit._run_exitfuncs()
+        os._exit(status)
 
 
 if __name__ == "__main__":

@@ -158,8 +158,8 @@ class Engine:
             except psutil.Error:
                 continue
             spawned = "spawn_main" in line
-            forked = "forkserver" in line and parent != self.process.pid
-            if spawned or forked:
+            server = "forkserver" in line or "forked_command" in line
+            if spawned or (server and parent != self.process.pid):
                 found.append(process.pid)
         return found
 
