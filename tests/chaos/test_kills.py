@@ -12,13 +12,14 @@ import pytest
 import geobatch_tui
 
 SEED = 20240601
+#: Chunks enough for two kills; the uninterrupted run is made once.
+SMALL = {"columns": 6, "rows": 6, "side": 300}
 PLACES = kills.failpoints(Path(geobatch_tui.__file__).parent)
 
 
 def test_engine_killed_twice_in_a_chain(tmp_path):
     """2 SIGKILLs at random moments: same tree, no dead letter, no orphan left."""
-    fixture = chaos_jobs.raster(tmp_path, columns=6, rows=4, side=300)
-    verdict = kills.kill_engine(fixture, 2, SEED)
+    verdict = kills.kill_engine(chaos_jobs.raster(tmp_path, **SMALL), 2, SEED)
     assert verdict.faults == [], verdict
 
 
@@ -69,8 +70,7 @@ def test_engine_killed_while_it_plans(tmp_path, job):
 
 def test_workers_killed_twice(tmp_path):
     """2 SIGKILLs to random workers in one run: same tree, no dead letter."""
-    fixture = chaos_jobs.raster(tmp_path, columns=10, rows=8, side=400)
-    verdict = kills.kill_workers(fixture, 2, SEED, gap=0.1)
+    verdict = kills.kill_workers(chaos_jobs.raster(tmp_path, **SMALL), 2, SEED, gap=0.02)
     assert verdict.faults == [], verdict
 
 
