@@ -1,10 +1,16 @@
-"""A small run that a test kills at a named place: three items of two chunks, one batch each."""
+"""A small run that a test kills at a named place: three items of two chunks, one batch each.
+
+As a process it reads an output directory and a place from each line of stdin, has a fork of itself
+run there and die at that place, and answers with its exit status: what a run loads is loaded once.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
+from geobatch_tui.ledger.place import durable
 from geobatch_tui.ledger.place.durable import write_json_atomic
 from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.schema.updates import (
@@ -77,5 +83,24 @@ def run(out: Path) -> None:
     ledger.close()
 
 
+def forked(out: Path, place: str) -> int:
+    """Exit status of a process that runs, and dies at ``place`` if it gets there."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            durable._name, durable._left = durable._parse(place)
+            run(out)
+            code = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            raise
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 if __name__ == "__main__":
-    run(Path(sys.argv[1]))
+    for line in sys.stdin:
+        out, _, place = line.rstrip("\n").rpartition("\t")
+        print(forked(Path(out), place), flush=True)  # noqa: T201 - its answer

@@ -25,11 +25,35 @@ PLACES = sorted(
 PASSAGES = (1, 3)
 
 
-def start(out, place=""):
-    """Run the victim; returns its exit status."""
-    environment = {**os.environ, "GEOBATCH_FAILPOINT": place}
-    command = [sys.executable, ledger_victim.__file__, str(out)]
-    return subprocess.run(command, env=environment, timeout=60, check=False).returncode
+@pytest.fixture(scope="module")
+def start():
+    """Call ``start(out, place)``: run the victim in a process of its own; gives its exit status."""
+    command = [sys.executable, ledger_victim.__file__]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as victims:
+
+        def call(out, place=""):
+            victims.stdin.write(f"{out}\t{place}\n")
+            victims.stdin.flush()
+            return int(victims.stdout.readline())
+
+        yield call
+        victims.stdin.close()
+        assert victims.wait(30) == 0
+
+
+def test_the_variable_kills_a_process(tmp_path):
+    """Where it is set as the process begins, as the others are told by a call."""
+    code = "import sys, pathlib, ledger_victim as v; v.run(pathlib.Path(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "out"],
+        env={**os.environ, "GEOBATCH_FAILPOINT": "after_rename:3"},
+        cwd=Path(ledger_victim.__file__).parent,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    check_names(tmp_path / "out")
 
 
 def check_names(out):
@@ -53,7 +77,7 @@ def test_there_are_places_around_each_step():
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_killed_there_it_goes_on(tmp_path, place):
+def test_killed_there_it_goes_on(tmp_path, start, place):
     """Killed at its first and third passage: nothing torn, nothing lost, nothing doubled."""
     out = tmp_path / "out"
     killed = 0
