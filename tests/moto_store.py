@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import threading
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import botocore.loaders
 import botocore.session
 import moto.s3.models
 from moto.moto_server.werkzeug_app import (
@@ -82,6 +84,20 @@ class Store:
         self.seen.clear()
 
 
+_load_file = botocore.loaders.JSONFileLoader.load_file
+
+
+@cache
+def _model(path: str) -> Any:
+    return _load_file(botocore.loaders.JSONFileLoader(), path)
+
+
+def _load_models_once() -> None:
+    """Have clients share what botocore reads of S3's protocol: each one, of a run, reads it anew,
+    and takes longer for that than for all its requests."""
+    botocore.loaders.JSONFileLoader.load_file = lambda self, path: _model(path)
+
+
 class _Quiet(MotoRequestHandler):
     def log(self, *args: object) -> None:
         pass
@@ -90,6 +106,7 @@ class _Quiet(MotoRequestHandler):
 @contextlib.contextmanager
 def stored() -> Iterator[Store]:
     """Serve an empty bucket on a free port of loopback."""
+    _load_models_once()
     inner, store = DomainDispatcherApplication(create_backend_app), Store()
 
     def answer(environ: dict[str, Any], start: Any) -> Any:
