@@ -84,18 +84,9 @@ class Store:
         self.seen.clear()
 
 
-_load_file = botocore.loaders.JSONFileLoader.load_file
-
-
-@cache
-def _model(path: str) -> Any:
-    return _load_file(botocore.loaders.JSONFileLoader(), path)
-
-
-def _load_models_once() -> None:
-    """Have clients share what botocore reads of S3's protocol: each one, of a run, reads it anew,
-    and takes longer for that than for all its requests."""
-    botocore.loaders.JSONFileLoader.load_file = lambda self, path: _model(path)
+# Clients share what botocore reads of S3's protocol: each one, of a run, would read it anew, and take
+# longer for that than for all its requests.
+botocore.session.create_loader = cache(botocore.loaders.create_loader)
 
 
 class _Quiet(MotoRequestHandler):
@@ -106,7 +97,6 @@ class _Quiet(MotoRequestHandler):
 @contextlib.contextmanager
 def stored() -> Iterator[Store]:
     """Serve an empty bucket on a free port of loopback."""
-    _load_models_once()
     inner, store = DomainDispatcherApplication(create_backend_app), Store()
 
     def answer(environ: dict[str, Any], start: Any) -> Any:
