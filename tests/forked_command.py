@@ -22,6 +22,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -113,11 +114,12 @@ def helpers():
     return {_Server.pid} - {None}
 
 
-def begin(words, *, env, stdout, stderr, cwd=None, session=False):
-    """Start a command, with nothing on stdin; stdout and stderr are open files."""
+def begin(words, *, env, stdout, stderr, stdin=None, cwd=None, session=False, file_size=None):
+    """Start a command; its streams are open files, stdin holds nothing if there is none.
+    ``file_size``: the most bytes that any file may have."""
     with open(os.devnull, "rb") as null:  # noqa: PTH123 - no path of ours
-        fds = [null.fileno(), stdout.fileno(), stderr.fileno()]
-        return _begin(words, fds, env=env, cwd=cwd, session=session)
+        fds = [(stdin or null).fileno(), stdout.fileno(), stderr.fileno()]
+        return _begin(words, fds, env=env, cwd=cwd, session=session, file_size=file_size)
 
 
 def begin_on_terminal(words, terminal, *, env, cwd):
@@ -197,6 +199,9 @@ def _become(request, fds):
         )
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+    if request.get("file_size") is not None:
+        limit = request["file_size"], resource.RLIM_INFINITY
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])

@@ -15,10 +15,10 @@ import forked_command  # noqa: E402
 import harness  # noqa: E402
 
 
-def begin(words, *, preexec=None, **how):
-    """Start a command by a fork, unless something is to be done before it is loaded."""
-    if preexec is not None or "LD_PRELOAD" in how["env"]:
-        return harness.own_interpreter(words, preexec=preexec, **how)
+def begin(words, **how):
+    """Start a command by a fork, unless a library is to be loaded before all others."""
+    if "LD_PRELOAD" in how["env"]:
+        return harness.own_interpreter(words, **how)
     return forked_command.begin(words, **how)
 
 

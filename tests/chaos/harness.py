@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -75,9 +76,15 @@ def own_interpreter(
     stdout: IO[bytes],
     stderr: IO[bytes],
     session: bool = False,
-    preexec: Callable[[], None] | None = None,
+    file_size: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start one command as users do, with nothing on stdin."""
+    """Start one command as users do, with nothing on stdin; ``file_size``: the most bytes that any
+    file may have."""
+
+    def limit() -> None:
+        if file_size is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, resource.RLIM_INFINITY))
+
     return subprocess.Popen(
         command(*words),
         env=env,
@@ -85,7 +92,7 @@ def own_interpreter(
         stdout=stdout,
         stderr=stderr,
         start_new_session=session,
-        preexec_fn=preexec,  # noqa: PLW1509 - the harness has one thread
+        preexec_fn=limit,  # noqa: PLW1509 - the harness has one thread
     )
 
 
@@ -175,14 +182,15 @@ def start(
     *words: str,
     scratch: Path,
     env: Mapping[str, str] | None = None,
-    preexec: Callable[[], None] | None = None,
+    file_size: int | None = None,
 ) -> Engine:
     """Start one command in a session of its own; its output goes into ``scratch``."""
     number = next(_count)
     stdout, stderr = scratch / f"{number}.out", scratch / f"{number}.err"
     with stdout.open("wb") as out, stderr.open("wb") as err:
         full = environment(**(env or {}))
-        process = begin(words, env=full, stdout=out, stderr=err, session=True, preexec=preexec)
+        streams = {"stdout": out, "stderr": err}
+        process = begin(words, env=full, session=True, file_size=file_size, **streams)
     _started.add(process.pid)
     return Engine(process, stdout, stderr, time.monotonic())
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import shutil
 import subprocess
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 import harness
@@ -43,7 +41,7 @@ def limit_file_size(fixture: Fixture, points: int) -> Verdict:
         share = 0.01 + (0.999 - 0.01) * point / max(1, points - 1)
         limit = int(size * share)
         fixture.forget()
-        engine = fixture.start(preexec=partial(_limit, limit))
+        engine = fixture.start(file_size=limit)
         when = f"limit {share:.1%} of {size}"
         try:
             ended = engine.wait(timeout=60)
@@ -65,10 +63,6 @@ def limit_file_size(fixture: Fixture, points: int) -> Verdict:
         "exit codes": ", ".join(f"{c}: {codes.count(c)}" for c in sorted(set(codes))),
     }
     return verdict
-
-
-def _limit(size: int) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def _nothing_damaged(
