@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import forked_command
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -240,24 +242,22 @@ def test_the_process_of_a_trial(tmp_path: Path, stays: bool) -> None:
         "todo": 4,
         "scratch": str(scratch),
     }
-    child = subprocess.Popen(
-        [sys.executable, "-m", "geobatch_tui", "trial"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    child.stdin.write(json.dumps(wanted).encode() + b"\n")
-    child.stdin.flush()
-    said = [json.loads(child.stdout.readline())]
-    if not stays:
-        child.stdin.close()
-    said += [json.loads(line) for line in child.stdout]
-    assert child.wait(30) == 0
+    asks, tells = os.pipe()
+    hears, says = os.pipe()
+    with (
+        os.fdopen(asks, "rb") as stdin,
+        os.fdopen(says, "wb") as stdout,
+        (tmp_path / "errors").open("wb") as stderr,
+    ):
+        streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        child = forked_command.begin(["trial"], env=dict(os.environ), **streams)
+    with os.fdopen(tells, "wb", buffering=0) as to, os.fdopen(hears, "rb") as heard:
+        to.write(json.dumps(wanted).encode() + b"\n")
+        said = [json.loads(heard.readline())]
+        if not stays:
+            to.close()
+        said += [json.loads(line) for line in heard]
+        assert child.wait(30) == 0
     assert "done" in said[0]
     assert said[-1]["trial"]["state"] == ("success" if stays else "interrupted")
     assert not scratch.exists()
-    child.stdout.close()
-    if stays:
-        child.stdin.close()
