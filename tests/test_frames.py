@@ -152,11 +152,14 @@ def test_a_run_without_letters_has_a_frame_without_rows(ledger, tmp_path):
 
 
 def test_geopandas_is_loaded_for_frames_only():
-    """Neither the package nor a run loads it."""
+    """Neither the package nor a run loads it; where it is missing only frames are."""
     code = (
-        "import sys, geobatch_tui; geobatch_tui.open_run, geobatch_tui.run;"
-        "print('geopandas' in sys.modules); geobatch_tui.outputs_frame;"
-        "print('geopandas' in sys.modules)"
+        "import sys, geobatch_tui\n"
+        "geobatch_tui.open_run, geobatch_tui.run\n"
+        "print('geopandas' in sys.modules)\n"
+        "sys.modules['geopandas'] = None\n"
+        "try:\n    geobatch_tui.outputs_frame\n"
+        "except ImportError as error:\n    print(error.name)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "True"]
+    assert done.stdout.split() == ["False", "geopandas"]
