@@ -491,7 +491,7 @@ async def test_poison_and_random_kills(driver):
 
 
 async def test_descriptors_do_not_leak(driver):
-    """150 workers come and go, some by force; the engine has as many open files as before."""
+    """60 workers come and go, some by force; the engine has as many open files as before."""
 
     def descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
@@ -500,7 +500,7 @@ async def test_descriptors_do_not_leak(driver):
     driver.pool.retire(first)
     await driver.loss(first)
     before = descriptors()
-    for base in range(0, 150, 10):
+    for base in range(0, 60, 10):
         started = [driver.pool.spawn() for _ in range(10)]
         for offset, worker in enumerate(started):
             if (base + offset) % 3 == 0:
