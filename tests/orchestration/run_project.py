@@ -23,12 +23,14 @@ class Project:
         op: parameters of ``test.faulty``.
         values: of other sections.
         inputs: names of the sources.
+        executor: what has the workers, unless ``values`` name another one.
     """
 
     root: Path
     op: dict[str, Any] = field(default_factory=dict)
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=lambda: ["a.tif"])
+    executor: str = "process"
 
     def __post_init__(self) -> None:
         for name in self.inputs:
@@ -49,7 +51,7 @@ class Project:
             "source": {"inputs": [str(self.source(name)) for name in self.inputs]},
             "op": {"name": "test.faulty", "chunks": 10, **self.op, **op},
             "output": {"dir": str(self.out)},
-            "engine": {"max_workers": 2},
+            "engine": {"max_workers": 2, "executor": self.executor},
             "retry": {"backoff_base": "1ms", "backoff_cap": "2ms"},
         }
         for section, entries in self.values.items():

@@ -1,4 +1,5 @@
-"""Whole runs in real worker processes: what is done, what is redone, and why."""
+"""Whole runs: what is done, what is redone, and why. Workers are threads where it is the engine that
+decides, and real processes elsewhere."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ from geobatch_tui.orchestration.state import leavings, session
 from geobatch_tui.orchestration.state.session import probe_output
 from geobatch_tui.testing.ops import FAULTY
 
-THREADS = {"engine": {"executor": "thread", "max_workers": 2}}
+threaded = partial(Project, executor="thread")
 
 
 def audit(project: Project) -> list[str]:
@@ -61,7 +63,7 @@ async def test_an_observer_that_fails_between_the_phases_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The plan's dispatcher is over and the work's not begun: the error is raised all the same."""
-    project = Project(tmp_path, values=THREADS)
+    project = threaded(tmp_path)
     planned = PlanPhase.run
 
     async def struck(phase: PlanPhase, *arguments: Any, **options: Any) -> Any:
@@ -102,9 +104,9 @@ async def test_dead_letters_stay_until_they_are_retried(tmp_path: Path) -> None:
     """A plain rerun leaves them; --retry-dead runs just them; the bytes are those of a good run."""
     for name in ("good", "bad"):
         (tmp_path / name).mkdir()
-    good = Project(tmp_path / "good", op={"bytes": 100})
+    good = threaded(tmp_path / "good", op={"bytes": 100})
     await good.run()
-    project = Project(tmp_path / "bad", op={"bytes": 100})
+    project = threaded(tmp_path / "bad", op={"bytes": 100})
     assert (await project.run(op={"faults": {"raise": [3]}})).exit_code == 12
     again = await project.run()
     assert (again.exit_code, again.counts["done"], again.counts["dead"]) == (12, 0, 1)
@@ -118,7 +120,7 @@ async def test_retry_takes_the_job_from_the_run(tmp_path: Path) -> None:
     """``geobatch retry DIR`` needs no job file, and selects by class and by chunk."""
     state = tmp_path / "state"
     state.mkdir()
-    project = Project(
+    project = threaded(
         tmp_path,
         op={"faults": {"raise": [3, 5]}, "times": 2, "state_dir": str(state)},
         values={"retry": {"max_attempts": 2}},
@@ -134,7 +136,7 @@ async def test_retry_takes_the_job_from_the_run(tmp_path: Path) -> None:
 
 async def test_outputs_are_where_the_state_is(tmp_path: Path) -> None:
     """Of a directory that was moved, and of one whose ledger and plan name others."""
-    project = Project(
+    project = threaded(
         tmp_path,
         op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)},
         values={"retry": {"max_attempts": 1}},
@@ -197,7 +199,7 @@ async def test_links_in_the_output_directory_lead_to_another_disk(tmp_path: Path
 
 async def test_a_ledger_names_no_spool_elsewhere(tmp_path: Path) -> None:
     """What it names is read into the output."""
-    project = Project(
+    project = threaded(
         tmp_path, op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)}
     )
     project.values["retry"] = {"max_attempts": 1}
@@ -212,7 +214,7 @@ async def test_a_ledger_names_no_spool_elsewhere(tmp_path: Path) -> None:
 async def test_the_extra_log_is_a_log(tmp_path: Path) -> None:
     """Of a job file: by its name too, as what it makes anew may be a shell's start-up file; it is
     refused before anything is written, and never taken from what lies on disk."""
-    project = Project(
+    project = threaded(
         tmp_path, op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)}
     )
     project.values["retry"] = {"max_attempts": 1}
@@ -240,7 +242,7 @@ async def test_the_extra_log_is_a_log(tmp_path: Path) -> None:
 
 async def test_retry_refuses_what_would_make_outputs_stale(tmp_path: Path) -> None:
     """A semantic change belongs into the job file."""
-    project = Project(tmp_path)
+    project = threaded(tmp_path)
     await project.run()
     with pytest.raises(ConfigError, match=r"op\.bytes"):
         await geobatch_tui.retry(project.out, overrides=["op.bytes=7"])
@@ -248,7 +250,7 @@ async def test_retry_refuses_what_would_make_outputs_stale(tmp_path: Path) -> No
 
 async def test_holes_are_filled_on_request(tmp_path: Path) -> None:
     """``on_dead_chunk = fill`` publishes without the dead chunk and says so; still exit 12."""
-    project = Project(
+    project = threaded(
         tmp_path, op={"faults": {"raise": [3]}}, values={"output": {"on_dead_chunk": "fill"}}
     )
     result = await project.run()
@@ -260,7 +262,7 @@ async def test_holes_are_filled_on_request(tmp_path: Path) -> None:
 
 async def test_a_held_item_is_published_once_holes_may_be_filled(tmp_path: Path) -> None:
     """The operator changes the policy and runs again: nothing is computed, the item appears."""
-    project = Project(tmp_path, op={"faults": {"raise": [3]}})
+    project = threaded(tmp_path, op={"faults": {"raise": [3]}})
     assert (await project.run()).items["held"] == 1
     project.values = {"output": {"on_dead_chunk": "fill"}}
     result = await project.run()
@@ -269,7 +271,7 @@ async def test_a_held_item_is_published_once_holes_may_be_filled(tmp_path: Path)
 
 async def test_reasons_name_what_changed(tmp_path: Path) -> None:
     """Each cause of a rerun has its own name, before it happens."""
-    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    project = threaded(tmp_path, inputs=["a.tif", "b.tif"])
     assert await project.reasons() == {"new": 20}
     await project.run()
     assert await project.reasons(milliseconds=1) == {"current": 20}
@@ -299,7 +301,7 @@ async def test_the_ledger_keeps_no_credentials(tmp_path: Path) -> None:
 
 async def test_param_changed_names_the_parameter(tmp_path: Path) -> None:
     """``--explain`` says which one."""
-    project = Project(tmp_path)
+    project = threaded(tmp_path)
     await project.run()
     report = await geobatch_tui.plan(project.job(bytes=65))
     assert {detail for _, _, detail in report.explain()} == {"op.bytes"}
@@ -307,7 +309,7 @@ async def test_param_changed_names_the_parameter(tmp_path: Path) -> None:
 
 async def test_stale_chunks_are_counted_by_the_value_that_changed(tmp_path: Path) -> None:
     """Each value with all chunks that it makes stale; values that change no bytes are not there."""
-    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    project = threaded(tmp_path, inputs=["a.tif", "b.tif"])
     await project.run()
     project.inputs.append("c.tif")
     project.source("c.tif").write_bytes(b"c")
@@ -323,7 +325,7 @@ async def test_a_parameter_that_an_upgrade_brought_is_no_change_of_parameters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody changed it: the code did; but a value that is another one is named."""
-    project = Project(tmp_path, values=THREADS)
+    project = threaded(tmp_path)
     semantic = Job.semantic
 
     def older(job: Job) -> dict[str, Any]:
@@ -341,7 +343,7 @@ async def test_a_parameter_that_an_upgrade_brought_is_no_change_of_parameters(
 
 async def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
     """But not the probe of a process that lives, nor what bears another name."""
-    project = Project(tmp_path, values=THREADS)
+    project = threaded(tmp_path)
     state = project.out / ".geobatch"
     state.mkdir(parents=True, mode=0o700)
     gone = [project.out / f".geobatch-probe-{2**22 + 1}", state / ".plan.json.0123abcd"]
@@ -376,11 +378,10 @@ def test_a_probe_for_the_owner_bears_a_name_that_is_swept(
 
 async def test_spools_of_an_input_that_left_are_swept(tmp_path: Path) -> None:
     """If it comes back, they are made again."""
-    project = Project(
+    project = threaded(
         tmp_path,
         inputs=["a.tif", "b.tif"],
         op={"faults": {"raise": [3]}, "only_key": "b.tif"},
-        values=THREADS,
     )
     assert (await project.run()).items["held"] == 1
     assert len(list((project.out / ".geobatch/work").glob("*/*.spool"))) > 0
@@ -402,7 +403,7 @@ async def test_on_a_network_filesystem_any_node_goes_on(
     seen = set()
     monkeypatch.setattr(database, "type_of", lambda path: seen.add(path) or kind)
     monkeypatch.setattr(session, "type_of", lambda _path: kind)
-    project = Project(tmp_path, inputs=["a.tif", "b.tif"], values=THREADS)
+    project = threaded(tmp_path, inputs=["a.tif", "b.tif"])
     for node in ("1", "2"):
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / node))
         result = await project.run(op={"faults": {"raise": [3]} if node == "1" else {}})
@@ -422,10 +423,10 @@ async def test_a_ledger_of_this_machine_is_no_other_ones(
 ) -> None:
     """Another node is told where it is, and does not begin anew."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "1"))
-    project = Project(tmp_path, values={**THREADS, "output": {"state": "local"}})
+    project = threaded(tmp_path, values={"output": {"state": "local"}})
     assert (await project.run()).exit_code == 0
     assert not (project.out / ".geobatch/ledger.db").exists()
-    project.values = THREADS  # the pointer leads there, whatever the job says
+    project.values = {}  # the pointer leads there, whatever the job says
     assert (await project.run()).counts["current"] == 10
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "2"))
     with pytest.raises(StateError, match="kept on host"):
@@ -434,7 +435,7 @@ async def test_a_ledger_of_this_machine_is_no_other_ones(
 
 async def test_touching_changes_nothing(tmp_path: Path) -> None:
     """New times on a source or an output, with the same bytes, redo nothing."""
-    project = Project(tmp_path)
+    project = threaded(tmp_path)
     await project.run()
     for path in (project.source("a.tif"), project.output()):
         os.utime(path, ns=(10**18, 10**18))
@@ -444,7 +445,7 @@ async def test_touching_changes_nothing(tmp_path: Path) -> None:
 
 async def test_a_source_that_is_gone_leaves_its_output_alone(tmp_path: Path) -> None:
     """Inputs may be archived after they were processed."""
-    project = Project(tmp_path)
+    project = threaded(tmp_path)
     await project.run()
     project.source("a.tif").unlink()
     result = await project.run()
@@ -453,7 +454,7 @@ async def test_a_source_that_is_gone_leaves_its_output_alone(tmp_path: Path) -> 
 
 async def test_a_missing_source_is_a_dead_letter(tmp_path: Path) -> None:
     """It costs its own item, not the batch."""
-    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    project = threaded(tmp_path, inputs=["a.tif", "b.tif"])
     project.source("a.tif").unlink()
     result = await project.run()
     assert (result.exit_code, result.items["published"], result.items["dead"]) == (12, 1, 1)
@@ -467,7 +468,7 @@ async def test_a_missing_source_is_a_dead_letter(tmp_path: Path) -> None:
 
 async def test_inputs_that_are_no_files_are_dead_letters(tmp_path: Path) -> None:
     """A pipe is not waited for, nor a VRT's; others go on. An output that became one is damaged."""
-    project = Project(tmp_path, inputs=["a.tif"])
+    project = threaded(tmp_path, inputs=["a.tif"])
     os.mkfifo(tmp_path / "b.tif")
     os.mkfifo(tmp_path / "c.vrt")
     (tmp_path / "d.tif").symlink_to("/dev/zero")
@@ -488,7 +489,7 @@ async def test_inputs_that_are_no_files_are_dead_letters(tmp_path: Path) -> None
 
 async def test_inputs_that_left_are_orphans(tmp_path: Path) -> None:
     """Their outputs stay, are named, and come back to life with their input."""
-    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    project = threaded(tmp_path, inputs=["a.tif", "b.tif"])
     await project.run()
     project.inputs = ["a.tif"]
     result = await project.run()
@@ -502,7 +503,7 @@ async def test_inputs_that_left_are_orphans(tmp_path: Path) -> None:
 
 async def test_a_foreign_file_is_not_replaced(tmp_path: Path) -> None:
     """What geobatch did not make stands in the way, unless the job says overwrite."""
-    project = Project(tmp_path)
+    project = threaded(tmp_path)
     project.out.mkdir()
     project.output().write_bytes(b"mine")
     for _ in range(2):
@@ -516,7 +517,7 @@ async def test_a_foreign_file_is_not_replaced(tmp_path: Path) -> None:
 
 async def test_outputs_that_exist_fail_a_job_that_asks_for_it(tmp_path: Path) -> None:
     """Whoever made them; those of the job's own ledger are no others. Repair takes them up."""
-    project = Project(tmp_path, values={"output": {"if_exists": "fail"}})
+    project = threaded(tmp_path, values={"output": {"if_exists": "fail"}})
     assert (await project.run()).exit_code == 0
     before = project.tree()
     assert (await project.run()).counts["current"] == 10
@@ -534,7 +535,7 @@ async def test_outputs_that_exist_fail_a_job_that_asks_for_it(tmp_path: Path) ->
 
 async def test_a_lost_ledger_is_rebuilt_from_the_outputs(tmp_path: Path) -> None:
     """The ledger is expendable: intact outputs are adopted, nothing is redone."""
-    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    project = threaded(tmp_path, inputs=["a.tif", "b.tif"])
     await project.run()
     before = project.tree()
     (project.out / ".geobatch/ledger.db").unlink()
@@ -548,7 +549,7 @@ async def test_a_lost_ledger_is_rebuilt_from_the_outputs(tmp_path: Path) -> None
 
 async def test_a_damaged_ledger_is_refused_then_repaired(tmp_path: Path) -> None:
     """It is never guessed at: exit 17, and `repair` keeps the old one."""
-    project = Project(tmp_path)
+    project = threaded(tmp_path)
     await project.run()
     ledger = project.out / ".geobatch/ledger.db"
     ledger.write_bytes(b"not a database" * 1000)
@@ -562,7 +563,7 @@ async def test_a_damaged_ledger_is_refused_then_repaired(tmp_path: Path) -> None
 
 async def test_verify_names_exactly_what_is_damaged(tmp_path: Path) -> None:
     """One flipped bit in one of two outputs."""
-    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    project = threaded(tmp_path, inputs=["a.tif", "b.tif"])
     await project.run()
     assert await geobatch_tui.verify(project.out) == {"checked": 2, "damaged": []}
     body = bytearray(project.output("b.tif").read_bytes())
@@ -573,7 +574,7 @@ async def test_verify_names_exactly_what_is_damaged(tmp_path: Path) -> None:
 
 async def test_fresh_redoes_everything(tmp_path: Path) -> None:
     """--fresh forgets the ledger; outputs are replaced by equal ones."""
-    project = Project(tmp_path)
+    project = threaded(tmp_path)
     await project.run()
     before = project.tree()
     result = await project.run(fresh=True)
@@ -596,7 +597,7 @@ async def test_max_failures_stops_the_run(tmp_path: Path) -> None:
 
 async def test_a_second_run_is_refused(tmp_path: Path) -> None:
     """One run a directory: the other is told who holds it."""
-    project = Project(tmp_path)
+    project = threaded(tmp_path)
     await project.run()
     lock = RunLock.acquire(project.out / ".geobatch/lock", run_id="other")
     try:
@@ -619,7 +620,7 @@ async def test_deadline_drains(tmp_path: Path) -> None:
 
 async def test_the_log_frames_the_run(tmp_path: Path) -> None:
     """First line: versions and config with layers; last line: run.exit with code and counts."""
-    project = Project(tmp_path)
+    project = threaded(tmp_path)
     lines: list[str] = []
     await project.run(log_stream=lines.append)
     first, last = json.loads(lines[0]), json.loads(lines[-1])
@@ -643,7 +644,7 @@ async def test_snapshots_count_up(tmp_path: Path) -> None:
 
 async def test_status_of_a_finished_run(tmp_path: Path) -> None:
     """`status` reads the ledger alone."""
-    project = Project(tmp_path)
+    project = threaded(tmp_path)
     result = await project.run()
     status = geobatch_tui.open_run(project.out).status()
     assert (status["state"], status["run_id"]) == ("success", result.run_id)
@@ -661,7 +662,7 @@ async def test_no_run_no_status(tmp_path: Path) -> None:
 
 async def test_plan_writes_nothing(tmp_path: Path) -> None:
     """`plan` leaves no trace, not even the output directory."""
-    project = Project(tmp_path)
+    project = threaded(tmp_path)
     report = await geobatch_tui.plan(project.job())
     assert report.to_json()["chunks"] == 10
     assert not project.out.exists()
@@ -669,7 +670,7 @@ async def test_plan_writes_nothing(tmp_path: Path) -> None:
 
 async def test_one_chunk_items_skip_the_spool(tmp_path: Path) -> None:
     """Small files go straight to their part; nothing is left in the work directory."""
-    project = Project(tmp_path, inputs=[f"{n}.tif" for n in range(20)], op={"chunks": 1})
+    project = threaded(tmp_path, inputs=[f"{n}.tif" for n in range(20)], op={"chunks": 1})
     result = await project.run()
     assert (result.exit_code, result.items["published"]) == (0, 20)
     assert list((project.out / ".geobatch/work").glob("*")) == []
@@ -680,7 +681,7 @@ async def test_one_chunk_item_done_but_not_published_is_done_again(tmp_path: Pat
     """Its bytes lived in the part that was lost with the crash: a hole must not be published."""
     import sqlite3
 
-    project = Project(tmp_path, op={"chunks": 1})
+    project = threaded(tmp_path, op={"chunks": 1})
     await project.run()
     before = project.tree()
     project.output().unlink()
@@ -709,7 +710,7 @@ async def test_threads_give_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("verb", ["drain", "cancel"])
 async def test_a_command_that_comes_before_the_plan_is_obeyed(tmp_path: Path, verb: str) -> None:
     """There is no dispatcher to tell it to yet."""
-    project = Project(tmp_path, values=THREADS)
+    project = threaded(tmp_path)
     control = Control()
     control.send(verb)
     result = await project.run(control=control)
