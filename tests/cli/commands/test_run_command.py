@@ -8,10 +8,9 @@ import pty
 import re
 import select
 import signal
-import subprocess
-import sys
 import time
 
+import forked_command
 import pytest
 
 from geobatch_tui.testing import OPS
@@ -233,14 +232,9 @@ def test_a_run_that_ended_before_its_ledger_began(here, job, tmp_path):
 def on_terminal(words, cwd, env, columns=80):
     """Run a command on a terminal of 80 x 24; gives exit code and what it painted."""
     primary, secondary = pty.openpty()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "geobatch_tui", *words],
-        stdin=secondary,
-        stdout=secondary,
-        stderr=secondary,
-        cwd=cwd,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "24", **env},
-    )
+    screen = {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "24"}
+    env = {**os.environ, **screen, **env}
+    child = forked_command.begin_on_terminal(words, secondary, env=env, cwd=cwd)
     os.close(secondary)
     output, until = b"", time.monotonic() + 60
     while time.monotonic() < until:
