@@ -19,10 +19,10 @@ def learnt(*durations, left=0, kind=KIND):
 
 
 def test_long_jobs_are_told_of_truly():
-    """Over eight times three jobs with one chunk of 50 s, a pause of 30 s, a cold start: half of
+    """Over four times three jobs with one chunk of 50 s, a pause of 30 s, a cold start: half of
     the middles are within 6 %, and the truth is in the range about four times of five."""
     errors, hits = {}, []
-    for seed in range(8):
+    for seed in range(4):
         for name, job in long_jobs(seed):
             for _, estimate, truth in told(job):
                 errors.setdefault(name, []).append(abs(estimate.middle - truth) / truth)
