@@ -220,6 +220,7 @@ def test_a_trial_by_hand_is_told_the_way(tmp_path: Path) -> None:
     """The command is for the console; a person is shown the one for people."""
     done = subprocess.run(
         [sys.executable, "-m", "geobatch_tui", "trial"],
+        env={**os.environ, "GEOBATCH_ENGINE__EXECUTOR": "thread"},
         input=b"\n",
         capture_output=True,
         timeout=60,

@@ -167,7 +167,8 @@ def test_detach_tells_of_a_refusal(geobatch, job, tmp_path):
     path = job()
     for file in tmp_path.glob("in*.tif"):
         file.unlink()
-    done = geobatch("run", path, "--detach", env=ENV)
+    # By threads: no fork server loads what nobody will need.
+    done = geobatch("run", path, "--detach", env=ENV | {"GEOBATCH_ENGINE__EXECUTOR": "thread"})
     assert done.returncode == 2
     assert done.stdout == ""
     assert "in*.tif" in done.stderr

@@ -42,7 +42,8 @@ def edited(tmp_path, here):
         assert files[0] == files[1]
         return report
 
-    run('metadata = {A = "1"}')
+    path.write_text(EDITED.format(edit='metadata = {A = "1"}', dir="out"))
+    here("run", path, "--headless", check=0)
     return run
 
 
