@@ -100,14 +100,11 @@ def own_interpreter(
 begin: Callable[..., subprocess.Popen[bytes]] = own_interpreter
 
 
-def call(
-    *words: str, env: Mapping[str, str] | None = None, timeout: float = 300, fresh: bool = False
-) -> Ended:
-    """Run one command to its end; ``fresh``: as users start it, whatever ``begin`` is."""
+def call(*words: str, env: Mapping[str, str] | None = None, timeout: float = 300) -> Ended:
+    """Run one command to its end."""
     began = time.monotonic()
-    how = own_interpreter if fresh else begin
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = how(words, env=environment(**(env or {})), stdout=out, stderr=err)
+        process = begin(words, env=environment(**(env or {})), stdout=out, stderr=err)
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
