@@ -11,6 +11,7 @@ import os
 import struct
 import warnings
 from dataclasses import dataclass
+from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SEED = 20240601
-SIDE = 256
-TILE = 128
+SIDE = 128
+TILE = 64
+#: Tiles of files that are damaged, four by four of them.
+DAMAGED_TILE = 128
 #: 0.05-degree pixels with their top left corner at 8 E, 52 N.
 NORTH_UP = from_origin(8.0, 52.0, 0.05, 0.05)
 #: 16 bytes that appear nowhere but in the file that a hostile dataset points at.
@@ -35,16 +38,19 @@ CANARY = b"CANARY-7f3a91c5!"
 NAN = float("nan")
 
 
-def picture(bands: int = 3, side: int = SIDE, dtype: str = "uint8") -> np.ndarray:
-    """Smooth waves and seeded noise, (bands, side, side): no two rows or columns alike, and no
-    value 0, so that a hole shows."""
+@cache
+def _waves(bands: int, side: int) -> np.ndarray:
     rng = np.random.default_rng(SEED)
     rows, cols = np.mgrid[0:side, 0:side]
     layers = [np.sin(cols / (9 + b)) * np.cos(rows / (7 + b)) for b in range(bands)]
-    values = 120 + 90 * np.stack(layers) + rng.integers(0, 20, (bands, side, side))
-    if dtype == "int8":
-        values -= 128
-    return values.astype(dtype)
+    return 120 + 90 * np.stack(layers) + rng.integers(0, 20, (bands, side, side))
+
+
+def picture(bands: int = 3, side: int = SIDE, dtype: str = "uint8") -> np.ndarray:
+    """Smooth waves and seeded noise, (bands, side, side): no two rows or columns alike, and no
+    value 0, so that a hole shows."""
+    values = _waves(bands, side)
+    return (values - 128 if dtype == "int8" else values).astype(dtype)
 
 
 def profile_of(pixels: np.ndarray, **more: Any) -> dict[str, Any]:
@@ -77,9 +83,27 @@ def write(path: Path, pixels: np.ndarray | None = None, **more: Any) -> Path:
     return path
 
 
+def made_once(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """A maker whose file is made once in a process, and written from memory from then on."""
+    made: list[tuple[str, bytes]] = []
+
+    @wraps(make)
+    def again(directory: Path) -> Path:
+        if not made:
+            path = make(directory)
+            made.append((path.name, path.read_bytes()))
+            return path
+        name, content = made[0]
+        (directory / name).write_bytes(content)
+        return directory / name
+
+    return again
+
+
 # --- damaged and disguised files ---------------------------------------------------------------
 
 
+@made_once
 def good(directory: Path) -> Path:
     """The control: nothing is wrong with it."""
     return write(directory / "good.tif")
@@ -104,9 +128,15 @@ def html_as_tif(directory: Path) -> Path:
     return path
 
 
+def _damageable(path: Path) -> Path:
+    blocks = {"blockxsize": DAMAGED_TILE, "blockysize": DAMAGED_TILE}
+    return write(path, picture(side=4 * DAMAGED_TILE), **blocks)
+
+
+@made_once
 def truncated(directory: Path) -> Path:
     """A download that stopped at 60 %: it opens, and some of its blocks cannot be read."""
-    path = write(directory / "truncated.tif", picture(side=512))
+    path = _damageable(directory / "truncated.tif")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 6 // 10])
     return path
@@ -123,9 +153,10 @@ def tile_ranges(path: Path) -> list[tuple[int, int]]:
 CORRUPT_TILE = 8
 
 
+@made_once
 def corrupt_tile(directory: Path) -> Path:
     """Valid but for the tile at row 2, column 0, whose bytes are inverted."""
-    path = write(directory / "corrupt.tif", picture(side=512))
+    path = _damageable(directory / "corrupt.tif")
     offset, length = tile_ranges(path)[CORRUPT_TILE]
     content = bytearray(path.read_bytes())
     content[offset : offset + length] = bytes(255 - b for b in content[offset : offset + length])
@@ -214,21 +245,25 @@ def bomb_strip(directory: Path) -> Path:
 # --- georeference ------------------------------------------------------------------------------
 
 
+@made_once
 def no_crs(directory: Path) -> Path:
     """Placed, but nobody says in what."""
     return write(directory / "no_crs.tif", crs=None)
 
 
+@made_once
 def no_geotransform(directory: Path) -> Path:
     """A CRS, but no place in it."""
     return write(directory / "no_geotransform.tif", transform=None)
 
 
+@made_once
 def rotated(directory: Path) -> Path:
     """Turned by 30 degrees about its top left corner."""
     return write(directory / "rotated.tif", transform=NORTH_UP @ Affine.rotation(30))
 
 
+@made_once
 def south_up(directory: Path) -> Path:
     """First row in the south: the pixels of :func:`good`, upside down, in the same place."""
     bottom = NORTH_UP.f - SIDE * 0.05
@@ -239,6 +274,7 @@ def south_up(directory: Path) -> Path:
 # --- pixels ------------------------------------------------------------------------------------
 
 
+@made_once
 def palette(directory: Path) -> Path:
     """Classes 0 to 7 with a colour table."""
     classes = (picture(1) // 32).astype("uint8")
@@ -258,12 +294,14 @@ def holes(pixels: np.ndarray, value: float) -> np.ndarray:
     return holed
 
 
+@made_once
 def nan_nodata(directory: Path) -> Path:
     """float32, nodata NaN."""
     pixels = holes(picture(1, dtype="float32"), NAN)
     return write(directory / "nan_nodata.tif", pixels, nodata=NAN, predictor=3)
 
 
+@made_once
 def nan_in_data(directory: Path) -> Path:
     """float32, nodata -9999, and pixels of NaN besides those of -9999."""
     pixels = holes(picture(1, dtype="float32"), -9999)
@@ -271,6 +309,7 @@ def nan_in_data(directory: Path) -> Path:
     return write(directory / "nan_in_data.tif", pixels, nodata=-9999, predictor=3)
 
 
+@made_once
 def band_nodata(directory: Path) -> Path:
     """Two bands with nodata 0 and 255: an Erdas file, as a GeoTIFF has one value for all."""
     pixels = picture(2)
@@ -288,22 +327,26 @@ def band_nodata(directory: Path) -> Path:
     return path
 
 
+@made_once
 def int8(directory: Path) -> Path:
     """Signed bytes, both signs, nodata -128."""
     return write(directory / "int8.tif", holes(picture(1, dtype="int8"), -128), nodata=-128)
 
 
+@made_once
 def uint64(directory: Path) -> Path:
     """Values above 2^53, which a float64 cannot hold."""
     pixels = picture(1, dtype="uint64") + np.uint64(2**60)
     return write(directory / "uint64.tif", pixels)
 
 
+@made_once
 def float64(directory: Path) -> Path:
     """Values that a float32 cannot hold."""
     return write(directory / "float64.tif", picture(1, dtype="float64") * (1 + 2.0**-40))
 
 
+@made_once
 def alpha(directory: Path) -> Path:
     """RGB and alpha; alpha is 0 in the holes."""
     pixels = picture(4)
@@ -311,6 +354,7 @@ def alpha(directory: Path) -> Path:
     return write(directory / "alpha.tif", pixels, photometric="rgb", alpha="yes")
 
 
+@made_once
 def dataset_mask(directory: Path) -> Path:
     """RGB with an internal mask for the whole dataset."""
     path = directory / "dataset_mask.tif"

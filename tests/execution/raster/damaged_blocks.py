@@ -9,15 +9,16 @@ import tifffile
 
 def written(path, dtype="uint8", **layout):
     """256 pixels a side, in a ramp that predictors like."""
+    pixels = corpus.picture(3, side=256, dtype=dtype)
     profile = {
-        **corpus.profile_of(corpus.picture(3, dtype=dtype)),
+        **corpus.profile_of(pixels),
         "compress": "deflate",
         "zlevel": 1,
     }
     for name in ("tiled", "blockxsize", "blockysize", "interleave"):
         profile.pop(name, None)
     with rasterio.open(path, "w", **{**profile, **layout}) as dst:
-        dst.write(corpus.picture(3, dtype=dtype))
+        dst.write(pixels)
     return path
 
 

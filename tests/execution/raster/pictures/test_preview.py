@@ -79,7 +79,7 @@ def test_damaged_block_is_marked_and_others_are_shown(tmp_path):
     """One block that cannot be read is marked as such, and no other pixel is."""
     receipt, _, marks = look(corrupt_tile(tmp_path))
     bad = marks == UNREADABLE
-    per_tile = 64 * TILE // 512
+    per_tile = 64 // 4
     row, col = divmod(CORRUPT_TILE, 4)
     assert bad[row * per_tile : (row + 1) * per_tile, col * per_tile : (col + 1) * per_tile].all()
     assert bad.sum() == per_tile**2
@@ -92,7 +92,7 @@ def test_overviews_do_not_hide_damage(tmp_path):
     import rasterio
     from rasterio.enums import Resampling
 
-    path = write(tmp_path / "ovr.tif", picture(side=512))
+    path = write(tmp_path / "ovr.tif", picture(side=2 * SIDE))
     with rasterio.open(path, "r+") as dataset:
         dataset.build_overviews([2, 4, 8], Resampling.average)
     from corpus import tile_ranges
@@ -131,8 +131,8 @@ def test_window_of_a_copy_is_the_same_window(tmp_path):
     """Where nothing is warped, the chunk's window is the window of the source."""
     path = write(tmp_path / "a.tif")
     item = item_of(path, {}, op="raster.convert", output={"format": "GTiff"})
-    receipt, _, _ = look(path, item=item, window=Window(128, 64, 100, 50))
-    assert receipt.facts["window"] == [128, 64, 100, 50]
+    receipt, _, _ = look(path, item=item, window=Window(28, 64, 100, 50))
+    assert receipt.facts["window"] == [28, 64, 100, 50]
     assert (receipt.width, receipt.height) == (64, 32)
 
 
@@ -142,9 +142,9 @@ def test_window_of_a_warp_is_the_part_under_it(tmp_path):
     item = item_of(
         path,
         {"dst_crs": "EPSG:3857"},
-        output={"format": "COG", "creation": {"blocksize": 128}},
-        cols=128,
-        rows=128,
+        output={"format": "COG", "creation": {"blocksize": 64}},
+        cols=64,
+        rows=64,
     )
     grid = item.plan.grid
     first, _, _ = look(path, item=item, window=grid.window(0))
@@ -165,7 +165,7 @@ def test_window_outside_of_a_smaller_file_is_refused(tmp_path):
     item = item_of(path, {}, op="raster.convert", output={"format": "GTiff"})
     write(path, picture(side=TILE))
     with pytest.raises(InvalidInputError, match="as it is now"):
-        look(path, item=item, window=Window(200, 200, 56, 56))
+        look(path, item=item, window=Window(100, 100, 28, 28))
 
 
 def test_picture_is_small(tmp_path):

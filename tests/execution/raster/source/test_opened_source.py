@@ -202,12 +202,12 @@ def test_a_chunk_away_from_the_damage_is_read(tmp_path):
     output = {"creation": {"blocksize": 64}}
     item = item_of(path, {}, op="raster.convert", cols=64, rows=64, output=output)
     plan = RasterPlan.from_json(item.plan.detail)
-    across = plan.width // corpus.TILE
+    across = plan.width // corpus.DAMAGED_TILE
     bad_row, bad_col = divmod(corpus.CORRUPT_TILE, across)
-    sound = corpus.picture(side=plan.width)
+    sound, tile = corpus.picture(side=plan.width), corpus.DAMAGED_TILE
     for index in range(len(item.plan.grid)):
         window = item.plan.grid.window(index)
-        where = (window.row_off // corpus.TILE, window.col_off // corpus.TILE)
+        where = (window.row_off // tile, window.col_off // tile)
         if where == (bad_row, bad_col):
             with pytest.raises(CorruptSourceError):
                 chunk.read_pixels(item, plan, window, 0, no_stage)

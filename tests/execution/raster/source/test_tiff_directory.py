@@ -29,7 +29,7 @@ def test_missing_blocks_are_those_that_gdal_cannot_read(tmp_path):
     (found,) = missing_blocks(path)
     failed = []
     with rasterio.open(path) as src:
-        across = -(-src.width // corpus.TILE)
+        across = -(-src.width // corpus.DAMAGED_TILE)
         for (row, col), window in src.block_windows(1):
             try:
                 src.read(window=window)

@@ -68,8 +68,8 @@ def gdalwarp(item, *, pinned=True):
         ("good", {"add_alpha": True}), ("uint64", {}),
     ]),
     scale=st.sampled_from([0.3, 1.0, 2.4]),
-    block=st.sampled_from([16, 64, 112]),
-    chunk=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    block=st.sampled_from([16, 64, 96]),
+    chunk=st.tuples(st.integers(1, 150), st.integers(1, 150)),
     subdivide=st.integers(0, 2),
     data=st.data(),
 )  # fmt: skip
@@ -85,7 +85,7 @@ def test_any_cut_gives_the_same_pixels(  # noqa: PLR0917
         path = corpus.CASES[name].make(folder / "in")
     else:
         path = next(p for p in (folder / "in").iterdir() if p.stem == name)
-    side = max(round(250 * scale), 20)
+    side = round(125 * scale)
     params = {"dst_crs": "EPSG:3035", "resampling": kernel, "size": [side, side], **more}
     output = {"format": "GTiff", "creation": {"blocksize": block}}
     whole = item_of(path, params, output=output, cols=10_000, rows=10_000)
@@ -104,10 +104,10 @@ def test_any_cut_gives_the_same_pixels(  # noqa: PLR0917
 def test_hard_projections_are_cut_without_a_seam(tmp_path, crs, kernel):
     """Poles, limbs and the antimeridian inside: chunks still equal the whole."""
     path = globe(tmp_path / "globe.tif")
-    params = {"dst_crs": crs, "resampling": kernel, "size": [420, 300]}
-    output = {"creation": {"blocksize": 128}}
+    params = {"dst_crs": crs, "resampling": kernel, "size": [210, 150]}
+    output = {"creation": {"blocksize": 64}}
     whole, whole_valid = read_whole(item_of(path, params, output=output, cols=9999, rows=9999))
-    cut, valid = read_whole(item_of(path, params, output=output, cols=128, rows=128), subdivide=1)
+    cut, valid = read_whole(item_of(path, params, output=output, cols=64, rows=64), subdivide=1)
     assert np.array_equal(cut, whole)
     assert np.array_equal(valid, whole_valid)
     assert valid.mean() > 0.3
@@ -117,28 +117,28 @@ def test_a_kernel_wider_than_its_window_still_sees_its_neighbours(tmp_path):
     """Where the scale varies over the item, a window's own scale is not the item's: GDAL alone
     would cut the kernel short at the rim of its blocks."""
     rng = np.random.default_rng(1)
-    path = corpus.write(tmp_path / "noise.tif", rng.integers(1, 255, (1, 300, 300), "uint8"))
+    path = corpus.write(tmp_path / "noise.tif", rng.integers(1, 255, (1, 150, 150), "uint8"))
     options = {"XSCALE": 0.4, "YSCALE": 0.4}
     params = {
         "dst_crs": "EPSG:3035",
         "resampling": "lanczos",
-        "size": [600, 600],
+        "size": [300, 300],
         "warp_options": options,
     }
     item = item_of(path, params)
     plan = RasterPlan.from_json(item.plan.detail)
     ours, _ = read_whole(item)
     with rasterio.open(path) as src, WarpedVRT(
-        src, crs=plan.crs, transform=rasterio.Affine(*plan.transform), width=600, height=600,
+        src, crs=plan.crs, transform=rasterio.Affine(*plan.transform), width=300, height=300,
         resampling=gdal_warp.resampling_of("lanczos"), tolerance=1e-9, add_alpha=True,
-        XSCALE=0.4, YSCALE=0.4, SOURCE_EXTRA=300,
+        XSCALE=0.4, YSCALE=0.4, SOURCE_EXTRA=150,
     ) as vrt:  # fmt: skip
         assert np.array_equal(vrt.read(1), ours[0])
     with opened_source.source_of(item) as held:
         plain = RasterPlan.from_json(
             {**item.plan.detail, "warp": {**item.plan.detail["warp"], "options": {}}}
         )
-        short, _ = gdal_warp.warp_window(held, plain, plain.warp, Window(0, 0, 600, 600))
+        short, _ = gdal_warp.warp_window(held, plain, plain.warp, Window(0, 0, 300, 300))
     assert (short != ours).any(), "the test's scale no longer shows the fault that it guards"
 
 
@@ -146,7 +146,7 @@ def test_a_kernel_wider_than_its_window_still_sees_its_neighbours(tmp_path):
 @pytest.mark.parametrize(
     ("name", "kernel"),
     [
-        *(("good", kernel) for kernel in KERNELS),
+        *(("good", kernel) for kernel in KERNELS[::3]),
         *(("nan_nodata", kernel) for kernel in KERNELS[::2]),
         *(("dataset_mask", kernel) for kernel in KERNELS[1::2]),
     ],
