@@ -34,7 +34,7 @@ CODECS = ["none", "lzw", "deflate", "zstd"]
 
 def write(path, dtype, bands=3, **options):
     """An image of 150x130 pixels that fits no block."""
-    pixels = corpus.picture(bands, dtype=dtype)[:, :130, :150]
+    pixels = corpus.picture(bands, side=150, dtype=dtype)[:, :130]
     profile = corpus.profile_of(pixels)
     for name in ("tiled", "blockxsize", "blockysize", "interleave", "compress", "predictor"):
         profile.pop(name, None)
@@ -58,9 +58,17 @@ def by_gdal(dataset, left, top, right, bottom):
     return dataset.read(window=((top, bottom), (left, right)))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("compress", CODECS)
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("dtype", "compress", "layout"),
+    [
+        # Half of all: each two of type, codec and layout occur together.
+        pytest.param(dtype, compress, layout, id=f"{dtype}-{compress}-{c}")
+        for a, dtype in enumerate(["uint8", "int16", "uint32", "float32", "float64"])
+        for b, compress in enumerate(CODECS)
+        for c, layout in enumerate(LAYOUTS)
+        if (a + b + c) % 2 == 0
+    ],
+)
 def test_pixels_are_gdals(tmp_path, dtype, compress, layout):
     """Of every codec, predictor, type and layout; of one band and of several."""
     fitting = [1] if compress == "none" else [1, 3 if dtype.startswith("float") else 2]
