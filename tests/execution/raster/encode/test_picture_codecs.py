@@ -38,7 +38,7 @@ def smooth(plan):
 
 def hole(plan):
     valid = np.ones((plan.height, plan.width), np.bool_)
-    valid[40:200, 30:300] = False
+    valid[20:100, 15:150] = False
     return valid
 
 
@@ -66,7 +66,7 @@ CASES = [
 def plan_of(encoding, count, dtype, validity):
     nodata = 7 if validity == "nodata" else None
     return make_plan(
-        330, 290, count=count, dtype=dtype, validity=validity, nodata=nodata, **encoding
+        165, 145, block=32, count=count, dtype=dtype, validity=validity, nodata=nodata, **encoding
     )
 
 
@@ -77,10 +77,10 @@ def pixels_of(plan):
         pixels[:, ~valid] = 0
     if plan.validity == "alpha":
         pixels[-1] = 255
-        pixels[-1, :100, :90], pixels[-1, 100:150, :90] = 0, 77
+        pixels[-1, :50, :45], pixels[-1, 50:75, :45] = 0, 77
     if plan.dtype.startswith("float"):
-        pixels[:, 250:260, 5:90] = np.nan
-        pixels[0, 270:273, 100:130] = np.nan
+        pixels[:, 125:130, 5:45] = np.nan
+        pixels[0, 135:138, 50:65] = np.nan
     return pixels, valid if plan.validity == "mask" else None
 
 
@@ -95,7 +95,7 @@ def test_files_hold_the_pixels_whatever_the_chunks(
     pixels, valid = pixels_of(plan)
     made = [
         build(tmp_path / str(number), plan, pixels, valid, chunk=chunk)
-        for number, chunk in enumerate([None, (64, 64), (256, 128)])
+        for number, chunk in enumerate([None, (32, 32), (128, 64)])
     ]
     assert len({receipt.digest for receipt in made}) == 1
     if plan.encoding.format == "COG":
@@ -123,13 +123,15 @@ def test_files_hold_the_pixels_whatever_the_chunks(
 def test_overviews_are_made_of_the_pixels_and_not_of_lossy_tiles(tmp_path, resampling):
     """Those of a lossy file, before its codec, are those of a lossless one."""
     lossy = make_plan(
-        700, 500, count=1, compress="LERC", level=0, max_z_error=9.0,
+        350, 250, block=32, count=1, compress="LERC", level=0, max_z_error=9.0,
         overview_resampling=resampling,
     )  # fmt: skip
-    plain = make_plan(700, 500, count=1, compress="ZSTD", level=1, overview_resampling=resampling)
-    pixels = np.random.default_rng(0).integers(0, 255, (1, 500, 700), dtype=np.uint8)
-    first = build(tmp_path / "lossy", lossy, pixels, chunk=(128, 128)).part_path
-    second = build(tmp_path / "plain", plain, pixels, chunk=(128, 128)).part_path
+    plain = make_plan(
+        350, 250, block=32, count=1, compress="ZSTD", level=1, overview_resampling=resampling
+    )
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 250, 350), dtype=np.uint8)
+    first = build(tmp_path / "lossy", lossy, pixels, chunk=(64, 64)).part_path
+    second = build(tmp_path / "plain", plain, pixels, chunk=(64, 64)).part_path
     for level in range(4):
         with (
             rasterio.open(first, overview_level=level) as one,
