@@ -12,7 +12,7 @@ import pytest
 import rasterio
 from assembling import build, make_item, make_plan
 from chains import EXAMPLES, chain_item, raster, whole_of
-from gdal_pipeline import by_gdal
+from kept_gdal import by_gdal
 
 from geobatch_tui.execution.raster.gdal_commands import item_command, pipeline
 from geobatch_tui.execution.raster.source import opened_source

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 from assembling import publish
 from chains import chain_item, raster, whole_of
-from gdal_pipeline import all_by_gdal
+from kept_gdal import all_by_gdal
 from pydantic import ValidationError
 
 from geobatch_tui.errors import SchemaError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 from chains import chain_item, raster, whole_of
-from gdal_pipeline import by_gdal
+from kept_gdal import by_gdal
 from pydantic import ValidationError
 
 from geobatch_tui.errors import SchemaError

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 from assembling import publish
 from chains import chain_item, raster, whole_of
-from gdal_pipeline import by_gdal
+from kept_gdal import by_gdal
 from planning import OPERATIONS
 from pydantic import ValidationError
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from chains import whole_of, window_of
-from gdal_pipeline import all_by_gdal
+from kept_gdal import all_by_gdal
 from planning import item_of
 from rasterio.transform import from_origin
 from rasterio.warp import transform

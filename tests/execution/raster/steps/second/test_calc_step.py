@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from chains import chain_item, raster, whole_of, window_of
-from gdal_pipeline import by_gdal
+from kept_gdal import by_gdal
 from planning import OPERATIONS
 from rasterio.transform import from_origin
 
