@@ -31,20 +31,26 @@ def no_stage(_name):
     return nullcontext()
 
 
-def probe(path, params, *, op="raster.reproject", output=None, cols=0, rows=0, **source_options):
+def checked(op, params):
+    """The parameters of ``op`` as a worker gets them."""
+    return OPERATIONS[op].params.model_validate(params).model_dump(mode="json")
+
+
+def probe(path, params, *, op="raster.reproject", **how):
     """The ItemPlan of ``path``."""
-    operation = OPERATIONS[op]
-    checked = operation.params.model_validate(params).model_dump(mode="json")
+    return _probe(path, checked(op, params), op, **how)
+
+
+def _probe(path, params, op, *, output=None, cols=0, rows=0, **source_options):
     limits = Chunking(cols, rows, 0, source_options.pop("max_bytes", BUDGET))
-    task = ProbeTask(1, "key", str(path), source_options, op, checked, output or {}, limits)
-    return operation.probe(task, no_stage)
+    task = ProbeTask(1, "key", str(path), source_options, op, params, output or {}, limits)
+    return OPERATIONS[op].probe(task, no_stage)
 
 
-def item_of(path, params, **how):
+def item_of(path, params, *, op="raster.reproject", **how):
     """An ItemContext of ``path``; keywords as for :func:`probe`."""
-    plan = probe(path, params, **how)
-    op = how.get("op", "raster.reproject")
-    checked = OPERATIONS[op].params.model_validate(params).model_dump(mode="json")
+    params = checked(op, params)
+    plan = _probe(path, params, op, **how)
     identity = SourceIdentity(*status(str(path)), "")
     return ItemContext(
         item_id=1,
@@ -53,7 +59,7 @@ def item_of(path, params, **how):
         source_id=identity,
         fingerprint="0123456789abcdef" * 2,
         op=op,
-        params=checked,
+        params=params,
         output=how.get("output") or {},
         out_path=str(path.with_name("out.tif")),
         work_dir=str(path.with_name("work")),
