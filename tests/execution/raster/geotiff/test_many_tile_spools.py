@@ -19,8 +19,8 @@ from assembling import make_item, make_plan, no_stage, write_segments
 import planning
 from geobatch_tui.execution.raster.geotiff import assembly as assemble
 
-plan = make_plan(512, 512, block=32)
-pixels = np.arange(512 * 512, dtype="uint32").astype("uint8").reshape(1, 512, 512)
+plan = make_plan(384, 384, block=32)
+pixels = np.arange(384 * 384, dtype="uint32").astype("uint8").reshape(1, 384, 384)
 item = make_item(plan, folder, chunk=(32, 32))
 segments = write_segments(item, plan, pixels, None)
 one = assemble.assemble(item, plan, segments, 1, no_stage)

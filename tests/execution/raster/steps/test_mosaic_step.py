@@ -130,7 +130,7 @@ def test_any_cut_of_a_mosaic_gives_the_same_pixels(tmp_path, rule):
         Path(
             publish(group_item(tmp_path, paths, head, warp, output=output, cols=side, rows=side))[0]
         ).read_bytes()
-        for side in (0, 16, 48)
+        for side in (0, 32, 48)
     }
     assert len(files) == 1
 

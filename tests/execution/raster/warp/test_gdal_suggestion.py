@@ -35,7 +35,7 @@ def both(place: Place, dst: str, src: str = "EPSG:4326") -> tuple[PixelGrid | No
 def test_it_is_gdals_to_the_last_bit(dst: str) -> None:
     chosen = random.Random(dst)
     told = 0
-    for _ in range(60):
+    for _ in range(30):
         width, height = chosen.randint(1, 900), chosen.randint(1, 900)
         pixel = chosen.uniform(1e-5, 0.04)
         west, north = chosen.uniform(1, 100), chosen.uniform(-40, 80)
@@ -45,7 +45,7 @@ def test_it_is_gdals_to_the_last_bit(dst: str) -> None:
         if ours is not None:
             told += 1
             assert ours == theirs
-    assert told >= 50
+    assert told >= 25
 
 
 def test_from_metres_to_metres() -> None:
