@@ -92,13 +92,10 @@ def test_any_cut_of_any_raster_gives_the_same_pixels(tmp_path, name, validity):
 
 def _hold(tmp_path, first, seconds, validity):
     """Hold ``first`` and each of ``seconds`` in one pass against two jobs with a file between."""
-    source = raster(tmp_path / f"{validity}.tif", validity=validity, size=(31, 29))
+    source = raster(tmp_path / f"{validity}.tif", validity=validity, size=(41, 39))
     between = tmp_path / "between" / f"{validity}.tif"
     between.parent.mkdir(exist_ok=True)
-    try:
-        stored = chain_item(source, [EXAMPLES[first]], output=LOSSLESS)
-    except InvalidInputError:  # it does not take such a raster
-        return
+    stored = chain_item(source, [EXAMPLES[first]], output=LOSSLESS)
     mask = whole_of(stored)[2]
     Path(publish(stored)[0]).rename(between)
     for second in seconds:
@@ -125,13 +122,12 @@ COMPILED = {("scale-own-range", "reproject-bilinear"), ("scale-own-range", "repr
 @pytest.mark.parametrize("first", EXAMPLES)
 def test_a_step_may_be_stored_or_not(tmp_path, first):
     """Two steps in one pass give what two jobs give with a file between them: its pixels, and
-    what it says of itself. A twelfth of the pairs is tried, each on one of two kinds of raster: all
-    are below."""
+    what it says of itself. A twelfth of the pairs is tried, so that each step comes second on each kind
+    of raster: all are below."""
     names = list(EXAMPLES)
     at = names.index(first)
     seconds = [name for name in names[at % 12 :: 12] if (first, name) not in COMPILED]
-    for number in range(2):
-        _hold(tmp_path, first, seconds[number::2], VALIDITIES[(at + number * 2 + at // 2) % 4])
+    _hold(tmp_path, first, seconds, VALIDITIES[(at + at // 12) % 4])
 
 
 @pytest.mark.slow
