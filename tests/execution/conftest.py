@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_gdal_is_left():
+    """The process of GDAL that a module's tests share ends with the last of them."""
+    yield
+    if (kept := sys.modules.get("kept_gdal")) is not None:
+        kept.end()
 
 
 @pytest.fixture

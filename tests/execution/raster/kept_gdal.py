@@ -1,9 +1,8 @@
-"""Runs pipelines of rasters by GDAL 3.13 in one process that is kept: to start one takes much longer
-than what it is to run, and two GDALs in one process are trouble."""
+"""Runs pipelines of rasters by GDAL 3.13 in one process for all tests of a module: to start one takes
+much longer than what it is to run, and two GDALs in one process are trouble."""
 
 from __future__ import annotations
 
-import atexit
 import json
 import shlex
 import subprocess
@@ -35,13 +34,17 @@ for line in sys.stdin:
 
 @cache
 def _server() -> subprocess.Popen[str]:
-    """The process; it ends with this one."""
-    server = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", _SERVE],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
-    atexit.register(server.communicate)
-    return server
+
+
+def end() -> None:
+    """End the process, if there is one: tests of killed engines take any that is left for theirs."""
+    if _server.cache_info().currsize:
+        _server().communicate()
+        _server.cache_clear()
 
 
 def by_gdal(pipeline: str) -> None:
