@@ -11,9 +11,9 @@ pytestmark = pytest.mark.disk
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory):
-    """A raster in some 200 chunks, run once undisturbed."""
+    """A raster in some 300 chunks, run once undisturbed."""
     place = tmp_path_factory.mktemp("hardships")
-    return Job(place / "job", [noise(place / "noise.tif", 1600)], 128)
+    return Job(place / "job", [noise(place / "noise.tif", 2000)], 128)
 
 
 def test_a_terminal_that_stops_reading(job):
