@@ -72,12 +72,14 @@ class Trial:
         todo: number of chunks that the plan has to do.
         workers: number of workers of the whole job.
         state: the final state of the trial's run: ``success`` and so on.
+        exit_code: the exit code of that run.
     """
 
     chunks: Sequence[TriedChunk]
     todo: int
     workers: int
     state: str
+    exit_code: int
 
     @property
     def seconds(self) -> float | None:
@@ -112,6 +114,7 @@ class Trial:
             "todo": self.todo,
             "workers": self.workers,
             "state": self.state,
+            "exit_code": self.exit_code,
             "seconds_per_chunk": self.seconds,
             "estimate_s": self.estimate_s,
             "output_bytes": self.output_bytes,
@@ -121,7 +124,7 @@ class Trial:
     @classmethod
     def from_json(cls, data: Json) -> Trial:
         chunks = tuple(TriedChunk(**chunk) for chunk in data["chunks"])
-        return cls(chunks, data["todo"], data["workers"], data["state"])
+        return cls(chunks, data["todo"], data["workers"], data["state"], data["exit_code"])
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -210,7 +213,8 @@ async def run_trial(
         tried = tuple(_read(reader, chosen))
         if times := _times_planned(reader, tried):
             measured_memory.keep(job, times)
-    return Trial(tried, open_chunks, Resources.of(job).workers, result.state)
+    workers = Resources.of(job).workers
+    return Trial(tried, open_chunks, workers, result.state, result.exit_code)
 
 
 def _times_planned(reader: LedgerReader, tried: Sequence[TriedChunk]) -> float:

@@ -72,7 +72,7 @@ def test_the_first_chunk_of_a_worker_counts_little() -> None:
 
     def mean(*seconds: float) -> float | None:
         chunks = [TriedChunk("a", n, "a", s, 1, 1) for n, s in enumerate(seconds)]
-        return Trial(chunks, 100, 8, "success").seconds
+        return Trial(chunks, 100, 8, "success", 0).seconds
 
     assert mean(0.2, 0.15, 0.01, 0.02, 0.03, 0.01, 0.02, 0.03, 0.02) == pytest.approx(0.024)
     assert mean(5.0, 1.0, 2.0) == 2.0
@@ -102,11 +102,11 @@ def test_the_whole_is_estimated_from_what_was_done() -> None:
     """Chunks that died say nothing of time; without any that was done there is no estimate."""
     done = [TriedChunk("a", n, f"a@0,{n}", s, 100 + n, 50) for n, s in enumerate((1.0, 3.0))]
     dead = TriedChunk("a", 9, "a@0,9", None, None, 0, "CorruptSourceError: cut off")
-    trial = Trial((*done, dead), todo=100, workers=4, state="partial")
+    trial = Trial((*done, dead), todo=100, workers=4, state="partial", exit_code=12)
     assert (trial.seconds, trial.estimate_s, trial.output_bytes) == (2.0, 50.0, 5000.0)
     assert trial.peak_bytes == 101
     assert Trial.from_json(json.loads(json.dumps(trial.to_json()))) == trial
-    assert Trial((dead,), 100, 4, "failed").estimate_s is None
+    assert Trial((dead,), 100, 4, "failed", 1).estimate_s is None
 
 
 async def test_a_trial_leaves_run_and_index_alone(

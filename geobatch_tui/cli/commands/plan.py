@@ -62,7 +62,7 @@ def plan(
     """Show what would run and why: chunks, peak memory, output size. Touches nothing.
 
     With --json, --explain adds the list "explain" of chunk, reason and detail, --try the object
-    "trial".
+    "trial". With --try the exit code is that of a run of those chunks.
     """
     import geobatch_tui
 
@@ -76,6 +76,7 @@ def plan(
             streams.say("GDAL has no command for this job: it has not all its steps")
         return 0
     trial = _try(loaded, report, attempt) if attempt is not None else None
+    code = 0 if trial is None else trial.exit_code
     if as_json:
         result = report.to_json()
         if trial is not None:
@@ -83,15 +84,15 @@ def plan(
         if explain:
             result = {**result, "explain": [list(line) for line in report.explain()]}
         streams.write_json(result)
-        return 0
+        return code
     if explain:
         for line in compressed(report.explain()):
             streams.write(line)
-        return 0
+        return code
     _show(report.to_json())
     if trial is not None:
         _show_trial(trial)
-    return 0
+    return code
 
 
 def _try(loaded: LoadedJob, report: PlanReport, count: int) -> Trial:

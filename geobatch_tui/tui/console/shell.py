@@ -198,26 +198,30 @@ class Shell(OwnCommands, PaintedConsole):
             before, self._entitled = self._entitled, text
             self.sign(("" if before else KEEP_TITLE) + title(text) if text else OLD_TITLE)
 
+    def on_load(self) -> None:
+        """Take the theme, before there is anything to paint: else all of the style sheet would be
+        parsed for Textual's own colours first."""
+        self.load_themes()
+        kept = themes.kept(self._theme_file) if self._watching else ""
+        self._chosen = themes.first(self.available_themes, kept)
+        if self.theme == self._chosen:
+            # Textual began with its name before it was there: setting it again would be no change.
+            self.mutate_reactive(App.theme)
+        self.theme = self._chosen
+        self.stylesheet.set_variables(self.get_css_variables())
+
     def on_mount(self) -> None:
-        """Load themes and keys; look after the terminal."""
+        """Load keys; look after the terminal and the themes."""
         self._home = asyncio.get_running_loop()
         self._note_mode(self.current_mode)
         self.mode_change_signal.subscribe(self, self._note_mode)
         if self._doom is not None:
             self.exit(self._doom)
-        self.load_themes()
-        kept = themes.kept(self._theme_file) if self._watching else ""
-        wanted = themes.first(self.available_themes, kept)
-        if self.theme == wanted:
-            # Textual began with its name before it was there: setting it again would be no change.
-            self.mutate_reactive(App.theme)
-        self.theme = wanted
         self.set_keymap(self.user_keys.changes)
         for problem in self.user_keys.problems:
             self.notify(problem, title="keys", severity="warning", markup=False)
         self.bind_commands()
         if self._watching:
-            self._chosen = wanted
             self.theme_changed_signal.subscribe(self, self._keep_theme)
             self.set_interval(terminal.WATCH_SECONDS, self._watch_outside)
 

@@ -184,7 +184,7 @@ def forecaster(monkeypatch):
             for index in numbers
         ]
         dead = replace(chunks[4], seconds=None, error="CorruptSourceError: IReadBlock failed")
-        return Trial((*chunks[:4], dead, *chunks[5:]), todo, 8, "partial")
+        return Trial((*chunks[:4], dead, *chunks[5:]), todo, 8, "partial", 12)
 
     monkeypatch.setattr("geobatch_tui.tui.widgets.plan_pane.dry_run", dry_run)
 
