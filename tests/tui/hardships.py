@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import rasterio
@@ -19,6 +20,7 @@ import tomli_w
 from pseudo_terminal import ROOT, Terminal
 from rasterio.transform import from_bounds
 
+from geobatch_tui.errors import GeobatchError
 from geobatch_tui.ledger.place.lock import is_held
 from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.read.reader import LedgerReader
@@ -106,10 +108,10 @@ def stops_reading(job, seconds):
     shown = job.console("run", job.file, GEOBATCH_ENGINE__MAX_WORKERS="1")
     faults = []
     try:
-        shown.wait_for(b"RUNNING")
-        until = time.monotonic() + seconds
         # It takes a while until the terminal is full: a quick run would be over.
-        control.send(job.out, "pause")
+        pause_early(job, shown)
+        shown.wait_for(b"hardships")
+        until = time.monotonic() + seconds
         fill_up(shown)
         control.send(job.out, "resume")
         before, total = job.done()
@@ -127,6 +129,18 @@ def stops_reading(job, seconds):
     finally:
         shown.close()
     return faults + job.faults() + ([] if code == 0 else [f"exit code {code}"])
+
+
+def pause_early(job, shown, seconds=60.0):
+    """Pause the run as soon as it has chunks; the terminal reads meanwhile."""
+    until = time.monotonic() + seconds
+    while True:
+        with suppress(GeobatchError):
+            if job.done()[1]:
+                control.send(job.out, "pause")
+                return
+        assert time.monotonic() < until, "the run has no chunks"
+        shown.read(0.01)
 
 
 def fill_up(shown, seconds=30.0):
