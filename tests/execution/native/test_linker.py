@@ -226,7 +226,7 @@ def test_of_two_processes_one_compiles(tmp_path):
         "loops.sum_differences(np.ones((2, 2, 3), 'u1'), np.ones((3, 2, 2), 'u1'))\n"
         "print('numba' in sys.modules)\n"
     )
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     both = [
         subprocess.Popen(
             [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
