@@ -49,6 +49,8 @@ MEMORY = Path("/dev/shm")
 ROOM = 4 << 30
 #: Rooms whose folders lie on the disk, as outputs do; so do those of tests that are marked "disk".
 ON_DISK = {"chaos", "cli"}
+#: Files of a few long tests, which come early: one that began at the end would run alone.
+LONG = {"test_console_hardships.py", "test_evil_corpus.py", "test_key_storm.py"}
 NUMBERS = count(1)
 
 
@@ -88,8 +90,8 @@ def files_from(workerid, workercount, **_):
 def pytest_collection_modifyitems(items):
     """Files are shared out in the order of their tests: each room's from its largest to its smallest,
     spread over the run, for tests of the console wait for most of their time, and others compute
-    meanwhile. Those of chaos, few and long, come in its second quarter: long before the end, but when
-    most loops are compiled. Workers that compile load the compiler each, and lose what they have done
+    meanwhile. Those of chaos and others that are few and long come in its second quarter: long before
+    the end, but when most loops are compiled. Workers that compile load the compiler each, and lose what they have done
     when they are killed; a process of tests loads it once, and compiles what loops share once."""
     rooms = {}
     for path in dict.fromkeys(item.path for item in items):
@@ -99,7 +101,8 @@ def pytest_collection_modifyitems(items):
         before = 0
         for path in sorted(sizes, key=lambda path: (-sizes[path], path)):
             place = before / sum(sizes.values())
-            places[path] = 0.25 + place / 4 if room == "chaos" else place
+            early = room == "chaos" or path.name in LONG
+            places[path] = 0.25 + place / 4 if early else place
             before += sizes[path]
     items.sort(key=lambda item: (places[item.path], item.path))
     for item in items:

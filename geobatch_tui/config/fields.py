@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
@@ -60,7 +61,8 @@ def leaves(op: str | None = None) -> dict[str, Leaf]:
     return keys
 
 
-def _model_leaves(section: str, model: type[BaseModel]) -> dict[str, Leaf]:
+@cache
+def _model_leaves(section: str, model: type[BaseModel]) -> Mapping[str, Leaf]:
     return {
         f"{section}.{name}": leaf_of(f"{section}.{name}", field)
         for name, field in model.model_fields.items()

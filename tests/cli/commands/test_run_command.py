@@ -85,6 +85,18 @@ def test_an_output_directory_stands_for_its_job(here, job):
     assert "nowhere" in refused.stderr
 
 
+def test_a_trial_ends_as_a_run_of_its_chunks(here, job):
+    """With the exit code that a script would see after hours."""
+    path = job(chunks=3, faults={"raise": [1]})
+    some = json.loads(here("plan", path, "--try", "9", "--json", check=12).stdout)["trial"]
+    assert (some["state"], some["exit_code"]) == ("partial", 12)
+    assert sum(bool(chunk["error"]) for chunk in some["chunks"]) == 3
+    assert "dead" in here("plan", path, "--try", "9", check=12).stdout
+    here("plan", job(chunks=3), "--try", "9", check=0)
+    none = here("plan", job(chunks=1, faults={"raise": [0]}), "--try", "9", "--json", check=1)
+    assert json.loads(none.stdout)["trial"]["state"] == "failed"
+
+
 def test_dead_letters_and_retry(here, job, tmp_path):
     """One dead chunk: exit 12, told with its cause; `retry` of a repaired fault ends with 0."""
     path = job(chunks=3, faults={"raise": [1]}, only_key="in1.tif")
