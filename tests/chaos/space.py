@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -96,12 +97,19 @@ def tmpfs(path: Path, megabytes: int) -> Iterator[Path]:
 
 
 def fill(directory: Path, leave: int) -> Path:
-    """Take up all but ``leave`` bytes of the filesystem of ``directory``."""
+    """Take up all but ``leave`` bytes of the filesystem of ``directory``. A run that writes there
+    may take what was free a moment ago; then the rest is asked for again."""
     ballast = directory / "ballast"
-    free = shutil.disk_usage(directory).free
     with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(1, free - leave))
-    return ballast
+        while True:
+            free = shutil.disk_usage(directory).free
+            try:
+                os.posix_fallocate(file.fileno(), 0, max(1, free - leave))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+            else:
+                return ballast
 
 
 def fill_disk(fixture: Fixture, *, megabytes: int = 64, leave: int = 10_000_000) -> Verdict:
