@@ -1,7 +1,8 @@
 """The log of a run: JSON lines in ``.geobatch/log.jsonl``, and lines for the operator meanwhile.
 
-The log is not the ledger: a line may be lost (a full disk, a kill within the last 50 ms), and no
-failure to write one ever stops a run; it is counted and said once.
+The log is not the ledger: a line may be lost (a file that cannot be written, a kill within the last
+50 ms), and no failure to write one ever stops a run; it is counted and said once. While a disk is
+full, the newest lines wait for room: so the log of a run that paused for it says so.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _BATCH_SECONDS = 0.05
 _BATCH_LINES = 512
+#: Lines that wait while there is no room; fewer than make a batch, which is written at once.
+_KEPT_LINES = 500
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NEWEST_LETTERS = 20
 _FRAME = ("run.", "plan.")
 _BEGIN = b'{"time":'
@@ -75,7 +79,7 @@ class Log:
 
     @property
     def lost(self) -> int:
-        """Lines that could not be written to a file so far."""
+        """Lines that could not be written to a file so far, with those that wait for room."""
         return sum(file.lost for file in self._files)
 
     def emit(
@@ -130,6 +134,7 @@ class Log:
         """Write the last line: how it ended in the word that console and ``status`` have for it,
         exit code, reason, counts by state, the first 20 dead letters."""
         # "complete" says why it ended, and would be read as how.
+        self.flush()  # what waited for room is not lost if there is some
         said = [word for word in (state, "" if reason == "complete" and state else reason) if word]
         self.emit(
             "run.exit",
@@ -169,8 +174,11 @@ class Log:
             self._stream = None
 
     def _complain(self, path: Path, error: OSError) -> None:
-        """Say once, where the operator looks, that lines are being lost."""
-        text = f"cannot write the log {safe(str(path))}: {error.strerror}; lines are lost, not work"
+        """Say once, where the operator looks, that lines are being lost, or wait."""
+        what = "lines are lost, not work"
+        if error.errno in _NO_ROOM:
+            what = f"its last {_KEPT_LINES} lines wait for room"
+        text = f"cannot write the log {safe(str(path))}: {error.strerror}; {what}"
         now, fields = self._clock(), {"error_class": type(error).__name__}
         if self._text:
             self._say(text_line(now, "warning", text, "log.lost", {}))
@@ -220,7 +228,7 @@ class _Appender:
         opener: Callable[[Path], int],
     ) -> None:
         self.path = path
-        self.lost = 0
+        self._dropped = 0
         self._complain = complain
         self._open = opener
         self._fd = -1
@@ -228,6 +236,11 @@ class _Appender:
         self._written_at = -1.0
         self._torn = False
         self._failing = False
+
+    @property
+    def lost(self) -> int:
+        """Lines that are not in the file, and will not be if nothing changes."""
+        return self._dropped + (len(self._waiting) if self._failing else 0)
 
     def append(self, line: str, now: float, *, urgent: bool) -> None:
         self._waiting.append(line)
@@ -238,14 +251,14 @@ class _Appender:
     def flush(self, now: float) -> None:
         if not self._waiting:
             return
-        lines, self._waiting = self._waiting, []
         self._written_at = now
-        data = ("\n".join(lines) + "\n").encode()
         try:
-            self._write(data)
+            self._write()
             self._failing = False
         except OSError as error:
-            self.lost += len(lines)
+            over = len(self._waiting) - (_KEPT_LINES if error.errno in _NO_ROOM else 0)
+            self._dropped += max(over, 0)
+            del self._waiting[: max(over, 0)]
             if not self._failing:
                 self._failing = True
                 self._complain(self.path, error)
@@ -255,12 +268,17 @@ class _Appender:
             os.close(self._fd)
             self._fd = -1
 
-    def _write(self, data: bytes) -> None:
+    def _write(self) -> None:
+        """Write the lines that wait; those that are whole in the file wait no more."""
         if self._fd < 0:
             self._fd = self._open(self.path)
-        # A line that broke off is ended first: a reader loses that line only
-        view = memoryview(b"\n" + data if self._torn else data)
-        while view:
-            written = os.write(self._fd, view)
-            view = view[written:]
-            self._torn = bool(view)
+        # What broke off is ended first: a reader skips it, and finds the line again behind it.
+        head = b"\n" if self._torn else b""
+        data, done = head + "".join(f"{line}\n" for line in self._waiting).encode(), 0
+        try:
+            while done < len(data):
+                done += os.write(self._fd, memoryview(data)[done:])
+        finally:
+            if done:
+                self._torn = data[done - 1 : done] != b"\n"
+                del self._waiting[: data.count(b"\n", len(head), done)]

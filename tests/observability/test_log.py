@@ -193,33 +193,68 @@ def test_reopening_follows_a_rotation(log, tmp_path):
     assert [line["event"] for line in lines(path)] == ["new"]
 
 
-def test_a_full_disk_costs_lines_not_the_run(log, tmp_path, clock, seen, monkeypatch):
-    """Lost lines are counted and said once; after it, whole lines are written again."""
+class Room:
+    """Room for so many bytes on a disk that is full then."""
+
+    def __init__(self, size, monkeypatch):
+        self.size, self._write = size, os.write
+        monkeypatch.setattr(log_module.os, "write", self)
+
+    def __call__(self, fd, data):
+        part = bytes(data)[: self.size]
+        if not part:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.size -= len(part)
+        return self._write(fd, part)
+
+
+def test_lines_wait_while_a_disk_is_full(log, tmp_path, seen, monkeypatch):
+    """It is said once; with room again they come whole and in their order, and none is lost."""
     path = tmp_path / "log.jsonl"
     log.emit("before")
-    real, room = os.write, [10]
-
-    def write(fd, data):
-        if room[0] <= 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        part = bytes(data)[: room[0]]
-        room[0] -= len(part)
-        return real(fd, part)
-
-    monkeypatch.setattr(log_module.os, "write", write)
+    room = Room(10, monkeypatch)
     log.emit("torn", level="warning")
-    log.emit("lost", level="warning")
+    log.emit("waits", level="warning")
     assert log.lost == 2
-    monkeypatch.setattr(log_module.os, "write", real)
+    room.size = 10**6
     log.emit("after", level="warning")
     rows = path.read_text().splitlines()
-    assert [json.loads(row)["event"] for row in (rows[0], rows[2])] == ["before", "after"]
-    assert len(rows) == 3
+    assert len(rows) == 5
+    events = [json.loads(row)["event"] for row in (rows[0], *rows[2:])]
+    assert events == ["before", "torn", "waits", "after"]
     complaints = [line for line in map(json.loads, seen) if line["event"] == "log.lost"]
     assert len(complaints) == 1
     assert "No space left" in complaints[0]["message"]
     log.run_exit(0, "complete", {})
-    assert lines_after(rows, path)[-1]["lost_lines"] == 2
+    assert "lost_lines" not in lines_after(rows, path)[-1]
+
+
+def test_room_for_some_lines_takes_those_off(log, tmp_path, monkeypatch):
+    """A line that is whole in the file is not written again."""
+    room = Room(0, monkeypatch)
+    for name in "abc":
+        log.emit(name, level="warning")
+    room.size = len(log._files[0]._waiting[0].encode()) + 5
+    log.emit("d", level="warning")
+    room.size = 10**6
+    log.flush()
+    rows = (tmp_path / "log.jsonl").read_text().splitlines()
+    whole = [row for row in rows if row.endswith("}")]
+    assert [json.loads(row)["event"] for row in whole] == ["a", "b", "c", "d"]
+    assert len(rows) == 5
+
+
+def test_a_disk_that_stays_full_costs_lines_not_memory(log, tmp_path, monkeypatch):
+    """The newest wait, the others are counted; the last line tells how many."""
+    room = Room(0, monkeypatch)
+    for _ in range(1200):
+        log.emit("x")
+    log.flush()
+    room.size = 10**6
+    log.run_exit(0, "complete", {})
+    *others, last = lines(tmp_path / "log.jsonl")
+    assert 500 <= len(others) < 520
+    assert last["lost_lines"] == 1200 - len(others)
 
 
 def lines_after(rows, path):
