@@ -91,8 +91,9 @@ def pytest_collection_modifyitems(items):
     """Files are shared out in the order of their tests: each room's from its largest to its smallest,
     spread over the run, for tests of the console wait for most of their time, and others compute
     meanwhile. Those of chaos and others that are few and long come in its second quarter: long before
-    the end, but when most loops are compiled. Workers that compile load the compiler each, and lose what they have done
-    when they are killed; a process of tests loads it once, and compiles what loops share once."""
+    the end, but when most loops are compiled. Workers that compile load the compiler each, and lose
+    what they have done when they are killed; a process of tests loads it once, and compiles what
+    loops share once."""
     rooms = {}
     for path in dict.fromkeys(item.path for item in items):
         rooms.setdefault(path.relative_to(TESTS).parts[0], {})[path] = path.stat().st_size
